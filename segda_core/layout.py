@@ -1,0 +1,207 @@
+"""Names of the files in a trial's directory, and writing them so that readers see each whole or not at all."""
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TrialFiles:
+    """Paths of one trial: `runs/SWEEP/LABEL-HEX`."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration, written once by the launcher."""
+        return self.root / "config.yaml"
+
+    @property
+    def trial(self) -> Path:
+        """Sweep, label and parents, written once by the launcher."""
+        return self.root / "trial.json"
+
+    @property
+    def cancel(self) -> Path:
+        """Marker left by `segda cancel`."""
+        return self.root / "cancel"
+
+    @property
+    def metrics(self) -> Path:
+        """The result: the trial is done if and only if this exists."""
+        return self.root / "metrics.json"
+
+    @property
+    def evaluations(self) -> Path:
+        """Further evaluations under other protocols or data."""
+        return self.root / "evaluations"
+
+    @property
+    def attempts(self) -> Path:
+        """One folder for each execution."""
+        return self.root / "attempts"
+
+    def attempt(self, number: int) -> "AttemptFiles":
+        """Files of execution `number` (from 1)."""
+        return AttemptFiles(self.attempts / str(number))
+
+    def attempt_numbers(self) -> list[int]:
+        """Numbers of every attempt made so far, ascending."""
+        if not self.attempts.is_dir():
+            return []
+        return sorted(int(entry.name) for entry in os.scandir(self.attempts) if entry.name.isdecimal())
+
+
+@dataclass(frozen=True)
+class AttemptFiles:
+    """Paths of one execution of a trial; only processes of that attempt write below it."""
+
+    root: Path
+
+    @property
+    def number(self) -> int:
+        """The attempt's number, from 1."""
+        return int(self.root.name)
+
+    @property
+    def submission(self) -> Path:
+        """Launcher, before submitting: executor, launch id, hashes, fresh, host, boot id, pid."""
+        return self.root / "submission.json"
+
+    def runner(self, node: int) -> Path:
+        """Runner of that node: host, boot id, pid with its start time."""
+        return self.root / f"runner.{node}.json"
+
+    @property
+    def environment(self) -> Path:
+        """Rank 0: commit, packages, CUDA, GPUs."""
+        return self.root / "environment.json"
+
+    @property
+    def heartbeat(self) -> Path:
+        """Rank 0, every 10 s: step, steps, images/s, time."""
+        return self.root / "heartbeat.json"
+
+    @property
+    def history(self) -> Path:
+        """Rank 0: one JSON row every `log_every` steps and at evaluations."""
+        return self.root / "history.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Training states `STEP.pt` and the final weights `final.pt`."""
+        return self.root / "checkpoints"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard event files."""
+        return self.root / "tensorboard"
+
+    @property
+    def confusion(self) -> Path:
+        """One confusion matrix for each validation image, and the names."""
+        return self.root / "confusion.npz"
+
+    @property
+    def preview(self) -> Path:
+        """A picture of a few predictions."""
+        return self.root / "preview.png"
+
+    @property
+    def metrics(self) -> Path:
+        """The result before it is published to the trial."""
+        return self.root / "metrics.json"
+
+    @property
+    def saved(self) -> Path:
+        """Rank 0: left in order after a signal, with a checkpoint at this step."""
+        return self.root / "saved.json"
+
+    @property
+    def superseded(self) -> Path:
+        """Rank 0: left because a higher attempt exists."""
+        return self.root / "superseded.json"
+
+    def error(self, rank: int) -> Path:
+        """That worker's failure: cause, message, traceback, time."""
+        return self.root / "errors" / f"{rank}.json"
+
+    @property
+    def log(self) -> Path:
+        """Everything the runner, torchrun and the workers print."""
+        return self.root / "log.txt"
+
+    @property
+    def stopped(self) -> Path:
+        """Written by a search scheduler's driver."""
+        return self.root / "stopped.json"
+
+    @property
+    def outcome(self) -> Path:
+        """Node 0's runner, once, last: status, cause, message, step."""
+        return self.root / "outcome.json"
+
+
+MACHINE_CAUSES = ("killed", "node", "nccl", "timeout", "disk")
+"""Failures of the machine: retried within a launch, and taken up by the next one."""
+
+EXPERIMENT_CAUSES = ("oom", "nan", "data", "config", "code")
+"""Failures of the experiment: stay failed until `--retry` names them."""
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file's content: temporary file in the same folder, fsync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:  # noqa: ANN401  # JSON values
+    """`write_text` of JSON, indented, NaN refused."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any | None:  # noqa: ANN401  # JSON values
+    """The file's JSON, or None where there is no such file."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+
+
+def publish(path: Path, final: Path) -> bool:
+    """Give a finished file its final name exactly once; False if that name exists already.
+
+    A hard link fails where the name exists; file systems without links get an exclusive create.
+    """
+    try:
+        os.link(path, final)
+    except FileExistsError:
+        return False
+    except OSError:
+        return _publish_by_copy(path, final)
+    return True
+
+
+def _publish_by_copy(path: Path, final: Path) -> bool:
+    try:
+        handle = os.open(final, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+    except FileExistsError:
+        return False
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(path.read_bytes())
+        stream.flush()
+        os.fsync(stream.fileno())
+    return True

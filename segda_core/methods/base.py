@@ -1,0 +1,125 @@
+"""The interface between a method and the engine: what a method sees, and what it gives back.
+
+A method never calls backward, step or reduce, and never touches a file: precision, accumulation, DDP and
+checkpoints are the engine's. For every step the engine runs, in this order,
+
+    prepared = [method.prepare(batch, step) for each micro-batch], counts summed over ranks and micro-batches
+    for each micro-batch, for each update in order:  losses, carried = update(batch, prepared, carried, step); backward
+    for each update in order: optimizer step, schedule step
+    method.after_step(step)
+
+Losses are written as this micro-batch's share of the whole: summed over all micro-batches and ranks they give
+the loss of the global batch. A mean over pixels is therefore a sum divided by `prepared.counts[...]`; a mean
+over equal-sized images is the micro-batch's mean times `prepared.share`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from segda_core.config import TrialConfig
+from segda_core.models.base import Segmenter
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class DomainBatch:
+    """Images of one stream on the training device."""
+
+    images: Tensor
+    """(batch, 3, height, width) uint8, RGB."""
+    labels: Tensor | None
+    """(batch, height, width) int64 train ids, 255 ignored; None where the method may not see them."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One micro-batch: a stream the method did not declare is None."""
+
+    source: DomainBatch | None = None
+    target: DomainBatch | None = None
+    target_labelled: DomainBatch | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `Method.prepare` made of one micro-batch, after the engine's sums."""
+
+    counts: Tensors = field(default_factory=dict)
+    """Scalars; from `prepare` this micro-batch's, in `forward` the sum over all ranks and micro-batches."""
+    tensors: Tensors = field(default_factory=dict)
+    """Anything of this micro-batch alone (a teacher's pseudo labels)."""
+    share: float = 1.0
+    """1 / (ranks x micro-batches); set by the engine."""
+
+
+class Update(nn.Module):
+    """One optimizer step: owns, as submodules, exactly the networks it trains.
+
+    Networks it only uses are kept out of its submodules with `used` and called through `frozen`.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.optimizer: Optimizer
+        self.schedule: LRScheduler
+
+    def forward(self, batch: Batch, prepared: Prepared, carried: Tensors, step: int) -> tuple[Tensors, Tensors]:
+        """(losses, tensors for the next updates): named scalars that add up to this update's loss."""
+        raise NotImplementedError
+
+
+class Method:
+    """One adaptation algorithm for one trial."""
+
+    segmenter: Segmenter
+    """The network that is evaluated."""
+
+    def __init__(self, config: TrialConfig, segmenter: Segmenter) -> None:
+        self.config = config
+        self.segmenter = segmenter
+
+    def networks(self) -> Mapping[str, nn.Module]:
+        """Every network with state, by name, for checkpoints: `segmenter` and the method's own."""
+        return {"segmenter": self.segmenter}
+
+    def prepare(self, batch: Batch, step: int) -> Prepared:
+        """Counts and gradient-free passes of one micro-batch; runs under `torch.no_grad`."""
+        return Prepared()
+
+    def updates(self) -> list[Update]:
+        """The updates of one step, in order; called once, after the networks are on their device."""
+        raise NotImplementedError
+
+    def after_step(self, step: int) -> None:
+        """What follows the optimizers (an EMA teacher)."""
+
+
+class Used:
+    """Holds a network without making it a submodule of the update that only uses it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+
+    def __call__(self, *inputs: Tensor) -> Any:  # noqa: ANN401  # whatever the network returns
+        """The network's output with gradients to the inputs and none to its parameters."""
+        detached = {name: parameter.detach() for name, parameter in self.network.named_parameters()}
+        return functional_call(self.network, detached, inputs)
+
+
+def count_parameters(parameters: Iterable[nn.Parameter]) -> int:
+    """Number of scalars in the parameters."""
+    return sum(parameter.numel() for parameter in parameters)
+
+
+def valid_pixels(labels: Tensor, ignore_index: int) -> Tensor:
+    """Number of labelled pixels as a float scalar on the labels' device."""
+    return (labels != ignore_index).sum().to(torch.float32)

@@ -1,0 +1,60 @@
+"""What every segmenter offers: normalisation of its own, low-resolution logits of one or two heads."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Logits(NamedTuple):
+    """Logits at the network's own stride, before upsampling."""
+
+    main: Tensor
+    """(batch, 19, height, width)."""
+    aux: Tensor | None
+    """The auxiliary head's, of the same shape, or None where the model has none."""
+
+
+class Segmenter(nn.Module):
+    """A segmentation network. Takes RGB images in 0-255 and normalises them itself.
+
+    Subclasses set `has_aux`, implement `logits` and `trunk_parameters`. The normalisation constants are
+    buffers, so they travel in checkpoints.
+    """
+
+    has_aux: bool
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...], align_corners: bool) -> None:
+        """Mean and std are per RGB channel on the 0-255 scale."""
+        super().__init__()
+        self.align_corners = align_corners
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+
+    def forward(self, images: Tensor) -> Logits:
+        """RGB images (batch, 3, height, width), uint8 or float in 0-255, to low-resolution logits."""
+        return self.logits(self.normalise(images))
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """(image - mean) / std, in float32."""
+        return (images.float() - self.mean) / self.std
+
+    def logits(self, inputs: Tensor) -> Logits:
+        """Logits of normalised images."""
+        raise NotImplementedError
+
+    def trunk_parameters(self) -> list[nn.Parameter]:
+        """Trained parameters of the pretrained trunk, each once; all others belong to the heads."""
+        raise NotImplementedError
+
+    @property
+    def trunk_lr_multiplier(self) -> float:
+        """Factor on the trunk's learning rate."""
+        return 1.0
+
+    def upsample(self, logits: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+        """Bilinear to (height, width), with this model's one value of align_corners."""
+        return functional.interpolate(logits, size=size, mode="bilinear", align_corners=self.align_corners)
