@@ -20,7 +20,10 @@ class NotInIdentity:
 
 NOT_IN_IDENTITY = NotInIdentity()
 
-Size = tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
+LIST = Field(strict=False)
+"""Marks a tuple that YAML writes as a list; its items stay strict."""
+
+Size = Annotated[tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]], LIST]
 """(width, height) in pixels."""
 
 ClassName = Literal[CLASSES]  # type: ignore[valid-type]  # mypy cannot read a Literal made from a tuple
@@ -58,6 +61,27 @@ class DataConfig(Frozen):
     domains: Annotated[dict[str, Domain], NOT_IN_IDENTITY]
 
 
+class Profile(Frozen):
+    """A data profile, `sweeps/data/NAME.yaml`: what depends on the images and nothing else."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    """The same as the file's."""
+    version: int = 1
+    """Raise it when the images change in a way that makes earlier results another experiment's."""
+    domains: dict[str, Domain]
+    ladder: Annotated[tuple[Annotated[int, Field(gt=0)] | Literal["all"], ...], LIST] = ()
+    """Target sizes that `target.subset.size: ladder` stands for in a grid."""
+    make: Literal["streets"] | None = None
+    """Images that segda can make itself where they are missing."""
+    trial: dict[str, Any] = {}
+    """Part of a `TrialConfig`: sources, target, sizes, crop, classes averaged, default model and weights."""
+
+    @property
+    def data(self) -> DataConfig:
+        """The part a trial's configuration holds."""
+        return DataConfig(name=self.name, version=self.version, domains=self.domains)
+
+
 class SourceConfig(Frozen):
     """One labelled source domain; several are concatenated."""
 
@@ -73,7 +97,7 @@ class SubsetConfig(Frozen):
     size: Annotated[int, Field(gt=0)] | Literal["all"] = "all"
     pick: Literal["random", "first"] = "random"
     """first: the first names of the sorted list, as the notes' d1000, d500 and d100 (METHODS finding 3)."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
 
 
 class LabelledConfig(Frozen):
@@ -89,7 +113,7 @@ class TargetConfig(Frozen):
     subset: SubsetConfig | None = SubsetConfig()
     """None after resolution where the method uses no target."""
     labelled: LabelledConfig | None = None
-    """Resolved to the whole subset where the method requires target labels; an error where it may see none."""
+    """Resolved to the whole subset where the method requires labels; an error where it may see none."""
 
 
 class TransformConfig(Frozen):
@@ -97,7 +121,7 @@ class TransformConfig(Frozen):
 
     resize: Size | None = None
     """(width, height) every image and label is brought to first; None keeps the file's size."""
-    scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.0, 1.0)
+    scale: Annotated[tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]], LIST] = (1.0, 1.0)
     """Uniform range of a random zoom after resize (MRNet: 0.8, 1.2)."""
     crop: Size | None = None
     """(width, height) of a random crop; smaller images are padded with ignored pixels."""
@@ -144,7 +168,7 @@ class DeepLabV2Config(Frozen):
     name: Literal["deeplabv2_resnet101"]
     weights: str = "imagenet"
     """`none`, `imagenet` (torchvision's ResNet-101) or a file."""
-    dilations: tuple[Annotated[int, Field(gt=0)], ...] = (6, 12, 18, 24)
+    dilations: Annotated[tuple[Annotated[int, Field(gt=0)], ...], LIST] = (6, 12, 18, 24)
     """Branches of each head. (6, 12) is what the released code computes: its return sits inside the loop."""
     batch_norm: Literal["train_stats_frozen_affine", "frozen", "trainable"] = "train_stats_frozen_affine"
     """Released code: affine parameters fixed, batch statistics used and moved. frozen: running statistics."""
@@ -175,7 +199,7 @@ class AdamWConfig(Frozen):
 
     name: Literal["adamw"]
     lr: Annotated[float, Field(gt=0)] = 6e-5
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: Annotated[tuple[float, float], LIST] = (0.9, 0.999)
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     head_lr_multiplier: Annotated[float, Field(gt=0)] = 10.0
 
@@ -187,7 +211,7 @@ class DiscriminatorOptimizerConfig(Frozen):
     """Adam of a discriminator (AdaptSegNet: lr 1e-4, betas 0.9 and 0.99)."""
 
     lr: Annotated[float, Field(gt=0)] = 1e-4
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: Annotated[tuple[float, float], LIST] = (0.9, 0.99)
 
 
 class ScheduleConfig(Frozen):
@@ -197,7 +221,7 @@ class ScheduleConfig(Frozen):
     power: Annotated[float, Field(gt=0)] = 0.9
     """Exponent of poly: (1 - step / length) ** power."""
     length: Annotated[int, Field(gt=0)] | None = None
-    """Steps until the factor reaches 0; None is the trial's steps (AdaptSegNet: 250 000, stopped at 150 000)."""
+    """Steps until the factor is 0; None: the trial's steps (AdaptSegNet: 250 000, stopped at 150 000)."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     warmup_start: Annotated[float, Field(ge=0, le=1)] = 0.1
     """During warm-up the factor is start + (1 - start) * step / warmup_steps."""
@@ -267,7 +291,7 @@ MethodConfig = Annotated[
 ]
 
 Stream = Literal["source", "target", "target_labelled"]
-"""source: images and labels. target: images of the subset, never a label. target_labelled: images and labels."""
+"""source, target_labelled: images and labels. target: images of the subset, never a label."""
 
 STREAMS: dict[str, tuple[Stream, ...]] = {
     "source_only": ("source",),
@@ -291,13 +315,13 @@ TARGET_LABELS: dict[str, Literal["required", "optional", "never"]] = {
 class Protocol(Frozen):
     """How predictions are made from a network: two mIoU are comparable only where all of this is equal."""
 
-    input_sizes: tuple[Size, ...] | None = None
+    input_sizes: Annotated[tuple[Size, ...], LIST] | None = None
     """(width, height) of each pass; None: `evaluation.size`. Ignored where `at_label_size`."""
     at_label_size: bool = False
     """One pass at the label's own size."""
     pad_to_odd: bool = False
     """Zero-pad the normalised image by one pixel right and below (SegmenTron, METHODS 1.4)."""
-    scales: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
+    scales: Annotated[tuple[Annotated[float, Field(gt=0)], ...], LIST] = (1.0,)
     """Factors on each input size."""
     mirror: bool = False
     """Every pass again on the mirrored image."""
@@ -328,7 +352,7 @@ PROTOCOLS: dict[str, Protocol] = {
 class EvaluationConfig(Frozen):
     """Scoring on the whole validation split against labels at their full size."""
 
-    classes: tuple[ClassName, ...] = CLASSES
+    classes: Annotated[tuple[ClassName, ...], LIST] = CLASSES
     """mIoU is the mean over exactly these."""
     size: Size
     """(width, height) of the network's input under the presets that do not fix one."""
@@ -345,14 +369,14 @@ class CheckpointConfig(Frozen):
 
     every: Annotated[int, Field(gt=0)] = 1000
     """Steps between checkpoints."""
-    keep_steps: tuple[int, ...] = ()
+    keep_steps: Annotated[tuple[int, ...], LIST] = ()
 
 
 class TrialConfig(Frozen):
     """One resolved point of a sweep: everything its result depends on."""
 
     data: DataConfig
-    source: tuple[SourceConfig, ...]
+    source: Annotated[tuple[SourceConfig, ...], LIST]
     target: TargetConfig
     transforms: TransformsConfig = TransformsConfig()
     model: ModelConfig
@@ -373,7 +397,7 @@ class TrialConfig(Frozen):
     precision: Literal["fp32", "bf16"] = "fp32"
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     """Largest gradient norm of each update; None: no clipping."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     evaluation: EvaluationConfig
     workers: Annotated[int, Field(ge=0), NOT_IN_IDENTITY] = 0
     """Loader processes per rank."""
@@ -436,7 +460,8 @@ def canonical(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _canonical_subset(target: dict[str, Any], labels: str) -> dict[str, Any]:
-    subset, labelled = target.get("subset", {}), target.get("labelled")
+    subset, labelled = target.get("subset"), target.get("labelled")
+    subset = {} if subset is None else subset
     if not isinstance(subset, dict) or not isinstance(labelled, dict | None):
         return target
     size = subset.get("size", "all")
@@ -444,7 +469,12 @@ def _canonical_subset(target: dict[str, Any], labels: str) -> dict[str, Any]:
         labelled = {}
     if labelled is not None and labelled.get("size", "all") == "all":
         labelled = {**labelled, "size": size}
-    if labelled is not None and isinstance(size, int) and isinstance(labelled["size"], int) and labelled["size"] > size:
+    if (
+        labelled is not None
+        and isinstance(size, int)
+        and isinstance(labelled["size"], int)
+        and labelled["size"] > size
+    ):
         raise ValueError(f"target.labelled.size {labelled['size']} is more than target.subset.size {size}")
     if subset.get("pick") == "first":
         subset = {**subset, "seed": 0}

@@ -4,7 +4,8 @@ A method never calls backward, step or reduce, and never touches a file: precisi
 checkpoints are the engine's. For every step the engine runs, in this order,
 
     prepared = [method.prepare(batch, step) for each micro-batch], counts summed over ranks and micro-batches
-    for each micro-batch, for each update in order:  losses, carried = update(batch, prepared, carried, step); backward
+    for each micro-batch, for each update in order:
+        losses, carried = update(batch, prepared, carried, step); backward of the losses' sum
     for each update in order: optimizer step, schedule step
     method.after_step(step)
 
@@ -13,7 +14,7 @@ the loss of the global batch. A mean over pixels is therefore a sum divided by `
 over equal-sized images is the micro-batch's mean times `prepared.share`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,8 +24,10 @@ from torch.func import functional_call
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from segda_core.classes import IGNORE_INDEX
 from segda_core.config import TrialConfig
 from segda_core.models.base import Segmenter
+from segda_core.optim import build_schedule, segmenter_optimizer
 
 Tensors = dict[str, Tensor]
 
@@ -63,7 +66,7 @@ class Prepared:
 class Update(nn.Module):
     """One optimizer step: owns, as submodules, exactly the networks it trains.
 
-    Networks it only uses are kept out of its submodules with `used` and called through `frozen`.
+    Networks it only uses are held through `Used`, which keeps them out of its submodules.
     """
 
     def __init__(self, name: str) -> None:
@@ -72,9 +75,21 @@ class Update(nn.Module):
         self.optimizer: Optimizer
         self.schedule: LRScheduler
 
-    def forward(self, batch: Batch, prepared: Prepared, carried: Tensors, step: int) -> tuple[Tensors, Tensors]:
+    def forward(
+        self, batch: Batch, prepared: Prepared, carried: Tensors, step: int
+    ) -> tuple[Tensors, Tensors]:
         """(losses, tensors for the next updates): named scalars that add up to this update's loss."""
         raise NotImplementedError
+
+
+class SegmenterUpdate(Update):
+    """The update that trains the segmenter, with the trial's optimizer and schedule."""
+
+    def __init__(self, segmenter: Segmenter, config: TrialConfig) -> None:
+        super().__init__("segmenter")
+        self.segmenter = segmenter
+        self.optimizer = segmenter_optimizer(segmenter, config.optimizer)
+        self.schedule = build_schedule(self.optimizer, config.schedule, config.steps)
 
 
 class Method:
@@ -115,11 +130,14 @@ class Used:
         return functional_call(self.network, detached, inputs)
 
 
-def count_parameters(parameters: Iterable[nn.Parameter]) -> int:
-    """Number of scalars in the parameters."""
-    return sum(parameter.numel() for parameter in parameters)
+def labelled(domain: DomainBatch | None) -> tuple[Tensor, Tensor]:
+    """Images and labels of a labelled stream that the method declared."""
+    assert domain is not None
+    assert domain.labels is not None
+    return domain.images, domain.labels
 
 
-def valid_pixels(labels: Tensor, ignore_index: int) -> Tensor:
-    """Number of labelled pixels as a float scalar on the labels' device."""
-    return (labels != ignore_index).sum().to(torch.float32)
+def valid_pixels(domain: DomainBatch | None) -> Tensor:
+    """Number of labelled pixels of a labelled stream, as a float scalar on its device."""
+    _, labels = labelled(domain)
+    return (labels != IGNORE_INDEX).sum().to(torch.float32)

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 class Logits(NamedTuple):
-    """Logits at the network's own stride, before upsampling."""
+    """Float32 logits of the heads."""
 
     main: Tensor
     """(batch, 19, height, width)."""
@@ -35,20 +35,37 @@ class Segmenter(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
     def forward(self, images: Tensor) -> Logits:
-        """RGB images (batch, 3, height, width), uint8 or float in 0-255, to low-resolution logits."""
-        return self.logits(self.normalise(images))
+        """RGB images (batch, 3, height, width), uint8 or float in 0-255, to logits at the model's stride."""
+        main, aux = self.logits(self.normalise(images))
+        return Logits(main.float(), aux.float() if aux is not None else None)
+
+    def at_image_size(self, images: Tensor) -> Logits:
+        """Logits brought to the height and width of the images."""
+        main, aux = self(images)
+        size = images.shape[-2:]
+        return Logits(self.upsample(main, size), self.upsample(aux, size) if aux is not None else None)
 
     def normalise(self, images: Tensor) -> Tensor:
-        """(image - mean) / std, in float32."""
-        return (images.float() - self.mean) / self.std
+        """(image - mean) / std, in float32 and channels-last, which convolutions run fastest on."""
+        images = images.to(torch.float32, memory_format=torch.channels_last)
+        return (images - self.mean) / self.std
 
     def logits(self, inputs: Tensor) -> Logits:
-        """Logits of normalised images."""
+        """Logits of normalised images, main and auxiliary of one size."""
         raise NotImplementedError
 
     def trunk_parameters(self) -> list[nn.Parameter]:
-        """Trained parameters of the pretrained trunk, each once; all others belong to the heads."""
+        """Trained parameters of the trunk (the pretrained part), each once; all others are the heads'."""
         raise NotImplementedError
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """Trained parameters that are not the trunk's, each once."""
+        trunk = {id(parameter) for parameter in self.trunk_parameters()}
+        return [
+            parameter
+            for parameter in self.parameters()
+            if parameter.requires_grad and id(parameter) not in trunk
+        ]
 
     @property
     def trunk_lr_multiplier(self) -> float:

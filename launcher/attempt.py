@@ -1,0 +1,150 @@
+"""The runner: the process that starts torchrun for one attempt, watches it, and writes how it ended.
+
+    python -m launcher.attempt TRIAL_DIR --attempt N --resources JSON
+
+Executors start it through `executors.base.start_runner`. It forwards TERM, INT and USR2, ends an attempt that
+was cancelled or whose step does not move, leaves no process behind, and writes outcome.json as its last act.
+"""
+
+import argparse
+import os
+import shlex
+import signal
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+from launcher.command import worker_command
+from launcher.executors.base import Resources
+from launcher.outcome import Ending, judge
+from launcher.process import PARENT_VARIABLE, death_signal, end_processes, identity, out_of_memory_kills
+from segda_core.config import TrialConfig
+from segda_core.errors import load_yaml, parse
+from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
+
+POLL_S = 0.2
+LOOK_S = 1.0
+"""Seconds between looks at the files that may end the attempt."""
+
+SAVE_GRACE_S = 60
+"""Seconds that torchrun and its workers get to save and leave after a signal, before they are killed."""
+
+FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+
+
+class Runner:
+    """One attempt of one trial on this host."""
+
+    def __init__(self, files: TrialFiles, attempt: AttemptFiles, resources: Resources) -> None:
+        self._files = files
+        self._attempt = attempt
+        self._resources = resources
+        self._config = parse(TrialConfig, load_yaml(files.config), str(files.config))
+        self._received: list[signal.Signals] = []
+        self._ending = Ending(returncode=0)
+        self._deadline: float | None = None
+        self._progress = Progress(attempt)
+
+    def run(self) -> None:
+        """Run the attempt to its end and write outcome.json."""
+        for signum in FORWARDED:
+            signal.signal(signum, self._receive)
+        death_signal(int(os.environ[PARENT_VARIABLE]))()
+        write_json(
+            self._attempt.runner(0), {"job_id": None, "restart_count": 0, **identity(), "time": time.time()}
+        )
+        memory_kills = out_of_memory_kills()
+        returncode = self._watch(self._start())
+        end_processes(self._attempt.root, grace=0 if self._ending.out_of_patience else SAVE_GRACE_S)
+        ending = replace(
+            self._ending, returncode=returncode, memory_ran_out=out_of_memory_kills() > memory_kills
+        )
+        outcome = judge(self._files, self._attempt, ending)
+        print(
+            f"runner: {' '.join(str(outcome[key]) for key in ('status', 'cause', 'message') if outcome[key])}"
+        )
+        write_json(self._attempt.outcome, outcome)
+
+    def _receive(self, signum: int, frame: FrameType | None) -> None:
+        self._received.append(signal.Signals(signum))
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(self._config.threads),
+            "PYTHONUNBUFFERED": "1",
+            "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(SAVE_GRACE_S),
+        }
+        if self._resources.gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(self._resources.gpus)
+        command = worker_command(self._files.root, self._attempt.number, self._config)
+        print(f"runner: {shlex.join(command)}", flush=True)
+        # Single-threaded here, so code between fork and exec is safe; the setting survives the exec.
+        return subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, preexec_fn=death_signal(os.getpid())
+        )
+
+    def _watch(self, torchrun: "subprocess.Popen[bytes]") -> int:
+        """Poll until torchrun has ended: a signal handler must never meet a lock held by `wait`."""
+        next_look = 0.0
+        while torchrun.poll() is None:
+            if self._received and self._deadline is None:
+                self._end(torchrun, self._received[0])
+            if time.monotonic() >= next_look:
+                next_look = time.monotonic() + LOOK_S
+                self._look(torchrun)
+            if self._deadline is not None and time.monotonic() > self._deadline:
+                self._ending = replace(self._ending, out_of_patience=True)
+                end_processes(self._attempt.root, grace=0)
+            time.sleep(POLL_S)
+        return torchrun.returncode
+
+    def _look(self, torchrun: "subprocess.Popen[bytes]") -> None:
+        if self._deadline is not None:
+            return
+        if self._files.cancel.exists():
+            self._ending = replace(self._ending, cancelled=True)
+            self._end(torchrun, signal.SIGTERM)
+        elif self._progress.still_for_min() > self._resources.stall_min:
+            self._ending = replace(self._ending, stalled_min=self._resources.stall_min)
+            self._end(torchrun, signal.SIGTERM)
+
+    def _end(self, torchrun: "subprocess.Popen[bytes]", signum: signal.Signals) -> None:
+        """Forward a signal and start the time to save; a second one would break off torchrun's wait."""
+        torchrun.send_signal(signum)
+        self._deadline = time.monotonic() + SAVE_GRACE_S
+        self._ending = replace(self._ending, asked_by=signum.name)
+
+
+class Progress:
+    """How long an attempt's step and phase have not moved."""
+
+    def __init__(self, attempt: AttemptFiles) -> None:
+        self._attempt = attempt
+        self._last: tuple[object, object] | None = None
+        self._moved = time.monotonic()
+
+    def still_for_min(self) -> float:
+        """Minutes since the last move seen."""
+        heartbeat = read_json(self._attempt.heartbeat) or {}
+        now = (heartbeat.get("step"), heartbeat.get("phase"))
+        if now != self._last:
+            self._last, self._moved = now, time.monotonic()
+        return (time.monotonic() - self._moved) / 60
+
+
+def main() -> None:
+    """Run the attempt named on the command line."""
+    parser = argparse.ArgumentParser(prog="python -m launcher.attempt", description=__doc__)
+    parser.add_argument("trial", type=Path, metavar="TRIAL_DIR")
+    parser.add_argument("--attempt", type=int, required=True)
+    parser.add_argument("--resources", type=Resources.from_json, required=True, metavar="JSON")
+    arguments = parser.parse_args()
+    files = TrialFiles(arguments.trial)
+    Runner(files, files.attempt(arguments.attempt), arguments.resources).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""`segda cancel`: a marker in the trial's directory, which its runner sees and every launcher respects."""
+
+from collections.abc import Iterable
+
+from launcher.states import State
+from launcher.status import read_status
+from segda_core.layout import TrialFiles
+
+
+def cancel(trials: Iterable[TrialFiles]) -> list[TrialFiles]:
+    """Mark every trial that is not over; those that were marked.
+
+    A running one saves and leaves within seconds, a pending one is not started until `--retry cancelled`.
+    """
+    marked = []
+    for files in trials:
+        if read_status(files).state not in (State.DONE, State.STALE, State.STOPPED, State.CANCELLED):
+            files.cancel.touch()
+            marked.append(files)
+    return marked
+
+
+def uncancel(files: TrialFiles) -> None:
+    """Take the marker away, for a trial that is asked for again."""
+    files.cancel.unlink(missing_ok=True)

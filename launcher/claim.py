@@ -1,0 +1,116 @@
+"""Claiming a trial: one attempt at a time, made by mkdir, which succeeds for exactly one process."""
+
+import os
+import secrets
+import tempfile
+import time
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+
+from launcher.process import end_processes, identity, on_this_machine, still_runs
+from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
+
+SILENCE_S = 60.0
+"""Seconds without a sign of life after which an attempt on another machine counts as dead."""
+
+LEFTOVER_GRACE_S = 20.0
+"""Seconds that workers of a dead attempt get to save before they are killed."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a launcher says about an attempt before it submits it."""
+
+    executor: str
+    manifest_hash: str
+    """Of the images the trial will use."""
+    fresh: bool = False
+    """Start anew: no checkpoint of an earlier attempt is resumed from."""
+    launch_id: str = field(default_factory=lambda: secrets.token_hex(8))
+
+
+def claim(files: TrialFiles, submission: Submission) -> AttemptFiles | None:
+    """Make the trial's next attempt; None where it is done, or another launcher's attempt is alive.
+
+    A fresh claim of a finished trial takes its result away, for the new attempt to publish its own.
+    """
+    numbers = files.attempt_numbers()
+    if numbers and not _has_ended(files.attempt(numbers[-1])):
+        return None
+    if files.metrics.exists() and not submission.fresh:
+        return None  # published before the attempt above ended: read after it
+    attempt = files.attempt(numbers[-1] + 1 if numbers else 1)
+    files.attempts.mkdir(exist_ok=True)
+    try:
+        attempt.root.mkdir()
+    except FileExistsError:
+        return None
+    write_json(attempt.submission, {**asdict(submission), **identity(), "time": time.time()})
+    if submission.fresh:
+        files.metrics.unlink(missing_ok=True)
+    return attempt
+
+
+def is_alive(attempt: AttemptFiles) -> bool:
+    """Whether an attempt may still be running, by the signs of life it leaves.
+
+    On its own machine the runner's process decides (a local one dies with its launcher); elsewhere, or before
+    there is a runner, the heartbeat or the directory itself must have changed within the last minute by the
+    file system's clock.
+    """
+    if attempt.outcome.exists():
+        return False
+    runner = read_json(attempt.runner(0))
+    if runner is not None and on_this_machine(runner):
+        return still_runs(runner)
+    submission = read_json(attempt.submission)
+    if runner is None and submission is not None and _never_starts(submission):
+        return False
+    return file_system_time(attempt.root.parent) - _last_sign(attempt) < SILENCE_S
+
+
+def file_system_time(folder: Path) -> float:
+    """Now, by the clock of the file system that holds `folder`."""
+    return time.time() + _clock_offset(folder.parent.parent)
+
+
+def _has_ended(attempt: AttemptFiles) -> bool:
+    """Whether nothing of the attempt runs any more; what a dead one left on this machine is ended."""
+    if attempt.outcome.exists():
+        return True
+    if is_alive(attempt):
+        return False
+    end_processes(attempt.root, LEFTOVER_GRACE_S)
+    return True
+
+
+def _never_starts(submission: dict[str, object]) -> bool:
+    """Whether a local attempt without a runner never gets one: its launcher died, or is this very process.
+
+    A launcher asks about an attempt of its own only once the runner it started has ended.
+    """
+    if submission["executor"] != "local" or not on_this_machine(submission):
+        return False
+    return submission["pid"] == os.getpid() or not still_runs(submission)
+
+
+def _last_sign(attempt: AttemptFiles) -> float:
+    try:
+        return attempt.heartbeat.stat().st_mtime
+    except FileNotFoundError:
+        return attempt.root.stat().st_mtime
+
+
+@cache
+def _clock_offset(folder: Path) -> float:
+    """Seconds the file system is ahead of this machine; 0 where we may not write, so cannot ask."""
+    try:
+        handle, probe = tempfile.mkstemp(dir=folder, prefix=".clock.")
+    except PermissionError:
+        return 0.0
+    try:
+        return os.fstat(handle).st_mtime - time.time()
+    finally:
+        os.close(handle)
+        Path(probe).unlink()

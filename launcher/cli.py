@@ -1,0 +1,280 @@
+"""The command line `segda`: reads words, calls one function per command, and maps errors to exit codes.
+
+Exit codes: 0 done, 1 some trials failed, 2 wrong usage or configuration, 130 interrupted.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from launcher import leaderboard as board
+from launcher.cancel import cancel as cancel_trials
+from launcher.code import current_commit
+from launcher.decide import Requests
+from launcher.dry_run import render as render_dry_run
+from launcher.explain import explain as explain_trial
+from launcher.explain import render as render_explanation
+from launcher.find import choose, find_sweep, find_trial, sweep_names
+from launcher.find_planned import find_planned
+from launcher.leaderboard import Today
+from launcher.logs import find_attempt, read_log
+from launcher.profile import load_profile
+from launcher.prune import prune as prune_trials
+from launcher.schema import write_schemas
+from launcher.status_view import as_json, render_sweep, render_sweeps
+from launcher.sweep import load_sweep
+from launcher.sweep_command import dry_run as plan_dry_run
+from launcher.sweep_command import make_images, run_sweep
+from launcher.sweep_command import survey as survey_sweep
+from segda_core.errors import ConfigError, DataError
+
+WATCH_S = 2.0
+"""Seconds between two looks of `segda status --watch`."""
+
+app = typer.Typer(
+    name="segda",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Launch, train and rank domain-adaptation experiments for semantic segmentation.\n\n"
+    "Example: [bold]segda sweep target_size[/], then [bold]segda leaderboard target_size[/]",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Images: make those segda draws itself, check any.")
+app.add_typer(data_app, name="data")
+
+Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder that holds all results.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+TrialWord = Annotated[str, typer.Argument(metavar="TRIAL", help="Id, its beginning, or the directory.")]
+RUNS = Path("runs")
+
+
+def main() -> None:
+    """Entry of the console script."""
+    try:
+        app()
+    except (ConfigError, DataError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+@app.command(epilog="Example: segda sweep target_size --only method=joint --max-parallel 2")
+def sweep(
+    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A file in sweeps/, by name or path.")],
+    data: Annotated[str | None, typer.Option(metavar="P", help="Data profile instead of the file's.")] = None,
+    executor: Annotated[str | None, typer.Option(metavar="E", help="Where to run: local.")] = None,
+    runs: Runs = RUNS,
+    max_parallel: Annotated[
+        int | None, typer.Option(min=1, help="Trials at once; else as many as GPUs or cores carry.")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="ID|axis=value", help="Only these trials; repeatable.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would run and why; start nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for the end; a local sweep always does.")
+    ] = False,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="path=value", help="Change a setting; repeatable.")
+    ] = None,
+    retry: Annotated[
+        str | None,
+        typer.Option(metavar="all|CAUSES", help="Also run failed trials, as nan,oom, or cancelled."),
+    ] = None,
+    rerun: Annotated[
+        list[str] | None, typer.Option(metavar="ID|stale", help="Run finished trials anew; repeatable.")
+    ] = None,
+) -> None:
+    """Run every trial of a sweep that is not done yet, then print the leaderboard."""
+    if max_parallel is not None:
+        settings = [*(settings or []), f"executor.max_parallel={max_parallel}"]
+    loaded = load_sweep(name, data=data, executor=executor, overrides=settings or [])
+    surveyed = survey_sweep(loaded, runs, only or [], retry, rerun or [])
+    if dry_run:
+        planned = plan_dry_run(surveyed)
+        _print_json(planned.as_json()) if as_json else render_dry_run(planned, Console())
+        raise typer.Exit(2 if planned.problems else 0)
+    if make_images(surveyed):
+        surveyed = survey_sweep(loaded, runs, only or [], retry, rerun or [])
+    raise typer.Exit(run_sweep(surveyed, Console()))
+
+
+@app.command(epilog="Example: segda status target_size --watch")
+def status(
+    name: Annotated[str | None, typer.Argument(help="A sweep; without it, all.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep showing, until Ctrl-C.")] = False,
+    as_json_: AsJson = False,
+    runs: Runs = RUNS,
+) -> None:
+    """Show the state of every trial of a sweep, or of all sweeps in short."""
+    folder = None if name is None else find_sweep(name, runs)
+    if as_json_:
+        _print_json(as_json(runs, sweep_names(runs) if name is None else [name]))
+        return
+    console = Console()
+    if not watch:
+        console.print(render_sweeps(runs) if folder is None else render_sweep(folder))
+        return
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            live.update(render_sweeps(runs) if folder is None else render_sweep(folder), refresh=True)
+            time.sleep(WATCH_S)
+
+
+@app.command(epilog="Example: segda logs joint-streets-n10-s0 -f")
+def logs(
+    trial: TrialWord,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the attempt ends.")] = False,
+    attempt: Annotated[int | None, typer.Option(help="Its number; else the newest.")] = None,
+    runs: Runs = RUNS,
+) -> None:
+    """Print what a trial's runner and workers print."""
+    for text in read_log(find_attempt(find_trial(trial, runs), attempt), follow):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+@app.command(epilog="Example: segda cancel target_size method=adaptsegnet")
+def cancel(
+    name: Annotated[str, typer.Argument(metavar="SWEEP")],
+    only: Annotated[list[str] | None, typer.Argument(metavar="[ID|axis=value]...")] = None,
+    runs: Runs = RUNS,
+) -> None:
+    """Stop running trials of a sweep, and keep pending ones from starting, until `--retry cancelled`."""
+    marked = cancel_trials(choose(find_sweep(name, runs), only or []))
+    for files in marked:
+        print(f"cancelled  {files.root.name}")
+    print(f"{len(marked)} trials cancelled")
+
+
+@app.command(epilog="Example: segda explain joint-streets-n10-s0")
+def explain(
+    trial: TrialWord,
+    data: Annotated[str | None, typer.Option(metavar="P", help="Data profile, as for sweep.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="path=value", help="As for sweep; repeatable.")
+    ] = None,
+    as_json_: AsJson = False,
+    runs: Runs = RUNS,
+) -> None:
+    """Say where each setting of a trial comes from, and why it will or will not run."""
+    planned = find_planned(trial, runs, data=data, overrides=settings or [])
+    explanation = explain_trial(planned.trial, planned.sweep, planned.expansion, runs, Requests())
+    _print_json(explanation.as_json()) if as_json_ else render_explanation(explanation, Console())
+
+
+@app.command(epilog="Example: segda leaderboard target_size --per-class")
+def leaderboard(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="One or several sweeps.")],
+    form: Annotated[board.Format, typer.Option("--format", help="How to print it.")] = "terminal",
+    per_class: Annotated[bool, typer.Option("--per-class", help="IoU of every class.")] = False,
+    all_trials: Annotated[bool, typer.Option("--all", help="Every directory, not only the plan.")] = False,
+    as_json_: AsJson = False,
+    runs: Runs = RUNS,
+) -> None:
+    """Rank the methods of one or several sweeps."""
+    board.show(
+        names,
+        runs,
+        Console(),
+        "json" if as_json_ else form,
+        per_class=per_class,
+        all_trials=all_trials,
+        today=Today(commit=current_commit()),
+    )
+
+
+@app.command(epilog="Example: segda prune target_size --dry-run")
+def prune(
+    name: Annotated[str, typer.Argument(metavar="SWEEP")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be freed.")] = False,
+    runs: Runs = RUNS,
+) -> None:
+    """Delete the training states of finished trials; final weights stay."""
+    pruned = prune_trials(choose(find_sweep(name, runs), []), dry_run)
+    verb = "would free" if dry_run else "freed"
+    print(f"{verb} {pruned.size} bytes ({pruned.size / 1e6:.1f} MB) in {pruned.files} checkpoints")
+
+
+@app.command(epilog="Example: segda evaluate joint-streets-n10-s0 --protocol mirror")
+def evaluate(
+    trial: Annotated[str, typer.Argument(metavar="TRIAL|CHECKPOINT")],
+    data: Annotated[str | None, typer.Option(metavar="P", help="Data profile; else the trial's own.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="Preset; else the profile's own.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the result here as JSON.")] = None,
+    as_json_: AsJson = False,
+    runs: Runs = RUNS,
+) -> None:
+    """Score a trained segmenter again, on other data or under another protocol."""
+    path = Path(trial) if Path(trial).is_file() else find_trial(trial, runs).root
+    profile = None if data is None else load_profile(data)[0]
+    options = _options({"--data": profile, "--protocol": protocol, "--out": out})
+    _child("segda_core.evaluate", str(path), *options, *(["--json"] if as_json_ else []))
+
+
+@app.command(epilog="Example: segda predict runs/.../final.pt photos/ --out predictions")
+def predict(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Files or folders.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the pictures go.")],
+    protocol: Annotated[str | None, typer.Option(help="Preset.")] = None,
+) -> None:
+    """Write colour, overlay and train-id pictures of a segmenter's predictions."""
+    options = _options({"--out": out, "--protocol": protocol})
+    _child("segda_core.predict", str(checkpoint), *map(str, images), *options)
+
+
+@app.command(epilog="Example: segda schema sweeps/schema")
+def schema(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write.")] = Path("sweeps/schema"),
+) -> None:
+    """Write JSON schemas of sweep files and data profiles, for editors."""
+    for path in write_schemas(folder):
+        print(path)
+
+
+@data_app.command("make", epilog="Example: segda data make streets")
+def data_make(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="streets")],
+    root: Annotated[Path | None, typer.Option(metavar="DIR", help="Else where its profile looks.")] = None,
+) -> None:
+    """Draw a pair of domains."""
+    _child("segda_core.data", "make", name, *_options({"--root": root}))
+
+
+@data_app.command("check", epilog="Example: segda data check gta5_cityscapes")
+def data_check(
+    profile: Annotated[str, typer.Argument(metavar="PROFILE", help="In sweeps/data/, by name or path.")],
+    as_json_: AsJson = False,
+) -> None:
+    """Open every image of a profile: counts, sizes, share of each class, problems."""
+    path, _ = load_profile(profile)
+    _child("segda_core.data", "check", str(path), *(["--json"] if as_json_ else []))
+
+
+def _options(given: dict[str, Any]) -> list[str]:
+    """Those options that were given, as words."""
+    return [word for name, value in given.items() if value is not None for word in (name, str(value))]
+
+
+def _child(module: str, *words: str) -> None:
+    """Run a command of the training core, which may load torch, and leave with its exit code."""
+    raise typer.Exit(subprocess.run([sys.executable, "-m", module, *words], check=False).returncode)
+
+
+def _print_json(content: Any) -> None:  # noqa: ANN401  # JSON values
+    print(json.dumps(content, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+"""Which commit of segda is checked out, to mark results that another one made."""
+
+import subprocess
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+def current_commit(checkout: Path = CHECKOUT) -> str | None:
+    """The checked-out commit; None where segda is installed without its repository, or there is no git."""
+    if not (checkout / ".git").exists():
+        return None
+    try:
+        asked = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return None

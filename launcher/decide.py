@@ -1,0 +1,115 @@
+"""Which trials a launch runs: a state and what the user asked for, turned into an action with its reason."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from launcher.states import State, TrialStatus
+from segda_core.errors import ConfigError, did_you_mean
+from segda_core.layout import EXPERIMENT_CAUSES, MACHINE_CAUSES
+
+RETRY_WORDS = ("all", "cancelled", *EXPERIMENT_CAUSES, *MACHINE_CAUSES)
+
+
+class Action(StrEnum):
+    """What a launch does with a trial."""
+
+    RUN = "run"
+    SKIP = "skip"
+    WAIT = "wait"
+    """Another launcher runs it."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """An action and, for people, why."""
+
+    action: Action
+    reason: str
+    fresh: bool = False
+    """Start from step 0, past checkpoints left aside."""
+
+
+@dataclass(frozen=True)
+class Requests:
+    """What the user asks to run again although it would not by itself."""
+
+    retry: frozenset[str] = frozenset()
+    """Words of `RETRY_WORDS`."""
+    rerun: frozenset[str] = frozenset()
+    """Ids of trials to run from the start."""
+    rerun_stale: bool = False
+
+
+def parse_retry(text: str) -> frozenset[str]:
+    """`all` or `nan,oom`; `ConfigError` for a word that is no cause."""
+    words = frozenset(word.strip() for word in text.split(",") if word.strip())
+    unknown = sorted(words - set(RETRY_WORDS))
+    if unknown or not words:
+        word = unknown[0] if unknown else text
+        allowed = ", ".join(RETRY_WORDS)
+        raise ConfigError([f"--retry: found {word!r}; allowed: {allowed}{did_you_mean(word, RETRY_WORDS)}"])
+    return words
+
+
+def parse_rerun(words: Iterable[str], ids: Iterable[str]) -> Requests:
+    """Ids, their beginnings, or `stale`; `ConfigError` for one that names no trial or several."""
+    known, rerun, stale, problems = list(ids), set(), False, []
+    for word in words:
+        matches = [known_id for known_id in known if known_id.startswith(word)]
+        if word == "stale":
+            stale = True
+        elif word in known or len(matches) == 1:
+            rerun.add(word if word in known else matches[0])
+        elif matches:
+            problems.append(f"--rerun: {word!r} begins several ids: {', '.join(matches[:4])}")
+        else:
+            problems.append(f"--rerun: no trial {word!r}{did_you_mean(word, [*known, 'stale'])}")
+    if problems:
+        raise ConfigError(problems)
+    return Requests(rerun=frozenset(rerun), rerun_stale=stale)
+
+
+def decide(status: TrialStatus, requests: Requests) -> Decision:
+    """What a launch does with a trial in this state."""
+    if status.state in (State.RUNNING, State.QUEUED):
+        return Decision(Action.WAIT, f"{status.state} elsewhere")
+    if status.id in requests.rerun:
+        return Decision(Action.RUN, "asked for by --rerun: from the start", fresh=True)
+    if status.state is State.MISSING:
+        return _unfinished(status)
+    if status.state is State.FAILED:
+        return _failed(status, requests)
+    if status.state is State.STALE and requests.rerun_stale:
+        return Decision(Action.RUN, "stale, asked for by --rerun stale: from the start", fresh=True)
+    if status.state is State.CANCELLED and "cancelled" in requests.retry:
+        return _again(status, "cancelled, asked for by --retry")
+    return Decision(Action.SKIP, SKIPPED[status.state])
+
+
+SKIPPED = {
+    State.DONE: "done",
+    State.STALE: "its images changed since it was done; --rerun stale runs it again",
+    State.STOPPED: "ended early by the search's scheduler",
+    State.CANCELLED: "cancelled; --retry cancelled takes it up",
+}
+
+
+def _unfinished(status: TrialStatus) -> Decision:
+    return Decision(Action.RUN, "not run yet") if status.attempt is None else _again(status, "unfinished")
+
+
+def _failed(status: TrialStatus, requests: Requests) -> Decision:
+    cause = status.cause or "unknown"
+    if requests.retry & {"all", cause}:
+        return _again(status, f"failed ({cause}), asked for by --retry")
+    if cause in MACHINE_CAUSES:
+        return _again(status, f"failed by the machine ({cause})")
+    return Decision(Action.SKIP, f"failed ({cause}); --retry {cause} takes it up")
+
+
+def _again(status: TrialStatus, why: str) -> Decision:
+    if status.inputs_changed:
+        return Decision(Action.RUN, f"{why}: its images changed, from the start", fresh=True)
+    step = f"from its checkpoints (step {status.step} reached)" if status.step else "from its checkpoints"
+    return Decision(Action.RUN, f"{why}: {step}")

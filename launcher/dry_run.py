@@ -1,0 +1,244 @@
+"""`--dry-run`: what a launch would do with every trial and why, with commands, time and disk."""
+
+import shlex
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from launcher.command import worker_command
+from launcher.decide import Action, Requests, decide
+from launcher.forecast import Past
+from launcher.manifest import Manifest, problems
+from launcher.points import short
+from launcher.states import State, TrialStatus
+from launcher.sweep import Expansion, Sweep
+from launcher.trial import Trial
+
+STYLES = {Action.RUN: "green", Action.WAIT: "cyan", Action.SKIP: "dim"}
+
+
+@dataclass(frozen=True)
+class PlannedTrial:
+    """One trial of a dry run."""
+
+    id: str
+    point: dict[str, Any]
+    state: State
+    cause: str | None
+    action: Action
+    reason: str
+    command: str | None
+    """Shell line that trains its next attempt; None where it does not run."""
+    seconds: float | None
+    disk_bytes: int
+    images: Manifest | None
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a launch of some trials of a sweep would do."""
+
+    sweep: str
+    file: str
+    data: str
+    executor: str
+    planned: int
+    """Trials of the full expansion."""
+    trials: list[PlannedTrial]
+    merged: list[tuple[dict[str, Any], str]]
+    """Points that are the same trial as an earlier one."""
+    notes: list[str]
+    problems: list[str]
+    """Images that cannot be used: nothing would be queued."""
+    free_bytes: int
+
+    @property
+    def to_run(self) -> list[PlannedTrial]:
+        """Trials that a launch would run."""
+        return [trial for trial in self.trials if trial.action is Action.RUN]
+
+    @property
+    def seconds(self) -> float:
+        """Added up over the trials to run that could be judged."""
+        return sum(trial.seconds or 0.0 for trial in self.to_run)
+
+    @property
+    def unjudged(self) -> int:
+        """Trials to run for which nothing comparable has finished."""
+        return sum(trial.seconds is None for trial in self.to_run)
+
+    @property
+    def disk_bytes(self) -> int:
+        """Added up over the trials to run."""
+        return sum(trial.disk_bytes for trial in self.to_run)
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, for programs."""
+        content = {
+            name: getattr(self, name)
+            for name in ("sweep", "file", "data", "executor", "planned", "notes", "problems")
+        }
+        sums = {"seconds": self.seconds, "unjudged": self.unjudged, "disk_bytes": self.disk_bytes}
+        return {
+            **content,
+            **sums,
+            "free_bytes": self.free_bytes,
+            "trials": [_trial_json(trial) for trial in self.trials],
+            "merged": [{"point": point, "id": trial_id} for point, trial_id in self.merged],
+        }
+
+
+def plan_dry_run(
+    sweep: Sweep,
+    expansion: Expansion,
+    chosen: Sequence[Trial],
+    look: Mapping[str, tuple[TrialStatus, Manifest | None]],
+    requests: Requests,
+    runs: Path,
+) -> DryRun:
+    """What would happen to the chosen trials, given the state and the images of each (by id)."""
+    past = Past(runs)
+    for trial in chosen:
+        if metrics := look[trial.id][0].metrics:
+            past.add(trial.config, metrics, trial.files(runs))
+    manifests = [manifest for _, manifest in look.values() if manifest is not None]
+    return DryRun(
+        sweep=sweep.name,
+        file=str(sweep.file),
+        data=sweep.data,
+        executor=sweep.executor.name,
+        planned=len(expansion.trials),
+        trials=[_plan(trial, *look[trial.id], requests, past, runs) for trial in chosen],
+        merged=expansion.merged,
+        notes=[*expansion.notes, *_image_notes(manifests)],
+        problems=problems(manifests),
+        free_bytes=_free_bytes(runs),
+    )
+
+
+def _plan(
+    trial: Trial, status: TrialStatus, images: Manifest | None, requests: Requests, past: Past, runs: Path
+) -> PlannedTrial:
+    decision = decide(status, requests)
+    runs_now = decision.action is Action.RUN
+    forecast = past.forecast(trial.config) if runs_now else None
+    return PlannedTrial(
+        id=trial.id,
+        point=trial.point,
+        state=status.state,
+        cause=status.cause,
+        action=decision.action,
+        reason=decision.reason,
+        command=_command(trial, status, runs) if runs_now else None,
+        seconds=forecast.seconds if forecast else None,
+        disk_bytes=forecast.disk_bytes if forecast else 0,
+        images=images,
+    )
+
+
+def _command(trial: Trial, status: TrialStatus, runs: Path) -> str:
+    command = worker_command(trial.files(runs).root, (status.attempt or 0) + 1, trial.config)
+    return f"OMP_NUM_THREADS={trial.config.threads} {shlex.join(command)}"
+
+
+def _image_notes(manifests: Sequence[Manifest]) -> list[str]:
+    skipped = dict.fromkeys(line for manifest in manifests for line in manifest.skipped)
+    absent = {manifest.labelled: manifest.absent_classes for manifest in manifests if manifest.absent_classes}
+    lines = [f"left out: {line}" for line in skipped]
+    lines += [
+        f"no label among {count} target images shows {', '.join(names)}" for count, names in absent.items()
+    ]
+    return lines
+
+
+def _free_bytes(runs: Path) -> int:
+    folder = runs.resolve()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def _trial_json(trial: PlannedTrial) -> dict[str, Any]:
+    images = None if trial.images is None else trial.images.model_dump(mode="json")
+    return {**asdict(trial), "images": images}
+
+
+def render(dry_run: DryRun, console: Console) -> None:
+    """The dry run for a terminal: a line for each trial, then what it all takes."""
+    console.print(
+        f"[bold]{dry_run.sweep}[/] on {dry_run.data} ({dry_run.file}), executor {dry_run.executor}\n"
+    )
+    console.print(_trial_lines(dry_run.trials), soft_wrap=True)
+    for line in _summary(dry_run):
+        console.print(Text(line), soft_wrap=True)
+    for note in dry_run.notes:
+        console.print(Text(f"note: {note}", "yellow"), soft_wrap=True)
+    for problem in dry_run.problems:
+        console.print(Text(f"problem: {problem}", "red"), soft_wrap=True)
+
+
+def _trial_lines(trials: Sequence[PlannedTrial]) -> Text:
+    width = max(len(trial.id) for trial in trials)
+    text = Text()
+    for trial in trials:
+        text.append(f"{trial.action:<5} ", STYLES[trial.action])
+        text.append(f"{trial.id:<{width}}  ")
+        text.append(f"{trial.state:<9} {trial.reason}\n", "dim")
+    return text
+
+
+def _summary(dry_run: DryRun) -> list[str]:
+    actions = Counter(trial.action for trial in dry_run.trials)
+    counts = ", ".join(f"{actions[action]} {word}" for action, word in WORDS.items() if actions[action])
+    left_out = dry_run.planned - len(dry_run.trials)
+    lines = [
+        f"{len(dry_run.trials)} trials: {counts}"
+        + (f" ({left_out} more are not selected)" if left_out else "")
+    ]
+    if dry_run.merged:
+        points = dict(Counter(trial_id for _, trial_id in dry_run.merged))
+        lines.append(
+            f"{len(dry_run.merged)} more points are the same as one of {len(points)} of these trials, "
+        )
+        lines[-1] += f"as {short(dry_run.merged[0][0])}"
+    if dry_run.to_run:
+        lines += [*_needs(dry_run), *_commands(dry_run.to_run)]
+    return lines
+
+
+WORDS = {Action.RUN: "to run", Action.WAIT: "running elsewhere", Action.SKIP: "left as they are"}
+
+
+def _needs(dry_run: DryRun) -> list[str]:
+    disk = f"disk: about {_size(dry_run.disk_bytes)} ({_size(dry_run.free_bytes)} free)"
+    judged = len(dry_run.to_run) - dry_run.unjudged
+    if not judged:
+        return [disk, "time: unknown, nothing comparable has finished yet"]
+    rest = f", and {dry_run.unjudged} trials nothing is known about" if dry_run.unjudged else ""
+    return [disk, f"time: about {_time(dry_run.seconds)} one after another, by finished trials{rest}"]
+
+
+def _commands(to_run: Sequence[PlannedTrial]) -> list[str]:
+    rest = len(to_run) - 1
+    note = f" (and {rest} like it, for their own directories; --json has them all)" if rest else ""
+    return [f"command of the first{note}:" if rest else "command:", f"  {to_run[0].command}"]
+
+
+def _size(number: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,87 @@
+"""What every executor offers the launch loop, and the one way they all start a runner."""
+
+import json
+import os
+import subprocess
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+from launcher.command import runner_command
+from launcher.process import ATTEMPT_VARIABLE, PARENT_VARIABLE
+from segda_core.config import TrialConfig
+from segda_core.layout import AttemptFiles
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What an executor gives one attempt."""
+
+    gpus: tuple[str, ...] = ()
+    """Ids for CUDA_VISIBLE_DEVICES; none: the attempt runs on CPU cores."""
+    stall_min: float = 30.0
+    """Minutes without a step after which the runner ends the attempt."""
+
+    @classmethod
+    def from_json(cls, text: str) -> "Resources":
+        """From the runner's `--resources`."""
+        raw = json.loads(text)
+        return cls(gpus=tuple(raw["gpus"]), stall_min=raw["stall_min"])
+
+
+class Job(Protocol):
+    """A submitted attempt."""
+
+    def has_ended(self) -> bool:
+        """Whether nothing of it runs any more."""
+
+    def terminate(self) -> None:
+        """Ask it to save and leave; returns at once."""
+
+    def kill(self) -> None:
+        """End it now, unsaved."""
+
+
+class Room(Protocol):
+    """Room for one attempt, taken before the attempt is claimed."""
+
+    def start(self, attempt: AttemptFiles) -> Job:
+        """Start the attempt's runner in it; the room is given back when the job has ended."""
+
+    def release(self) -> None:
+        """Give it back unused."""
+
+
+class Executor(Protocol):
+    """Where attempts run."""
+
+    name: str
+
+    def problem(self, config: TrialConfig) -> str | None:
+        """Why a trial can never run here; None where it can."""
+
+    def reserve(self, config: TrialConfig) -> Room | None:
+        """Room for one more attempt; None while there is none."""
+
+
+def start_runner(
+    attempt: AttemptFiles, resources: Resources, keep_open: tuple[int, ...] = ()
+) -> "subprocess.Popen[bytes]":
+    """Start the attempt's runner, in a session of its own: a terminal's Ctrl-C reaches the launcher alone.
+
+    It ends when this process does, prints to the attempt's log, and inherits the open files `keep_open`.
+    """
+    environment = {
+        **os.environ,
+        ATTEMPT_VARIABLE: str(attempt.root.resolve()),
+        PARENT_VARIABLE: str(os.getpid()),
+    }
+    with attempt.log.open("ab") as log:
+        return subprocess.Popen(
+            runner_command(attempt.root.parent.parent, attempt.number, asdict(resources)),
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            pass_fds=keep_open,
+        )

@@ -1,0 +1,108 @@
+"""The local executor: attempts as children of the launcher, one per GPU or as many as the cores carry."""
+
+import signal
+import subprocess
+import time
+
+from launcher.executors.base import Resources, start_runner
+from launcher.executors.slots import Places, lock_places, visible_cores, visible_gpus
+from launcher.process import end_processes, processes_of
+from segda_core.config import TrialConfig
+from segda_core.layout import AttemptFiles
+
+ORPHAN_PATIENCE_S = 60.0
+"""Seconds that workers whose runner was killed get to save, before they are killed too."""
+
+
+class LocalJob:
+    """A runner on this host, and the places it holds until nothing of its attempt is left."""
+
+    def __init__(self, attempt: AttemptFiles, runner: "subprocess.Popen[bytes]", places: Places) -> None:
+        self._attempt = attempt
+        self._runner = runner
+        self._places = places
+        self._ended_at: float | None = None
+        self._over = False
+
+    def has_ended(self) -> bool:
+        """Whether nothing of it runs any more; its places are free then."""
+        if not self._over and self._runner.poll() is not None and not self._has_orphans():
+            self._over = True
+            self._places.release()
+        return self._over
+
+    def terminate(self) -> None:
+        """Ask it to save and leave; returns at once."""
+        if self._runner.poll() is None:
+            self._runner.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it now, unsaved."""
+        end_processes(self._attempt.root, grace=0)
+
+    def _has_orphans(self) -> bool:
+        """Whether workers outlive a runner that was killed: the kernel told them to save and leave."""
+        if self._attempt.outcome.exists() or not processes_of(self._attempt.root):
+            return False
+        self._ended_at = self._ended_at or time.monotonic()
+        if time.monotonic() - self._ended_at > ORPHAN_PATIENCE_S:
+            self.kill()
+        return True
+
+
+class LocalExecutor:
+    """Runs attempts on this host; they end with the launcher that started them."""
+
+    name = "local"
+
+    def __init__(self, max_parallel: int | None, stall_min: float) -> None:
+        self._max_parallel = max_parallel
+        self._stall_min = stall_min
+        self._gpus = visible_gpus()
+        self._cores = visible_cores()
+        self._jobs: list[LocalJob] = []
+
+    def problem(self, config: TrialConfig) -> str | None:
+        """Why a trial can never run here: more ranks than GPUs."""
+        if self._gpus and config.ranks > len(self._gpus):
+            return f"ranks {config.ranks} need as many GPUs; this host has {len(self._gpus)}"
+        return None
+
+    def reserve(self, config: TrialConfig) -> "LocalRoom | None":
+        """Room for one more attempt; None while other attempts, of any launcher, hold it.
+
+        A number of trials the user asked for is taken at its word: cores are then not counted.
+        """
+        self._jobs = [job for job in self._jobs if not job.has_ended()]
+        if self._max_parallel is not None and len(self._jobs) >= self._max_parallel:
+            return None
+        if self._gpus:
+            places = lock_places(self._gpus, config.ranks)
+        elif self._max_parallel is not None:
+            places = Places((), ())
+        else:
+            places = lock_places(self._cores, min(config.ranks * config.threads, len(self._cores)))
+        return None if places is None else LocalRoom(self, places)
+
+    def start(self, attempt: AttemptFiles, places: Places) -> LocalJob:
+        """Start a runner; it inherits the lock files, so its places outlive a killed launcher."""
+        resources = Resources(gpus=places.names if self._gpus else (), stall_min=self._stall_min)
+        job = LocalJob(attempt, start_runner(attempt, resources, keep_open=places.handles), places)
+        self._jobs.append(job)
+        return job
+
+
+class LocalRoom:
+    """Locked GPUs or cores for one attempt."""
+
+    def __init__(self, executor: LocalExecutor, places: Places) -> None:
+        self._executor = executor
+        self._places = places
+
+    def start(self, attempt: AttemptFiles) -> LocalJob:
+        """Start the attempt's runner on them."""
+        return self._executor.start(attempt, self._places)
+
+    def release(self) -> None:
+        """Unlock them."""
+        self._places.release()

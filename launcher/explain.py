@@ -1,0 +1,200 @@
+"""`segda explain`: where each value of a trial comes from, whether it would run, and what sets it apart."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from launcher.decide import Decision, Requests, decide
+from launcher.layers import Layer, find_layer, look_up
+from launcher.manifest import read_manifests
+from launcher.prepare import read_config
+from launcher.states import TrialStatus
+from launcher.status import read_status
+from launcher.sweep import Expansion, Sweep
+from launcher.trial import Trial
+from segda_core.config import TrialConfig, identity
+from segda_core.errors import ConfigError, Json, KeyPath, dotted
+from segda_core.layout import TrialFiles
+
+COMPARED = 300
+"""Finished trials that the sweep no longer makes, newest first, whose files are read for a comparison."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """One setting of a trial."""
+
+    path: str
+    value: Json
+    origin: str
+    """`default`, or the file and the place in it, or why no file gives it."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One setting in which two trials differ; None where a trial has no such setting."""
+
+    path: str
+    here: Json
+    there: Json
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Everything there is to say about one trial before it runs."""
+
+    id: str
+    directory: str
+    status: TrialStatus
+    decision: Decision
+    values: list[Value]
+    kept: list[Difference] = field(default_factory=list)
+    """Settings of config.yaml that the sweep file gives otherwise by now: the directory's stay (`here`)."""
+    nearest: str | None = None
+    """The finished trial of the sweep that differs in fewest settings."""
+    differences: list[Difference] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, for programs."""
+        return asdict(self)
+
+
+def explain(trial: Trial, sweep: Sweep, expansion: Expansion, runs: Path, requests: Requests) -> Explanation:
+    """Explain one trial of a sweep's expansion."""
+    files = trial.files(runs)
+    images = read_manifests([trial])[trial.id]
+    status = read_status(files, images.hash or None)
+    decision = decide(status, requests)
+    nearest = _nearest(trial, expansion, runs)
+    return Explanation(
+        id=trial.id,
+        directory=str(files.root),
+        status=status,
+        decision=decision,
+        values=list(_values(trial.config, sweep.layers(expansion.points[trial.id]))),
+        kept=_kept(files, trial.config),
+        nearest=None if nearest is None else nearest[0],
+        differences=[] if nearest is None else _differences(identity(trial.config), identity(nearest[1])),
+    )
+
+
+def _values(config: TrialConfig, layers: Sequence[Layer]) -> Iterator[Value]:
+    for path, value in leaves(config.model_dump(mode="json")):
+        yield Value(dotted(path), value, _origin(path, value, config, layers))
+
+
+def _origin(path: KeyPath, value: Json, config: TrialConfig, layers: Sequence[Layer]) -> str:
+    layer = find_layer(layers, path)
+    if layer is not None and _gives(layer, path, value):
+        place = layer.location(path)
+        return f"--set {place}" if layer.kind == "--set" else f"{layer.kind} ({layer.file}: {place})"
+    if layer is not None:
+        return f"not what {layer.kind} gives: {config.method.name} does not use it"
+    if path[0] == "data":
+        return "data profile"
+    if path in (("source",), ("target", "subset")) or (
+        path[:2] == ("target", "labelled") and value is not None
+    ):
+        return f"follows from method {config.method.name}"
+    return "default"
+
+
+def _gives(layer: Layer, path: KeyPath, value: Json) -> bool:
+    try:
+        return bool(look_up(layer.value, path[len(layer.path) :]) == value)
+    except KeyError:
+        return False
+
+
+def leaves(raw: Json, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Json]]:
+    """Every setting below a mapping; a list of plain values is one setting."""
+    if isinstance(raw, dict) and raw:
+        for key, value in raw.items():
+            yield from leaves(value, (*path, key))
+    elif isinstance(raw, list) and any(isinstance(item, dict) for item in raw):
+        for index, item in enumerate(raw):
+            yield from leaves(item, (*path, index))
+    else:
+        yield path, raw
+
+
+def _kept(files: TrialFiles, config: TrialConfig) -> list[Difference]:
+    if not files.config.exists():
+        return []
+    return _differences(read_config(files).model_dump(mode="json"), config.model_dump(mode="json"))
+
+
+def _differences(here: Json, there: Json) -> list[Difference]:
+    mine, theirs = dict(leaves(here)), dict(leaves(there))
+    paths = dict.fromkeys([*mine, *theirs])
+    found = (Difference(dotted(path), mine.get(path), theirs.get(path)) for path in paths)
+    return [item for item in found if item.here != item.there]
+
+
+def _nearest(trial: Trial, expansion: Expansion, runs: Path) -> tuple[str, TrialConfig] | None:
+    mine = identity(trial.config)
+    finished = _finished(trial, expansion, runs)
+    return min(finished, key=lambda other: len(_differences(mine, identity(other[1]))), default=None)
+
+
+def _finished(trial: Trial, expansion: Expansion, runs: Path) -> Iterator[tuple[str, TrialConfig]]:
+    """Finished trials of the sweep other than this one, today's first."""
+    known = {other.id for other in expansion.trials}
+    for other in expansion.trials:
+        if other.id != trial.id and other.files(runs).metrics.exists():
+            yield other.id, other.config
+    results = (runs / trial.sweep).glob("*/metrics.json")
+    earlier = [path for path in results if path.parent.name not in known]
+    earlier.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in earlier[:COMPARED]:
+        try:
+            yield path.parent.name, read_config(TrialFiles(path.parent))
+        except ConfigError:  # written by a version with other settings: nothing to compare with
+            continue
+
+
+def render(explanation: Explanation, console: Console) -> None:
+    """The explanation for a terminal."""
+    lines = [Text(explanation.id, "bold"), Text(f"in {explanation.directory}")]
+    lines.append(Text(f"{explanation.status.state}; next launch: {_next(explanation.decision)}"))
+    lines += [Text(), *_value_lines(explanation.values)]
+    if explanation.kept:
+        lines.append(
+            Text("\nits config.yaml was written with other settings and keeps them (not in its id):")
+        )
+        lines += [
+            Text(f"  {item.path}: {_shown(item.here)}, by now {_shown(item.there)}")
+            for item in explanation.kept
+        ]
+    if explanation.nearest is not None:
+        lines.append(Text(f"\nnearest finished trial: {explanation.nearest}"))
+        lines += [Text(f"  {row}") for row in _difference_lines(explanation.differences)]
+    console.print(Text("\n").join(lines), soft_wrap=True)
+
+
+def _difference_lines(differences: Sequence[Difference]) -> list[str]:
+    if not differences:
+        return ["the same settings, under another config version"]
+    return [f"{item.path}: {_shown(item.here)} here, {_shown(item.there)} there" for item in differences]
+
+
+def _next(decision: Decision) -> str:
+    return f"{decision.action} ({decision.reason})"
+
+
+def _value_lines(values: Sequence[Value]) -> Iterator[Text]:
+    width = max(
+        len(f"{value.path}: {_shown(value.value)}") for value in values if len(_shown(value.value)) < 40
+    )
+    for value in values:
+        style = "dim" if value.origin == "default" else ""
+        yield Text(f"{f'{value.path}: {_shown(value.value)}':<{width}}  {value.origin}", style)
+
+
+def _shown(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False)

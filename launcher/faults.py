@@ -1,0 +1,66 @@
+"""Every fault of every point of a sweep, said once and where the user wrote it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from launcher.layers import Layer, find_layer
+from launcher.points import short
+from segda_core.errors import ConfigError, Json, Problem, dotted
+
+
+@dataclass
+class _Seen:
+    """One fault: at how many points, the first of them, and whether its place already says which."""
+
+    count: int
+    point: Mapping[str, Json]
+    place_says: bool
+
+
+class Faults:
+    """Collects the problems of a sweep's points, to list them all at once."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.points = 0
+        self.seen: dict[str, _Seen] = {}
+
+    def count(self) -> None:
+        """One more point was looked at."""
+        self.points += 1
+
+    def add(self, problems: Sequence[Problem], layers: Sequence[Layer], point: Mapping[str, Json]) -> None:
+        """The problems of one point, made of these layers (lowest first)."""
+        self.count()
+        for problem in problems:
+            layer = find_layer(layers, problem.path) if problem.path else None
+            known = self.seen.setdefault(
+                self._text(problem, layer), _Seen(0, point, _says_point(problem, layer))
+            )
+            known.count += 1
+
+    def check(self) -> None:
+        """Raise `ConfigError` with every fault, where there are any."""
+        if self.seen:
+            raise ConfigError([self._line(text, seen) for text, seen in self.seen.items()])
+
+    def _text(self, problem: Problem, layer: Layer | None) -> str:
+        if layer is not None and layer.file == "--set":
+            return f"--set {layer.location(problem.path, problem.of_key)}: {problem.text}"
+        if layer is not None:
+            return f"{layer.file}: {layer.location(problem.path, problem.of_key)}: {problem.text}"
+        place = f"{dotted(problem.path)}: " if problem.path else ""
+        return f"{self.file}: {place}{problem.text}"
+
+    def _line(self, text: str, seen: _Seen) -> str:
+        if seen.count == self.points or seen.place_says:
+            return text
+        return f"{text} (at {seen.count} of {self.points} points, first {short(seen.point)})"
+
+
+def _says_point(problem: Problem, layer: Layer | None) -> bool:
+    """Whether the place names one value of an axis, and with it the points."""
+    if layer is None or layer.kind not in ("grid", "zip"):
+        return False
+    return layer.kind == "zip" or not problem.of_key or len(problem.path) > len(layer.path)

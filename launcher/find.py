@@ -1,0 +1,68 @@
+"""From a word on the command line to directories below `runs/`: sweeps by name, trials by id or path."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from launcher.selection import select
+from launcher.trial import Trial
+from segda_core.config import TrialConfig
+from segda_core.errors import ConfigError, did_you_mean, load_yaml, parse
+from segda_core.layout import TrialFiles, read_json
+
+
+def trial_directories(sweep: Path) -> list[TrialFiles]:
+    """Every trial below `runs/SWEEP`, by name."""
+    with os.scandir(sweep) as entries:
+        names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    trials = (TrialFiles(sweep / name) for name in names)
+    return [files for files in trials if files.trial.exists()]
+
+
+def sweep_names(runs: Path) -> list[str]:
+    """Names of the sweeps below the runs folder."""
+    if not runs.is_dir():
+        return []
+    return sorted(entry.name for entry in runs.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def find_sweep(name: str, runs: Path) -> Path:
+    """The directory of a sweep's trials."""
+    names = sweep_names(runs)
+    if name not in names:
+        there = ", ".join(names) or "none"
+        raise ConfigError([f"no sweep {name!r} in {runs}; there are: {there}{did_you_mean(name, names)}"])
+    return runs / name
+
+
+def find_trial(word: str, runs: Path) -> TrialFiles:
+    """The trial with this path, id, or beginning of an id that no other trial shares."""
+    if (Path(word) / "trial.json").exists():
+        return TrialFiles(Path(word))
+    trials = [files for name in sweep_names(runs) for files in trial_directories(runs / name)]
+    found = [files for files in trials if files.root.name == word]
+    found = found or [files for files in trials if files.root.name.startswith(word)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        paths = ", ".join(str(files.root) for files in found[:4])
+        raise ConfigError(
+            [f"{word!r} may be any of {len(found)} trials: {paths}; give more of the id, or a path"]
+        )
+    ids = [files.root.name for files in trials]
+    raise ConfigError([f"no trial {word!r} in {runs}{did_you_mean(word, ids)}"])
+
+
+def choose(sweep: Path, only: Sequence[str]) -> list[TrialFiles]:
+    """Trials of a sweep that `--only`-like words choose, all without words."""
+    directories = trial_directories(sweep)
+    if not only:
+        return directories
+    chosen = {trial.id for trial in select([_read(files) for files in directories], only)}
+    return [files for files in directories if files.root.name in chosen]
+
+
+def _read(files: TrialFiles) -> Trial:
+    content = read_json(files.trial) or {}
+    config = parse(TrialConfig, load_yaml(files.config), str(files.config))
+    return Trial(content["sweep"], config, content["point"])

@@ -1,0 +1,238 @@
+"""The launch loop: keeps the executor full, retries what the machine broke, waits for what runs elsewhere.
+
+All it knows about a trial it reads from the trial's directory, so that another launcher, a kill or a second
+call at any moment changes nothing but who does the work.
+"""
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from types import FrameType
+
+from launcher.claim import Submission, claim
+from launcher.executors.base import Executor, Job
+from launcher.live import Overview, Row, View, duration, percent
+from launcher.progress import Progress, read_progress
+from launcher.states import State, TrialStatus
+from launcher.status import read_status
+from segda_core.config import TrialConfig
+from segda_core.layout import MACHINE_CAUSES, AttemptFiles, TrialFiles
+
+POLL_S = 0.25
+LOOK_S = 1.0
+"""Seconds between looks at the files of attempts that run."""
+
+BACKOFF_S, BACKOFF_LIMIT_S = 2.0, 60.0
+"""First and longest pause before a trial is tried again; it doubles each time."""
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+ALIVE = (State.RUNNING, State.QUEUED)
+
+
+class Phase(Enum):
+    """Where a trial is in this launch."""
+
+    WAITING = auto()
+    RUNNING = auto()
+    ELSEWHERE = auto()
+    OVER = auto()
+
+
+@dataclass
+class Entry:
+    """One trial of a launch."""
+
+    files: TrialFiles
+    config: TrialConfig
+    submission: Submission
+    """What its next claim says."""
+    phase: Phase = Phase.WAITING
+    attempt: AttemptFiles | None = None
+    job: Job | None = None
+    status: TrialStatus | None = None
+    """How it ended; None until then."""
+    progress: Progress = field(default_factory=Progress)
+    retries: int = 0
+    not_before: float = 0.0
+    started: float = 0.0
+
+    @property
+    def id(self) -> str:
+        """Its directory's name."""
+        return self.files.root.name
+
+
+class Launch:
+    """One launch of some trials, in their order, to the end of the last."""
+
+    def __init__(self, entries: Sequence[Entry], executor: Executor, retry: int, view: View) -> None:
+        self._entries = entries
+        self._executor = executor
+        self._retry = retry
+        self._view = view
+        self._interrupts = 0
+        self._answered = 0
+        self._next_look = 0.0
+
+    def run(self, after_each: Callable[[], None]) -> bool:
+        """Run until no trial is left to run; whether it got that far without being interrupted.
+
+        `after_each` is called whenever a trial has ended.
+        """
+        with self._stop_signals():
+            while self._work_left():
+                ended = [entry for entry in self._entries if self._advance(entry)]
+                if ended:
+                    after_each()
+                self._answer_interrupts()
+                if not self._interrupts:
+                    self._start_waiting()
+                self._show()
+                time.sleep(POLL_S)
+        return not self._interrupts
+
+    def _work_left(self) -> bool:
+        unfinished = (Phase.RUNNING,) if self._interrupts else (Phase.RUNNING, Phase.WAITING, Phase.ELSEWHERE)
+        return any(entry.phase in unfinished for entry in self._entries)
+
+    @contextmanager
+    def _stop_signals(self) -> Iterator[None]:
+        before = {signum: signal.signal(signum, self._interrupt) for signum in STOP_SIGNALS}
+        try:
+            yield
+        finally:
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
+
+    def _interrupt(self, signum: int, frame: FrameType | None) -> None:
+        """Only Ctrl-C counts twice: a session that ends may send TERM and HUP both."""
+        self._interrupts = self._interrupts + 1 if signum == signal.SIGINT else max(self._interrupts, 1)
+
+    def _answer_interrupts(self) -> None:
+        """The first interrupt lets every attempt save, the second kills them."""
+        if self._interrupts == self._answered:
+            return
+        jobs = [
+            entry.job for entry in self._entries if entry.phase is Phase.RUNNING and entry.job is not None
+        ]
+        if self._answered == 0 and self._interrupts == 1:
+            self._view.say(f"stopping: {len(jobs)} running trials save; once more to kill them", "yellow")
+            for job in jobs:
+                job.terminate()
+        else:
+            for job in jobs:
+                job.kill()
+        self._answered = self._interrupts
+
+    def _advance(self, entry: Entry) -> bool:
+        """Move a trial on where its attempt has ended; whether the trial ended with it."""
+        if entry.phase is Phase.RUNNING:
+            assert entry.job is not None
+            return entry.job.has_ended() and self._settle(entry)
+        if entry.phase is Phase.ELSEWHERE and time.monotonic() >= self._next_look:
+            return self._settle(entry)
+        return False
+
+    def _settle(self, entry: Entry) -> bool:
+        """Read what became of an attempt, and decide what its trial does next."""
+        status = read_status(entry.files)
+        if status.state in ALIVE:
+            if entry.phase is not Phase.ELSEWHERE:
+                self._view.say(f"waiting  {entry.id}: running elsewhere")
+            entry.phase = Phase.ELSEWHERE
+        elif _to_be_continued(status) and self._interrupts:
+            entry.phase = Phase.WAITING
+            self._view.say(f"stopped  {entry.id}: {status.message}", "yellow")
+        elif _to_be_continued(status) and entry.retries < self._retry:
+            self._try_again(entry, status)
+        else:
+            entry.phase, entry.status = Phase.OVER, status
+            self._view.say(*_ending(entry, status))
+            return True
+        return False
+
+    def _try_again(self, entry: Entry, status: TrialStatus) -> None:
+        pause = min(BACKOFF_S * 2**entry.retries, BACKOFF_LIMIT_S)
+        entry.phase = Phase.WAITING
+        entry.retries += 1
+        entry.not_before = time.monotonic() + pause
+        entry.submission = Submission(entry.submission.executor, entry.submission.manifest_hash)
+        reason = f"{status.cause or 'stopped'}: {status.message}"
+        self._view.say(f"again    {entry.id} in {duration(pause)} ({reason})", "yellow")
+
+    def _start_waiting(self) -> None:
+        """Start waiting trials, in order, while the executor has room."""
+        for entry in self._entries:
+            if (
+                entry.phase is Phase.WAITING
+                and time.monotonic() >= entry.not_before
+                and not self._start(entry)
+            ):
+                return
+
+    def _start(self, entry: Entry) -> bool:
+        """Claim and submit one trial, unless somebody else does; False where there is no room."""
+        room = self._executor.reserve(entry.config)
+        if room is None:
+            return False
+        attempt = None if entry.files.cancel.exists() else claim(entry.files, entry.submission)
+        if attempt is None:
+            room.release()
+            self._settle(entry)
+            return True
+        entry.attempt = attempt
+        entry.job = room.start(attempt)
+        entry.phase, entry.started, entry.progress = Phase.RUNNING, time.monotonic(), Progress()
+        again = f" (attempt {attempt.number})" if attempt.number > 1 else ""
+        self._view.say(f"started  {entry.id}{again}")
+        return True
+
+    def _show(self) -> None:
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + LOOK_S
+        shown = [entry for entry in self._entries if entry.phase in (Phase.RUNNING, Phase.ELSEWHERE)]
+        for entry in shown:
+            numbers = entry.files.attempt_numbers()
+            entry.progress = read_progress(entry.files.attempt(numbers[-1]))
+        self._view.show(
+            Overview(
+                finished=sum(entry.phase is Phase.OVER for entry in self._entries),
+                total=len(self._entries),
+                rows=[Row(entry.id, entry.progress, entry.phase is Phase.ELSEWHERE) for entry in shown],
+                seconds_left=_seconds_left(self._entries),
+            )
+        )
+
+
+def _to_be_continued(status: TrialStatus) -> bool:
+    """Whether a trial ended through no fault of its own."""
+    by_machine = status.state is State.FAILED and status.cause in MACHINE_CAUSES
+    return by_machine or status.state is State.MISSING
+
+
+def _seconds_left(entries: Sequence[Entry]) -> float | None:
+    """Steps not yet made, at the speed of the trials that run now."""
+    running = [entry for entry in entries if entry.phase in (Phase.RUNNING, Phase.ELSEWHERE)]
+    rate = sum(entry.progress.steps_per_second or 0.0 for entry in running)
+    if rate == 0:
+        return None
+    left = (
+        entry.config.steps - (entry.progress.step or 0) for entry in entries if entry.phase is not Phase.OVER
+    )
+    return sum(left) / rate
+
+
+def _ending(entry: Entry, status: TrialStatus) -> tuple[str, str]:
+    """Line and style that say how a trial ended."""
+    if status.state is State.DONE:
+        took = f" in {duration(time.monotonic() - entry.started)}" if entry.job is not None else " elsewhere"
+        return f"done     {entry.id}: mIoU {percent(status.miou)}{took}", "green"
+    if status.state is State.FAILED:
+        log = entry.files.attempt(status.attempt or 1).log
+        return f"failed   {entry.id}: {status.cause}: {status.message}; log: {log}", "red"
+    return f"{status.state:<9}{entry.id}" + (f": {status.message}" if status.message else ""), "yellow"

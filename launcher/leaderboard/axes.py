@@ -1,0 +1,121 @@
+"""Which parts of the configurations tell a sweep's trials apart: the method's label and the axis columns."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from launcher.leaderboard.collect import Record
+from segda_core.config import identity
+
+NAMED = ("method", "model", "optimizer", "schedule")
+"""Choices told by their name, and by their options only where one name has several."""
+
+OWN_COLUMN = (
+    "data",
+    "method",
+    "seed",
+    "evaluation",
+    "target.subset.size",
+    "target.subset.seed",
+    "target.labelled",
+)
+"""Shown in columns of their own, or by the protocol, or averaged over."""
+
+
+def method_labels(records: Sequence[Record]) -> list[str]:
+    """One for each record: `adaptsegnet`, or `adaptsegnet (gan lsgan)` where the sweep has several."""
+    return _variants([record.config.method.model_dump(mode="json") for record in records])
+
+
+def axis_columns(records: Sequence[Record], rows: Sequence[object]) -> dict[str, list[str]]:
+    """Dotted path -> one value for each record, for every path a column is needed for.
+
+    Those are the sweep's own axes that vary, and whatever else differs among the trials of one row (`rows`
+    holds each record's row so far). What merely follows from the method or the size needs none.
+    """
+    identities = [_paths(identity(record.config)) for record in records]
+    candidates = {path for paths in identities for path in paths if not _related(path, OWN_COLUMN)}
+    axes = {axis for record in records for axis in record.axes}
+    dumps = [record.config.model_dump(mode="json") for record in records]
+    columns = {}
+    for path in sorted(candidates):
+        values = [paths.get(path) for paths in identities]
+        if len(set(values)) > 1 and (_related(path, axes) or _varies_within(rows, values)):
+            columns[path] = _shown(dumps, path)
+    return columns
+
+
+def text(value: Any) -> str:  # noqa: ANN401  # JSON values
+    """A configuration value for people."""
+    if value is None:
+        return "none"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and value and all(_only_named(item) for item in value):
+        return "+".join(item["name"] for item in value)
+    return json.dumps(value)
+
+
+def _variants(choices: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Each choice's name, with the options that differ among choices of that name."""
+    flat = [flatten(choice) for choice in choices]
+    values: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for options in flat:
+        for path, value in options.items():
+            values[options["name"], path].add(text(value))
+    labels = []
+    for options in flat:
+        name = options["name"]
+        differing = [f"{path} {text(v)}" for path, v in options.items() if len(values[name, path]) > 1]
+        labels.append(f"{name} ({', '.join(differing)})" if differing else name)
+    return labels
+
+
+def _shown(dumps: Sequence[dict[str, Any]], path: str) -> list[str]:
+    """The value at a path, defaults included."""
+    if path in NAMED:
+        return _variants([dump[path] for dump in dumps])
+    return [text(_at(dump, path)) for dump in dumps]
+
+
+def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted path -> leaf."""
+    flat: dict[str, Any] = {}
+    for key, value in mapping.items():
+        if isinstance(value, dict):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _paths(kept: Mapping[str, Any]) -> dict[str, str]:
+    """Dotted path -> canonical JSON, named choices as one."""
+    named = {path: kept[path] for path in NAMED if path in kept}
+    rest = flatten({key: value for key, value in kept.items() if key not in NAMED})
+    return {path: json.dumps(value, sort_keys=True) for path, value in {**named, **rest}.items()}
+
+
+def _at(value: Any, path: str) -> Any:  # noqa: ANN401  # JSON values
+    for key in path.split("."):
+        if not isinstance(value, dict) or key not in value:
+            return None
+        value = value[key]
+    return value
+
+
+def _related(path: str, others: Iterable[str]) -> bool:
+    """Whether the path is one of the others, or holds or is held by one."""
+    return any(f"{path}.".startswith(f"{other}.") or other.startswith(f"{path}.") for other in others)
+
+
+def _varies_within(rows: Sequence[object], values: Sequence[str | None]) -> bool:
+    seen: dict[object, set[str | None]] = defaultdict(set)
+    for row, value in zip(rows, values, strict=True):
+        seen[row].add(value)
+    return any(len(found) > 1 for found in seen.values())
+
+
+def _only_named(item: Any) -> bool:  # noqa: ANN401  # JSON values
+    return isinstance(item, dict) and {key for key, value in item.items() if value is not None} == {"name"}

@@ -1,0 +1,186 @@
+"""Reading sweeps' directories for the leaderboard: one record per planned trial, whatever its state."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from launcher.states import State, TrialStatus
+from launcher.status import read_status
+from segda_core import layout
+from segda_core.classes import CLASSES
+from segda_core.config import TrialConfig
+from segda_core.errors import ConfigError, did_you_mean, load_yaml, parse, parse_yaml
+from segda_core.layout import TrialFiles
+
+
+class Result(BaseModel):
+    """What the leaderboard takes from metrics.json; scores are fractions."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
+
+    miou: float
+    iou: dict[str, float | None]
+    pixel_accuracy: float
+    classes: list[str]
+    protocol: dict[str, Any]
+    uses_target_labels: bool
+    target_images: int
+    labelled_images: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """One trial as its directory tells it."""
+
+    sweep: str
+    id: str
+    config: TrialConfig
+    axes: frozenset[str]
+    """Dotted paths of the sweep's axes that this trial was made from."""
+    status: TrialStatus | None
+    """None where the directory cannot be understood."""
+    result: Result | None
+    problem: str | None = None
+
+    @property
+    def stale(self) -> bool:
+        """Whether the images changed since: shown, never counted."""
+        return self.status is not None and self.status.state is State.STALE
+
+    @property
+    def counted(self) -> bool:
+        """Whether the result takes part in means and ranks."""
+        return self.result is not None and self.status is not None and self.status.state is State.DONE
+
+    @property
+    def older_code(self) -> bool:
+        """Whether the result was made by another commit."""
+        return self.status is not None and self.status.older_code
+
+
+@dataclass(frozen=True)
+class Today:
+    """What results are compared with, to find those made from other images or by other code."""
+
+    manifest_hashes: Mapping[str, str] = field(default_factory=dict)
+    """Trial id -> hash of its images now; a trial without one is taken as unchanged."""
+    commit: str | None = None
+    """The code checked out; None where that is not known."""
+
+
+@dataclass
+class Collection:
+    """Everything the sweeps' directories hold, before any grouping."""
+
+    sweeps: tuple[str, ...]
+    records: list[Record] = field(default_factory=list)
+    unprepared: dict[str, list[str]] = field(default_factory=dict)
+    """Data name -> planned ids without a configuration on disk."""
+    problems: list[str] = field(default_factory=list)
+    """One line for each file that cannot be used, naming it."""
+
+
+def collect(
+    names: Sequence[str],
+    runs: Path,
+    *,
+    all_trials: bool = False,
+    today: Today | None = None,
+) -> Collection:
+    """Read every planned trial of the named sweeps; with `all_trials`, every directory."""
+    found = Collection(tuple(names))
+    records: dict[str, Record] = {}
+    for name in names:
+        root = _sweep_root(name, runs)
+        for identifier, data in _covered(root, found, all_trials).items():
+            record = _read(root / identifier, data, found, today or Today())
+            if record is not None and not (identifier in records and records[identifier].counted):
+                records[identifier] = record
+    found.records.extend(records.values())
+    return found
+
+
+def _sweep_root(name: str, runs: Path) -> Path:
+    root = runs / name
+    if not root.is_dir():
+        known = sorted(entry.name for entry in runs.iterdir() if entry.is_dir()) if runs.is_dir() else []
+        listed = f"there are: {', '.join(known)}" if known else "it holds no sweep"
+        raise ConfigError([f"{runs}: no sweep {name!r}{did_you_mean(name, known)}; {listed}"])
+    return root
+
+
+def _covered(root: Path, found: Collection, all_trials: bool) -> dict[str, str | None]:
+    """Id -> data name of what the leaderboard covers; the name is None for a directory outside the plan."""
+    planned = _planned(root, found)
+    if planned is not None and not all_trials:
+        return dict(planned)
+    on_disk = sorted(path.parent.name for path in root.glob("*/config.yaml"))
+    return {**dict.fromkeys(on_disk), **(planned or {})}
+
+
+def _planned(root: Path, found: Collection) -> dict[str, str] | None:
+    path = root / "plan.json"
+    try:
+        plan = layout.read_json(path)
+        if plan is None:
+            found.problems.append(f"{path}: missing; every trial on disk is shown instead")
+            return None
+        return {identifier: data for data, identifiers in plan["data"].items() for identifier in identifiers}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        found.problems.append(f"{path}: not a plan: {error}; every trial on disk is shown instead")
+        return None
+
+
+def _read(root: Path, data: str | None, found: Collection, today: Today) -> Record | None:
+    """The trial's record; None, noted in `found`, where there is no configuration to place it by."""
+    files = TrialFiles(root)
+    if not files.config.is_file():
+        if data is not None:
+            found.unprepared.setdefault(data, []).append(root.name)
+        return None
+    try:
+        config = parse(TrialConfig, _config_yaml(files.config), str(files.config))
+        axes = frozenset((layout.read_json(files.trial) or {}).get("point", {}))
+    except (OSError, ValueError, AttributeError) as error:
+        found.problems.append(_named(root, error))
+        return None
+    try:
+        status = read_status(files, today.manifest_hashes.get(root.name), today.commit)
+        result = None if status.metrics is None else parse(Result, status.metrics, str(files.metrics))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        problem = _named(files.metrics if files.metrics.exists() else root, error)
+        found.problems.append(problem)
+        return Record(root.parent.name, root.name, config, axes, None, None, problem)
+    return Record(root.parent.name, root.name, config, axes, status, result)
+
+
+def _named(path: Path, error: Exception) -> str:
+    if isinstance(error, ConfigError):
+        return str(error)
+    return f"{path}: cannot be read: {'no field ' if isinstance(error, KeyError) else ''}{error}"
+
+
+_parse_block = lru_cache(maxsize=4096)(parse_yaml)
+
+
+def _config_yaml(path: Path) -> Any:  # noqa: ANN401  # unchecked input
+    """The file's YAML. Trials of a sweep share most top-level blocks, so each distinct one is parsed once."""
+    blocks = re.split(r"^(?=\w)", path.read_text(), flags=re.MULTILINE)
+    try:
+        merged: dict[str, Any] = {}
+        for block in blocks:
+            merged.update(_parse_block(block) or {})
+        return merged
+    except (TypeError, ValueError):
+        return load_yaml(path)  # not in the launcher's own form: read whole, with its errors
+
+
+def declared_classes(records: Iterable[Record]) -> list[str]:
+    """Classes declared by any of the trials, in train-id order."""
+    declared = {name for record in records for name in record.config.evaluation.classes}
+    return [name for name in CLASSES if name in declared]

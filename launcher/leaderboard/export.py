@@ -1,0 +1,123 @@
+"""The leaderboard for programs: CSV with a line for each row and size, JSON with every trial."""
+
+import csv
+import io
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from launcher.leaderboard.collect import Collection, Record
+from launcher.leaderboard.rank import Entry, Section, marks, rank
+from launcher.leaderboard.rows import Row, Table
+from launcher.leaderboard.words import distinct
+from segda_core.classes import CLASSES
+
+
+def to_csv(tables: Sequence[Table]) -> str:
+    """Scores in percent with two decimals; a row without a target size has a line for every size."""
+    axes = sorted({axis for table in tables for axis in table.axes})
+    classes = [name for name in CLASSES if any(name in table.classes for table in tables)]
+    lines = [
+        {"data": table.data, **_line(section, entry, axes, classes)}
+        for table in tables
+        for section in rank(table)
+        for entry in section.entries
+    ]
+    text = io.StringIO()
+    if lines:
+        writer = csv.DictWriter(text, fieldnames=list(lines[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+    return text.getvalue()
+
+
+def to_json(tables: Sequence[Table], found: Collection) -> str:
+    """Everything: rows with their ranks by size, trials, problems; scores are fractions."""
+    document = {
+        "schema": 1,
+        "sweeps": list(found.sweeps),
+        "tables": [_table(table) for table in tables],
+        "problems": found.problems,
+    }
+    return json.dumps(document, allow_nan=False) + "\n"
+
+
+def _line(section: Section, entry: Entry, axes: Sequence[str], classes: Sequence[str]) -> dict[str, Any]:
+    row = entry.row
+    return {
+        "protocol": section.protocol,
+        "size": section.size,
+        "rank": entry.rank,
+        "method": row.method,
+        "target_images": row.results[0].target_images if row.results else row.size,
+        "labelled_images": row.labelled or 0,
+        "uses_target_labels": str(row.uses_target_labels).lower(),
+        **{axis: row.axes.get(axis, "") for axis in axes},
+        "miou": _percent(row.mean),
+        "miou_std": _percent(row.std),
+        "pixel_accuracy": _percent(row.pixel_accuracy),
+        "seeds_finished": len(row.counted),
+        "seeds_planned": row.planned,
+        "notes": ", ".join(entry.marks),
+        **{name: _percent(row.iou(name)) for name in classes},
+    }
+
+
+def _percent(fraction: float | None) -> str:
+    return "" if fraction is None else f"{100 * fraction:.2f}"
+
+
+def _table(table: Table) -> dict[str, Any]:
+    sections = rank(table)
+    places: dict[int, list[tuple[Section, Entry]]] = defaultdict(list)
+    for section in sections:
+        for entry in section.entries:
+            places[id(entry.row)].append((section, entry))
+    return {
+        "data": table.data,
+        "axes": table.axes,
+        "classes": table.classes,
+        "rows": [_row(row, table, places[id(row)]) for row in distinct(sections)],
+        "unprepared": table.unprepared,
+    }
+
+
+def _row(row: Row, table: Table, places: Sequence[tuple[Section, Entry]]) -> dict[str, Any]:
+    return {
+        "method": row.method,
+        "size": row.size,
+        "labelled": row.labelled,
+        "uses_target_labels": row.uses_target_labels,
+        "axes": row.axes,
+        "protocol_label": places[0][0].protocol,
+        "protocol": row.protocol,
+        "ranks": [{"size": section.size, "rank": entry.rank} for section, entry in places if entry.rank],
+        "miou": row.mean,
+        "miou_std": row.std,
+        "pixel_accuracy": row.pixel_accuracy,
+        "iou": {name: row.iou(name) for name in table.classes},
+        "seeds_finished": len(row.counted),
+        "seeds_planned": row.planned,
+        "complete": row.complete,
+        "marks": marks(row),
+        "trials": [_trial(record) for record in row.records],
+    }
+
+
+def _trial(record: Record) -> dict[str, Any]:
+    status, result, subset = record.status, record.result, record.config.target.subset
+    return {
+        "id": record.id,
+        "sweep": record.sweep,
+        "seed": record.config.seed,
+        "subset_seed": None if subset is None else subset.seed,
+        "state": None if status is None else str(status.state),
+        "cause": None if status is None else status.cause,
+        "problem": record.problem,
+        "counted": record.counted,
+        "older_code": record.older_code,
+        "miou": None if result is None else result.miou,
+        "pixel_accuracy": None if result is None else result.pixel_accuracy,
+        "iou": None if result is None else result.iou,
+    }

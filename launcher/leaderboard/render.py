@@ -1,0 +1,116 @@
+"""The leaderboard for people: a table on the terminal and in Markdown."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from launcher.leaderboard.rank import Entry, Section, rank
+from launcher.leaderboard.rows import Table
+from launcher.leaderboard.words import cells, distinct, footnotes, headers, name, percent, title
+
+NUMBERS = ("rank", "target images", "target labels", "mIoU", "seeds")
+"""Columns set to the right and never broken."""
+
+CLASS_WIDTH = 11
+"""Characters a column of one class takes on the terminal."""
+
+
+def print_tables(
+    tables: Sequence[Table], problems: Sequence[str], console: Console, *, per_class: bool
+) -> None:
+    """Every table with its footnotes, then what could not be read."""
+    for table in tables:
+        sections = rank(table)
+        console.print(Text(title(table, sections), style="bold"))
+        console.print(_grid(table, sections))
+        if per_class:
+            _print_classes(table, sections, console)
+        for note in footnotes(table, sections):
+            console.print(Text(note, style="dim"))
+        console.print()
+    for problem in problems:
+        console.print(Text(problem, style="red"), soft_wrap=True)
+    if not tables:
+        console.print("No trials yet.")
+
+
+def markdown(tables: Sequence[Table], problems: Sequence[str], *, per_class: bool) -> str:
+    """The same as Markdown."""
+    blocks = [block for table in tables for block in _markdown_blocks(table, per_class)]
+    if problems:
+        blocks.append("\n".join(["Problems:", "", *(f"- {_escape(problem)}" for problem in problems)]))
+    return "\n\n".join(blocks or ["No trials yet."]) + "\n"
+
+
+def _grid(table: Table, sections: Sequence[Section]) -> Grid:
+    grid = Grid(box=box.SIMPLE_HEAD)
+    methods = [row.method for row in table.rows]
+    for header in headers(table, sections):
+        if header in NUMBERS:
+            grid.add_column(header.replace(" ", "\n"), justify="right", no_wrap=True)
+        else:
+            grid.add_column(header, min_width=_longest_word(methods) if header == "method" else None)
+    for section in sections:
+        for entry in section.entries:
+            grid.add_row(*(Text(cell) for cell in cells(entry, section, sections)), style=_style(entry))
+        grid.add_section()
+    return grid
+
+
+def _longest_word(texts: Sequence[str]) -> int:
+    return max((len(word) for text in texts for word in text.split()), default=0)
+
+
+def _style(entry: Entry) -> str:
+    if entry.rank == 1:
+        return "bold green"
+    return "" if entry.rank else "dim"
+
+
+def _print_classes(table: Table, sections: Sequence[Section], console: Console) -> None:
+    """IoU per class, as many classes side by side as the terminal holds."""
+    rows = [row for row in distinct(sections) if row.results]
+    width = max((len(name(row)) for row in rows), default=0)
+    count = max(1, (console.width - width) // CLASS_WIDTH)
+    for start in range(0, len(table.classes) if rows else 0, count):
+        shown = table.classes[start : start + count]
+        grid = Grid("IoU", box=box.SIMPLE_HEAD)
+        for class_name in shown:
+            grid.add_column(class_name, justify="right")
+        for row in rows:
+            grid.add_row(Text(name(row)), *(percent(row.iou(class_name)) for class_name in shown))
+        console.print(grid)
+
+
+def _markdown_blocks(table: Table, per_class: bool) -> list[str]:
+    sections = rank(table)
+    lines = [
+        _bold(cells(entry, section, sections), entry) for section in sections for entry in section.entries
+    ]
+    columns = headers(table, sections)
+    blocks = [f"**{_escape(title(table, sections))}**", _markdown_table(columns, lines, NUMBERS)]
+    if per_class:
+        scores = [
+            [name(row), *(percent(row.iou(class_name)) for class_name in table.classes)]
+            for row in distinct(sections)
+            if row.results
+        ]
+        blocks.append(_markdown_table(["IoU", *table.classes], scores, table.classes))
+    return [*blocks, "\n".join(f"- {_escape(note)}" for note in footnotes(table, sections))]
+
+
+def _bold(line: list[str], entry: Entry) -> list[str]:
+    return [f"**{cell}**" if cell else cell for cell in line] if entry.rank == 1 else line
+
+
+def _markdown_table(columns: Sequence[str], lines: Sequence[Sequence[str]], right: Sequence[str]) -> str:
+    rule = ["---:" if column in right else ":---" for column in columns]
+    rows = ["| " + " | ".join(_escape(cell) for cell in line) + " |" for line in [columns, rule, *lines]]
+    return "\n".join(rows)
+
+
+def _escape(cell: str) -> str:
+    return cell.replace("|", "\\|").replace("\n", " ").replace("_", "\\_")

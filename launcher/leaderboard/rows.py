@@ -1,0 +1,207 @@
+"""One table per data name: trials that differ by their seeds alone become one row, with mean and spread."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from statistics import fmean, stdev
+from typing import Any, Literal
+
+from launcher.leaderboard.axes import axis_columns, method_labels
+from launcher.leaderboard.collect import Collection, Record, Result, declared_classes
+from segda_core.config import identity
+
+Size = int | Literal["all"] | None
+"""Target images a trial may open; None where the method opens none."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Trials that differ by their seeds alone."""
+
+    method: str
+    size: Size
+    axes: dict[str, str]
+    """Axis path -> value."""
+    records: tuple[Record, ...]
+    evaluation: str
+    """Canonical JSON of what the configuration says about evaluation."""
+    protocol: dict[str, Any] | None
+    """Of the results; None while there is none."""
+    planned: int
+    others: tuple[str, ...] = ()
+    """Marks found while grouping."""
+
+    @cached_property
+    def counted(self) -> list[Record]:
+        """Finished trials on today's images."""
+        return [record for record in self.records if record.counted]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned seed counts: only then is the row ranked."""
+        return bool(self.counted) and len(self.counted) == self.planned
+
+    @cached_property
+    def results(self) -> list[Result]:
+        """The counted results; where there is none, those of stale trials, to be shown and not ranked."""
+        records = self.counted or [record for record in self.records if record.stale]
+        return [record.result for record in records if record.result is not None]
+
+    @property
+    def mean(self) -> float | None:
+        """Mean mIoU of `results` as a fraction."""
+        return fmean(result.miou for result in self.results) if self.results else None
+
+    @property
+    def std(self) -> float | None:
+        """Sample standard deviation of `results`; None below two."""
+        return stdev(result.miou for result in self.results) if len(self.results) > 1 else None
+
+    @property
+    def pixel_accuracy(self) -> float | None:
+        """Mean pixel accuracy of `results` as a fraction."""
+        return fmean(result.pixel_accuracy for result in self.results) if self.results else None
+
+    def iou(self, name: str) -> float | None:
+        """Mean IoU of one class over `results`; None where it is not declared or nothing finished."""
+        values = [value for result in self.results if (value := result.iou.get(name)) is not None]
+        return fmean(values) if values and len(values) == len(self.results) else None
+
+    @property
+    def seeds(self) -> frozenset[int]:
+        """Training seeds that count."""
+        return frozenset(record.config.seed for record in self.counted)
+
+    @property
+    def labelled(self) -> int | str | None:
+        """Target images whose labels were used; None for none."""
+        if self.results:
+            return self.results[0].labelled_images or None
+        labelled = self.records[0].config.target.labelled
+        return None if labelled is None else labelled.size
+
+    @property
+    def uses_target_labels(self) -> bool:
+        """Whether target labels were used, by this trial or a parent."""
+        if self.results:
+            return any(result.uses_target_labels for result in self.results)
+        return self.records[0].config.uses_target_labels
+
+    @property
+    def protocol_name(self) -> str:
+        """The preset the scores are measured under."""
+        name = (self.protocol or {}).get("name")
+        return name if isinstance(name, str) else self.records[0].config.evaluation.protocol
+
+
+@dataclass(frozen=True)
+class Table:
+    """Everything known about the trials on one data name."""
+
+    data: str
+    rows: list[Row]
+    axes: list[str]
+    classes: list[str]
+    unprepared: list[str] = field(default_factory=list)
+    """Planned ids whose configuration is not on disk yet."""
+
+    @property
+    def records(self) -> list[Record]:
+        """Every trial once."""
+        return list({record.id: record for row in self.rows for record in row.records}.values())
+
+
+def build_tables(found: Collection) -> list[Table]:
+    """One table for each data name, by name."""
+    by_data: dict[str, list[Record]] = defaultdict(list)
+    for record in found.records:
+        by_data[record.config.data.name].append(record)
+    names = sorted({*by_data, *found.unprepared})
+    return [_table(name, by_data[name], found.unprepared.get(name, [])) for name in names]
+
+
+def canonical_json(value: Any) -> str:  # noqa: ANN401  # JSON values
+    """Equal text for equal values."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _table(data: str, records: Sequence[Record], unprepared: list[str]) -> Table:
+    labels = method_labels(records)
+    keys = [_key(record, label) for record, label in zip(records, labels, strict=True)]
+    columns = axis_columns(records, keys)
+    groups: dict[tuple[object, ...], list[Record]] = defaultdict(list)
+    heads: dict[tuple[object, ...], tuple[str, dict[str, str]]] = {}
+    for index, record in enumerate(records):
+        axes = {path: values[index] for path, values in columns.items()}
+        key = (*keys[index], *axes.values())
+        groups[key].append(record)
+        heads[key] = (labels[index], axes)
+    placed = _placed(unprepared, groups)
+    rows = [row for key, group in groups.items() for row in _rows(*heads[key], group, placed[key])]
+    return Table(data, rows, list(columns), declared_classes(records), unprepared)
+
+
+def _key(record: Record, label: str) -> tuple[object, ...]:
+    labelled = record.config.target.labelled
+    return label, _size(record), None if labelled is None else labelled.size, _evaluation(record)
+
+
+def _size(record: Record) -> Size:
+    subset = record.config.target.subset
+    return None if subset is None else subset.size
+
+
+def _evaluation(record: Record) -> str:
+    return canonical_json({"version": record.config.data.version, **identity(record.config.evaluation)})
+
+
+def _stem(identifier: str) -> str:
+    """An id without its seed and hash: `joint-streets-n10` of `joint-streets-n10-s0-0123456789ab`."""
+    return identifier.rsplit("-", 2)[0]
+
+
+def _placed(
+    unprepared: Sequence[str], groups: dict[tuple[object, ...], list[Record]]
+) -> dict[tuple[object, ...], tuple[int, tuple[str, ...]]]:
+    """For each row, how many planned trials without a configuration belong to it, or may, and marks.
+
+    Only the label in the id tells. Where several rows share one, each counts them all and so stays unranked.
+    """
+    counts = Counter(_stem(identifier) for identifier in unprepared)
+    stems = {key: {_stem(record.id) for record in group} for key, group in groups.items()}
+    sharing = Counter(stem for own in stems.values() for stem in own)
+    placed: dict[tuple[object, ...], tuple[int, tuple[str, ...]]] = {}
+    for key, own in stems.items():
+        count = sum(counts[stem] for stem in own)
+        shared = any(counts[stem] and sharing[stem] > 1 for stem in own)
+        placed[key] = (count, (f"{count} missing here or in a row like it",) if shared else ())
+    return placed
+
+
+def _rows(
+    method: str, axes: dict[str, str], group: Sequence[Record], placed: tuple[int, tuple[str, ...]]
+) -> list[Row]:
+    """Usually one row; one for each protocol where the results were measured under several."""
+    missing, marks = placed
+    by_protocol: dict[str, list[Record]] = defaultdict(list)
+    waiting = [record for record in group if record.result is None]
+    for record in group:
+        if record.result is not None:
+            by_protocol[canonical_json(record.result.protocol)].append(record)
+    if len(by_protocol) > 1:
+        marks = (*marks, "other seeds under another protocol")
+    return [
+        Row(
+            method=method,
+            size=_size(group[0]),
+            axes=axes,
+            records=(*measured, *waiting),
+            evaluation=_evaluation(group[0]),
+            protocol=measured[0].result.protocol if measured and measured[0].result else None,
+            planned=len(group) + missing,
+            others=marks,
+        )
+        for measured in (list(by_protocol.values()) or [[]])
+    ]

@@ -1,0 +1,126 @@
+"""The leaderboard's words: the cells and footnotes that the terminal and Markdown show alike."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from launcher.leaderboard.rank import Entry, Section, state_word
+from launcher.leaderboard.rows import Row, Table
+
+
+def percent(fraction: float | None) -> str:
+    """A score x 100 with two decimals; a dash for none."""
+    return "-" if fraction is None else f"{100 * fraction:.2f}"
+
+
+def score(entry: Entry) -> str:
+    """Mean ± std over seeds; in parentheses where the row is not ranked."""
+    row = entry.row
+    if row.mean is None:
+        return "-"
+    spread = "" if row.std is None else f" ± {percent(row.std)}"
+    return percent(row.mean) + spread if entry.rank else f"({percent(row.mean)}{spread})"
+
+
+def size(row: Row) -> str:
+    """Target images the trials may open."""
+    if row.size is None:
+        return "-"
+    return f"all ({row.results[0].target_images})" if row.size == "all" and row.results else str(row.size)
+
+
+def labels(row: Row) -> str:
+    """Target images whose labels were used; a dash where no target label was."""
+    if row.labelled is not None:
+        return str(row.labelled)
+    return "yes" if row.uses_target_labels else "-"
+
+
+def several_protocols(sections: Sequence[Section]) -> bool:
+    """Whether rows have to say their protocol."""
+    return len({section.protocol for section in sections}) > 1
+
+
+def title(table: Table, sections: Sequence[Section]) -> str:
+    """What the numbers of a table are."""
+    if not sections:
+        return table.data
+    protocol = "" if several_protocols(sections) else f", protocol {sections[0].protocol}"
+    return f"{table.data}: mIoU in percent over {len(table.classes)} classes, mean ± std over seeds{protocol}"
+
+
+def headers(table: Table, sections: Sequence[Section]) -> list[str]:
+    """Column names, as many as `cells` gives."""
+    protocol = ["protocol"] if several_protocols(sections) else []
+    return [
+        "rank",
+        "method",
+        "target images",
+        "target labels",
+        *table.axes,
+        "mIoU",
+        "seeds",
+        *protocol,
+        "notes",
+    ]
+
+
+def cells(entry: Entry, section: Section, sections: Sequence[Section]) -> list[str]:
+    """One line of the table."""
+    row = entry.row
+    protocol = [section.protocol] if several_protocols(sections) else []
+    seeds = f"{len(row.counted)}/{row.planned}"
+    rank = str(entry.rank) if entry.rank else "-"
+    told = [rank, row.method, size(row), labels(row), *row.axes.values(), score(entry), seeds]
+    return [*told, *protocol, ", ".join(entry.marks)]
+
+
+def name(row: Row) -> str:
+    """A row in a few words, for tables where it is one cell."""
+    return " ".join([row.method, *row.axes.values(), *([] if row.size is None else [str(row.size)])])
+
+
+def distinct(sections: Sequence[Section]) -> list[Row]:
+    """Every row once, in the order of its best section."""
+    return list({id(entry.row): entry.row for section in sections for entry in section.entries}.values())
+
+
+def footnotes(table: Table, sections: Sequence[Section]) -> list[str]:
+    """How far the plan is, how scores grow with the target size, and the meaning of marks that appear."""
+    entries = [entry for section in sections for entry in section.entries]
+    notes = [coverage(table), *growth(sections)]
+    if any(entry.rank is None and entry.row.mean is not None for entry in entries):
+        notes.append("(...): not ranked; the mean is over the seeds there are, or over stale trials.")
+    if any(mark == "other seeds" for entry in entries for mark in entry.marks):
+        notes.append("other seeds: finished, but over other seeds than the rows it would be compared with.")
+    if len({section.size for section in sections}) > 1 and any(entry.row.size is None for entry in entries):
+        notes.append("Rows without target images take part in the ranking of every size.")
+    return notes
+
+
+def coverage(table: Table) -> str:
+    """Finished of planned trials and the states of the others."""
+    records = table.records
+    done = sum(record.counted for record in records)
+    words = Counter(state_word(record) for record in records if not record.counted)
+    words["missing"] += len(table.unprepared)
+    others = ", ".join(f"{count} {word}" for word, count in words.items() if count)
+    total = len(records) + len(table.unprepared)
+    return f"{done} of {total} trials done" + (f" ({others})." if others else ".")
+
+
+def growth(sections: Sequence[Section]) -> list[str]:
+    """For each method complete at several sizes, its scores by ascending target size."""
+    found: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for section in sections:
+        for entry in section.entries:
+            if entry.rank and entry.row.size is not None:
+                found[(section.protocol, entry.row.method, *entry.row.axes.values())].append(entry.row)
+    lines = []
+    for rows in found.values():
+        if len({row.size for row in rows}) == len(rows) > 1:
+            scores = " → ".join(percent(row.mean) for row in rows)
+            sizes = " → ".join(str(row.size) for row in rows)
+            label = " ".join([rows[0].method, *rows[0].axes.values()])
+            gain = 100 * ((rows[-1].mean or 0.0) - (rows[0].mean or 0.0))
+            lines.append(f"{label}: {scores} with {sizes} target images ({gain:+.2f}).")
+    return lines

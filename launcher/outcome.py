@@ -1,0 +1,125 @@
+"""How an attempt ended, judged by its runner from the attempt's files: an exit code says too little."""
+
+import json
+import re
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segda_core.layout import AttemptFiles, TrialFiles, read_json
+
+LOG_TAIL = 1 << 16
+"""Bytes at the log's end that are searched where no worker wrote down its error."""
+
+ROOT_CAUSE = re.compile(r"Root Cause.*?exitcode\s*:\s*(-?\d+)", re.DOTALL)
+"""Exit code of the worker that failed first, in torchrun's closing report."""
+
+RAISED = re.compile(r"^(?:\[rank\d+\]: ?)?([\w.]*(?:Error|Exception|Exit|Interrupt)\b.*)$", re.MULTILINE)
+
+CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
+"""Signals a process gives itself; every other one comes from outside."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What the runner saw of torchrun's end."""
+
+    returncode: int
+    asked_by: str | None = None
+    """The signal that was forwarded to end it in order."""
+    out_of_patience: bool = False
+    """Killed, because it did not leave in time after that."""
+    cancelled: bool = False
+    stalled_min: float | None = None
+    """Minutes without a step, where that is why it was ended."""
+    memory_ran_out: bool = False
+    """The kernel's out-of-memory killer struck meanwhile."""
+
+
+def judge(files: TrialFiles, attempt: AttemptFiles, ending: Ending) -> dict[str, Any]:
+    """Content of outcome.json."""
+    status, cause, message = _verdict(files, attempt, ending)
+    return {"status": status, "cause": cause, "message": message, "step": _step(attempt), "time": time.time()}
+
+
+def _verdict(files: TrialFiles, attempt: AttemptFiles, ending: Ending) -> tuple[str, str | None, str]:
+    result = read_json(files.metrics)
+    if result is not None and result["attempt"] == attempt.number:
+        return "done", None, ""
+    if attempt.superseded.exists() or (result is not None and attempt.metrics.exists()):
+        return "superseded", None, "a newer attempt took over"
+    if ending.stalled_min is not None:
+        return "failed", "timeout", f"no step for {ending.stalled_min:g} min"
+    if attempt.stopped.exists():
+        return "stopped", None, "ended early by the search"
+    if ending.cancelled:
+        return "cancelled", None, "by `segda cancel`"
+    return _failure_or_saved(attempt, ending)
+
+
+def _failure_or_saved(attempt: AttemptFiles, ending: Ending) -> tuple[str, str | None, str]:
+    first, saved = _first_error(attempt), read_json(attempt.saved)
+    if saved is not None and (first is None or saved["time"] <= first["time"]):
+        return "saved", None, f"saved at step {saved['step']}"
+    if ending.memory_ran_out:
+        return "failed", "oom", "the kernel ended a process because memory (RAM) ran out"
+    if first is not None and not (first["cause"] == "nccl" and _killed_worker(attempt)):
+        return "failed", first["cause"], first["message"]
+    if ending.out_of_patience:
+        return "failed", "killed", f"it did not leave in time after {ending.asked_by}"
+    if ending.asked_by is not None:
+        return "saved", None, f"{ending.asked_by} came before there was anything to save"
+    return "failed", *_cause_from_log(attempt, ending.returncode)
+
+
+def _first_error(attempt: AttemptFiles) -> dict[str, Any] | None:
+    """The worker that failed first; those that lost their connection to it follow."""
+    errors: list[dict[str, Any]] = [
+        json.loads(path.read_text()) for path in attempt.error(0).parent.glob("*.json")
+    ]
+    return min(errors, key=lambda error: float(error["time"]), default=None)
+
+
+def _killed_worker(attempt: AttemptFiles) -> bool:
+    """Whether the first worker to go was killed from outside, so that its peers only lost it."""
+    code = _worker_code(_tail(attempt.log))
+    return code is not None and code < 0 and -code not in CRASHES
+
+
+def _cause_from_log(attempt: AttemptFiles, returncode: int) -> tuple[str, str]:
+    """Cause and message where no worker had the time to write them down."""
+    log = _tail(attempt.log)
+    if returncode < 0:
+        return "killed", f"torchrun was ended by {_name(-returncode)}"
+    code = _worker_code(log)
+    if code is not None and (code < 0 or code > 128):
+        signum = -code if code < 0 else code - 128
+        if signum not in CRASHES:
+            return "killed", f"a worker was ended by {_name(signum)}"
+        return ("nccl" if "NCCL" in log else "code"), f"a worker crashed with {_name(signum)}"
+    if "No space left on device" in log:
+        return "disk", "no space left on device"
+    raised = [line for line in RAISED.findall(log) if "ChildFailedError" not in line]
+    return "code", raised[-1] if raised else f"it ended without a result (exit code {returncode})"
+
+
+def _worker_code(log: str) -> int | None:
+    found = ROOT_CAUSE.findall(log)
+    return int(found[-1]) if found else None
+
+
+def _name(signum: int) -> str:
+    return signal.Signals(signum).name if signum in signal.valid_signals() else f"signal {signum}"
+
+
+def _tail(path: Path) -> str:
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - LOG_TAIL))
+        return stream.read().decode(errors="replace")
+
+
+def _step(attempt: AttemptFiles) -> int | None:
+    newest = read_json(attempt.saved) or read_json(attempt.heartbeat)
+    return None if newest is None else newest["step"]

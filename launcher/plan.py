@@ -1,0 +1,47 @@
+"""plan.json: the ids of a sweep's full expansion for each data profile, which leaderboards cover."""
+
+import fcntl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from launcher.sweep import Expansion, Sweep
+from segda_core.layout import read_json, write_json
+
+SCHEMA = 1
+
+
+def plan_file(runs: Path, sweep: str) -> Path:
+    """Where a sweep's plan lies."""
+    return runs / sweep / "plan.json"
+
+
+def read_plan(runs: Path, sweep: str) -> dict[str, list[str]]:
+    """Data name -> ids of the full expansion; empty where nothing was planned yet."""
+    raw = read_json(plan_file(runs, sweep))
+    return {} if raw is None else dict(raw["data"])
+
+
+def write_plan(runs: Path, sweep: Sweep, expansion: Expansion) -> None:
+    """Store the full expansion (never a selection of it).
+
+    `--set` makes other trials than the sweep file says, so that with it only an absent plan is written.
+    """
+    ids = [trial.id for trial in expansion.trials]
+    with _locked(runs / sweep.name):
+        plan = read_plan(runs, sweep.name)
+        if plan.get(sweep.data) != ids and not (sweep.overrides and sweep.data in plan):
+            _store(plan_file(runs, sweep.name), {**plan, sweep.data: ids})
+
+
+def _store(path: Path, plan: dict[str, Sequence[str]]) -> None:
+    write_json(path, {"schema": SCHEMA, "data": plan})
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One launcher at a time: two may plan the same sweep on different data."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".plan.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,160 @@
+"""The points of a sweep: the cross product of its axes, less what `exclude` leaves out."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from launcher.layers import Layer, look_up
+from launcher.sweep_file import LADDER_AXIS, SweepFile
+from segda_core.errors import ConfigError, Json, did_you_mean, shown
+
+Choice = tuple[Layer, ...]
+"""One value of an axis; of the zipped axis, the values that move together."""
+
+Point = tuple[Layer, ...]
+"""One choice of every axis, in the file's order."""
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The axes of a sweep on a data profile."""
+
+    choices: tuple[tuple[Choice, ...], ...]
+    exclude: tuple[Mapping[str, Json], ...]
+
+    def points(self) -> Iterator[Point]:
+        """Every point that is not excluded, the last axis moving fastest."""
+        for chosen in itertools.product(*self.choices):
+            point = tuple(itertools.chain(*chosen))
+            if not self.exclude or self.excluded_by(point) is None:
+                yield point
+
+    def excluded_by(self, point: Point) -> int | None:
+        """Position of the first `exclude` entry that matches a point."""
+        matching = (number for number, entry in enumerate(self.exclude) if _matches(entry, point))
+        return next(matching, None)
+
+    def idle_excludes(self) -> list[int]:
+        """Positions of `exclude` entries that leave nothing out: perhaps a mistyped value."""
+        points = [tuple(itertools.chain(*chosen)) for chosen in itertools.product(*self.choices)]
+        return [
+            number
+            for number, entry in enumerate(self.exclude)
+            if not any(_matches(entry, point) for point in points)
+        ]
+
+
+def in_order(point: Point) -> Point:
+    """As its values are applied: an axis after those above it, whatever their order in the file."""
+    return tuple(sorted(point, key=lambda layer: len(layer.path)))
+
+
+def values(point: Point) -> dict[str, Json]:
+    """Dotted path -> value, for people and for trial.json."""
+    return {".".join(map(str, layer.path)): layer.value for layer in point}
+
+
+def make_axes(sweep: SweepFile, file: str, ladder: tuple[int | str, ...]) -> Axes:
+    """Axes in the file's order, the zipped one last; `ConfigError` with every fault."""
+    faults = [*_zip_faults(sweep), *_exclude_faults(sweep), *_ladder_faults(sweep, ladder)]
+    faults += [f"grid.{path}: {fault}" for path in sweep.grid if (fault := _path_fault(path))]
+    if faults:
+        raise ConfigError([f"{file}: {fault}" for fault in faults])
+    choices = [
+        _grid_axis(path, ladder if found == "ladder" else found, file) for path, found in sweep.grid.items()
+    ]
+    if sweep.zip:
+        choices.append(tuple(_zip_choice(number, entry, file) for number, entry in enumerate(sweep.zip)))
+    return Axes(tuple(choices), tuple(sweep.exclude))
+
+
+def _grid_axis(path: str, found: list[Json] | tuple[Json, ...], file: str) -> tuple[Choice, ...]:
+    keys = tuple(path.split("."))
+    return tuple(
+        (Layer("grid", file, f"grid.{path}", keys, value, index),) for index, value in enumerate(found)
+    )
+
+
+def _zip_choice(number: int, entry: Mapping[str, Json], file: str) -> Choice:
+    return tuple(
+        Layer("zip", file, f"zip[{number}].{path}", tuple(path.split(".")), value)
+        for path, value in entry.items()
+    )
+
+
+def _path_fault(path: str) -> str | None:
+    return None if all(path.split(".")) else "a path is keys joined by dots, as optimizer.lr"
+
+
+def _ladder_faults(sweep: SweepFile, ladder: tuple[int | str, ...]) -> Iterator[str]:
+    for path, found in sweep.grid.items():
+        if found == "ladder" and path != LADDER_AXIS:
+            yield f"grid.{path}: found 'ladder'; allowed: a list; the ladder is for {LADDER_AXIS}"
+        elif found == "ladder" and not ladder:
+            yield f"grid.{path}: found 'ladder', but the data profile has none; give a list of sizes"
+
+
+def _zip_faults(sweep: SweepFile) -> Iterator[str]:
+    expected = list(sweep.zip[0]) if sweep.zip else []
+    for number, entry in enumerate(sweep.zip):
+        for path in entry:
+            if fault := _path_fault(path):
+                yield f"zip[{number}].{path}: {fault}"
+            elif path in sweep.grid:
+                yield f"zip[{number}].{path}: it is an axis of grid too; keep one of them"
+            elif path not in expected:
+                yield f"zip[{number}].{path}: missing from zip[0]; each entry gives the same paths"
+        yield from (
+            f"zip[{number}]: {path} is missing; zip[0] gives it" for path in expected if path not in entry
+        )
+
+
+def _exclude_faults(sweep: SweepFile) -> Iterator[str]:
+    axes = [*sweep.grid, *dict.fromkeys(path for entry in sweep.zip for path in entry)]
+    for number, entry in enumerate(sweep.exclude):
+        for path in entry:
+            if _axis_of(path, axes) is None:
+                allowed = ", ".join(axes) or "none"
+                yield f"exclude[{number}].{path}: no axis; there are: {allowed}{did_you_mean(path, axes)}"
+
+
+def _axis_of(path: str, axes: list[str]) -> str | None:
+    """The axis a path lies on: itself, or the nearest one above it."""
+    above = [axis for axis in axes if path == axis or path.startswith(f"{axis}.")]
+    return max(above, key=len, default=None)
+
+
+def _matches(entry: Mapping[str, Json], point: Point) -> bool:
+    found = values(point)
+    return all(_matches_path(path, value, found) for path, value in entry.items())
+
+
+def _matches_path(path: str, value: Json, point: Mapping[str, Json]) -> bool:
+    axis = _axis_of(path, list(point))
+    if axis is None:
+        return False
+    try:
+        found = look_up(point[axis], tuple(path[len(axis) + 1 :].split(".")) if path != axis else ())
+    except KeyError:
+        return False
+    return matches_value(found, value)
+
+
+def matches_value(found: Json, wanted: Json) -> bool:
+    """Equal; or a mapping that holds all of a wanted mapping, or goes by the wanted name."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        return all(key in found and matches_value(found[key], value) for key, value in wanted.items())
+    if isinstance(found, dict) and isinstance(wanted, str):
+        return bool(found.get("name") == wanted)
+    return bool(found == wanted) and isinstance(found, bool) == isinstance(wanted, bool)
+
+
+def short(point: Mapping[str, Json]) -> str:
+    """`method=joint, seed=0`: a point in one line."""
+    return ", ".join(f"{path.split('.')[-1]}={_short_value(value)}" for path, value in point.items())
+
+
+def _short_value(value: Json) -> str:
+    if isinstance(value, dict) and "name" in value:
+        return str(value["name"])
+    return value if isinstance(value, str) else shown(value)

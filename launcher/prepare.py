@@ -1,0 +1,69 @@
+"""Writing what a trial starts from, once: its resolved configuration and where it belongs."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from launcher.trial import Trial, fingerprint, label
+from segda_core.config import TrialConfig
+from segda_core.errors import ConfigError, load_yaml, parse
+from segda_core.layout import TrialFiles, publish
+
+
+def prepare(trial: Trial, runs: Path) -> TrialFiles:
+    """Make the trial's directory where it is missing; what is there stays as it is.
+
+    `ConfigError` where its config.yaml was changed by hand: its id would no longer say what runs.
+    """
+    files = trial.files(runs)
+    files.root.mkdir(parents=True, exist_ok=True)
+    if files.config.exists():
+        _check_unchanged(files, trial)
+    else:
+        _write_once(files.config, _config_text(trial.config))
+    if not files.trial.exists():
+        _write_once(files.trial, _trial_text(trial))
+    return files
+
+
+def read_config(files: TrialFiles) -> TrialConfig:
+    """A trial's configuration as its directory holds it."""
+    return parse(TrialConfig, load_yaml(files.config), str(files.config))
+
+
+def _check_unchanged(files: TrialFiles, trial: Trial) -> None:
+    found = fingerprint(read_config(files))
+    expected = fingerprint(trial.config)
+    if found != expected:
+        advice = f"it is now trial {found}; restore it or delete {files.root}"
+        raise ConfigError([f"{files.config}: changed since it was written: {advice}"])
+
+
+def _config_text(config: TrialConfig) -> str:
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _trial_text(trial: Trial) -> str:
+    content = {
+        "sweep": trial.sweep,
+        "id": trial.id,
+        "label": label(trial.config),
+        "parents": [],
+        "point": trial.point,
+    }
+    return json.dumps(content, indent=1, default=str) + "\n"
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Whole or not at all, and only where it is missing: of two launchers one writes."""
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, prefix=f".{path.name}.", encoding="utf-8"
+    ) as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+        Path(stream.name).chmod(0o644)
+        publish(Path(stream.name), path)

@@ -1,0 +1,117 @@
+"""Processes of this host: who wrote a file, whether it still runs, and ending all those of an attempt."""
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+ATTEMPT_VARIABLE = "SEGDA_ATTEMPT"
+"""Environment variable that every process of an attempt inherits: the attempt's absolute path."""
+
+PARENT_VARIABLE = "SEGDA_PARENT"
+"""Environment variable with the pid whose death a runner must not outlive."""
+
+PR_SET_PDEATHSIG = 1
+
+
+def host_and_boot() -> dict[str, str]:
+    """What tells this machine, since it was last started, from every other."""
+    return {
+        "host": socket.gethostname(),
+        "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+    }
+
+
+def identity() -> dict[str, Any]:
+    """This process, told apart from any later one that gets the same pid."""
+    pid = os.getpid()
+    return {**host_and_boot(), "pid": pid, "pid_start": pid_start(pid)}
+
+
+def pid_start(pid: int) -> int | None:
+    """Clock ticks from boot to the start of a process; None where it is gone or a zombie."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = text.rpartition(")")[2].split()  # the command's name may hold spaces and brackets
+    state, start = fields[0], fields[19]
+    return None if state in "ZX" else int(start)
+
+
+def on_this_machine(record: Mapping[str, Any]) -> bool:
+    """Whether the process that wrote `record` (see `identity`) was one of this host and boot."""
+    return all(record.get(key) == value for key, value in host_and_boot().items())
+
+
+def still_runs(record: Mapping[str, Any]) -> bool:
+    """Whether that process of this machine is still the one it was."""
+    start: int | None = record["pid_start"]
+    return pid_start(record["pid"]) == start
+
+
+def death_signal(parent: int) -> Callable[[], None]:
+    """A function for a child: the kernel sends it TERM when `parent` dies; it leaves if that has happened.
+
+    The death counted is that of the thread that started the child, so start children from one that stays.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def install() -> None:
+        if libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM) != 0:
+            raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+        if os.getppid() != parent:
+            sys.exit(f"parent process {parent} is gone")
+
+    return install
+
+
+def processes_of(attempt: Path) -> list[int]:
+    """Pids on this machine, other than our own, that were started for the attempt."""
+    mark = f"{ATTEMPT_VARIABLE}={attempt.resolve()}".encode()
+    pids = (int(entry.name) for entry in os.scandir("/proc") if entry.name.isdecimal())
+    return [pid for pid in pids if pid != os.getpid() and mark in _environment(pid)]
+
+
+def end_processes(attempt: Path, grace: float) -> None:
+    """Send TERM to every process of the attempt, and KILL to those left after `grace` seconds."""
+    _send(processes_of(attempt), signal.SIGTERM)
+    deadline = time.monotonic() + grace
+    while (left := processes_of(attempt)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    while left:
+        _send(left, signal.SIGKILL)
+        time.sleep(0.02)
+        left = processes_of(attempt)
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return []  # gone meanwhile, or another user's
+
+
+def _send(pids: list[int], signum: signal.Signals) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, signum)
+        except ProcessLookupError:
+            continue  # gone meanwhile
+
+
+def out_of_memory_kills() -> int:
+    """How often the kernel's out-of-memory killer has struck in this process's control group so far."""
+    group = Path("/proc/self/cgroup").read_text().rpartition("0::")[2].strip().lstrip("/")
+    roots = (Path("/sys/fs/cgroup", group), Path("/sys/fs/cgroup"))
+    files = (*(root / "memory.events" for root in roots), Path("/sys/fs/cgroup/memory/memory.oom_control"))
+    for path in files:
+        if path.exists():
+            counts = dict(line.split() for line in path.read_text().splitlines())
+            return int(counts.get("oom_kill", 0))
+    return 0

@@ -1,0 +1,46 @@
+"""`segda prune`: frees the space of finished trials' training states; final weights stay."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from launcher.claim import is_alive
+from segda_core.config import TrialConfig
+from segda_core.errors import load_yaml, parse
+from segda_core.layout import TrialFiles, read_json
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What was freed, or would be."""
+
+    files: int
+    size: int
+    """Bytes."""
+
+
+def prune(trials: Iterable[TrialFiles], dry_run: bool) -> Pruned:
+    """Delete the checkpoints of every finished trial but its outputs and its `keep_steps`."""
+    count = size = 0
+    for files in trials:
+        for path in _superfluous(files):
+            count += 1
+            size += path.stat().st_size
+            if not dry_run:
+                path.unlink()
+    return Pruned(count, size)
+
+
+def _superfluous(files: TrialFiles) -> Iterator[Path]:
+    """Checkpoints nobody needs: none where the trial is not done, or an attempt may still be running."""
+    metrics = read_json(files.metrics)
+    attempts = [files.attempt(number) for number in files.attempt_numbers()]
+    if metrics is None or any(is_alive(attempt) for attempt in attempts):
+        return
+    config = parse(TrialConfig, load_yaml(files.config), str(files.config))
+    kept = {files.root / output["path"] for output in metrics["outputs"].values()}
+    steps = {str(step) for step in config.checkpoint.keep_steps}
+    for attempt in attempts:
+        if attempt.checkpoints.is_dir():
+            found = (path for path in attempt.checkpoints.iterdir() if path.is_file())
+            yield from (path for path in found if path not in kept and path.stem not in steps)

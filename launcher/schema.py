@@ -1,0 +1,109 @@
+"""JSON schemas of sweep files and data profiles, by which editors complete and check them."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from launcher.sweep_file import LADDER_AXIS, SweepFile
+from segda_core.config import Profile, TrialConfig
+from segda_core.errors import Json
+from segda_core.layout import write_text
+
+Schema = dict[str, Any]
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def write_schemas(folder: Path) -> list[Path]:
+    """Write `sweep.json` and `profile.json` into a folder (`sweeps/schema`)."""
+    paths = []
+    for name, schema in (("sweep", sweep_schema()), ("profile", profile_schema())):
+        paths.append(folder / f"{name}.json")
+        write_text(paths[-1], json.dumps(schema, indent=1, ensure_ascii=False) + "\n")
+    return paths
+
+
+def sweep_schema() -> Schema:
+    """Of `sweeps/NAME.yaml`: axes are checked by the type of the field their path leads to."""
+    schema, trial = SweepFile.model_json_schema(), _partial_trial()
+    axes = _united(_axes(trial, trial["$defs"]))
+    values = {path: _axis_values(path, field) for path, field in axes.items()}
+    point = {"type": "object", "properties": axes, "additionalProperties": False, "minProperties": 1}
+    schema["properties"] |= {
+        "base": {**_described(schema, "base"), **_without_definitions(trial)},
+        "grid": {**_described(schema, "grid"), **_closed(values)},
+        "zip": {**_described(schema, "zip"), "type": "array", "items": point},
+        "exclude": {**_described(schema, "exclude"), "type": "array", "items": {"type": "object"}},
+    }
+    return {"$schema": DIALECT, **schema, "$defs": {**schema.get("$defs", {}), **trial["$defs"]}}
+
+
+def profile_schema() -> Schema:
+    """Of `sweeps/data/NAME.yaml`."""
+    schema, trial = Profile.model_json_schema(), _partial_trial()
+    schema["properties"]["trial"] = {**_described(schema, "trial"), **_without_definitions(trial)}
+    return {"$schema": DIALECT, **schema, "$defs": {**trial["$defs"], **schema["$defs"]}}
+
+
+def _partial_trial() -> Schema:
+    """A trial's schema of which any part may be left out, at every level."""
+    schema: Schema = _partial(TrialConfig.model_json_schema())
+    return schema
+
+
+def _partial(schema: Json) -> Json:
+    if isinstance(schema, list):
+        return [_partial(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {key: _partial(value) for key, value in schema.items() if not _demands(key, value)}
+    if "oneOf" in kept:  # without its name a mapping may fit several of a union's models
+        kept["anyOf"] = kept.pop("oneOf")
+    return kept
+
+
+def _demands(key: str, value: Json) -> bool:
+    """Whether it is a list of required fields or the choice by name, not a field that is called so."""
+    return (key == "required" and isinstance(value, list)) or (key == "discriminator" and "mapping" in value)
+
+
+def _axes(schema: Schema, definitions: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
+    """Dotted path -> schema of every field of a trial, mappings included."""
+    for name, field in schema.get("properties", {}).items():
+        below = f"{path}.{name}" if path else name
+        if below != "data":  # chosen by `data:`
+            yield below, field
+            for choice in _choices(field, definitions):
+                yield from _axes(choice, definitions, below)
+
+
+def _united(fields: Iterable[tuple[str, Schema]]) -> Schema:
+    """One schema for each path: a union's models may have the same field, each in its own way."""
+    found: dict[str, list[Schema]] = {}
+    for path, field in fields:
+        if field not in found.setdefault(path, []):
+            found[path].append(field)
+    return {path: same[0] if len(same) == 1 else {"anyOf": same} for path, same in found.items()}
+
+
+def _choices(field: Schema, definitions: Schema) -> Iterator[Schema]:
+    for choice in (field, *field.get("anyOf", ())):
+        if "$ref" in choice:
+            yield definitions[choice["$ref"].rpartition("/")[2]]
+
+
+def _axis_values(path: str, field: Schema) -> Schema:
+    values = {"type": "array", "items": field, "minItems": 1}
+    return {"anyOf": [values, {"const": "ladder"}]} if path == LADDER_AXIS else values
+
+
+def _closed(properties: Schema) -> Schema:
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _described(schema: Schema, name: str) -> Schema:
+    return {"description": schema["properties"][name]["description"]}
+
+
+def _without_definitions(schema: Schema) -> Schema:
+    return {key: value for key, value in schema.items() if key not in ("$defs", "title", "description")}

@@ -1,0 +1,90 @@
+"""Choosing some of a sweep's trials for one command: `--only ID` and `--only axis=value`."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from launcher.layers import look_up
+from launcher.points import matches_value
+from launcher.trial import Trial
+from segda_core.errors import ConfigError, Json, did_you_mean, parse_yaml
+
+
+def select(trials: Sequence[Trial], only: Sequence[str]) -> list[Trial]:
+    """Trials whose id begins with one of the ids, or that have for every axis named one of its values.
+
+    `ConfigError` for an entry that matches nothing.
+    """
+    if not only:
+        return list(trials)
+    wanted_ids = [entry for entry in only if "=" not in entry]
+    chosen = {trial.id for entry in wanted_ids for trial in _by_id(trials, entry)}
+    by_axis: dict[str, set[str]] = defaultdict(set)
+    for entry in only:
+        if "=" in entry:
+            axis, ids = _by_axis(trials, entry)
+            by_axis[axis] |= ids
+    if by_axis:
+        agreed = set.intersection(*by_axis.values())
+        if not agreed:
+            raise ConfigError([f"--only: no trial matches {' and '.join(only)} together"])
+        chosen |= agreed
+    return [trial for trial in trials if trial.id in chosen]
+
+
+def _by_id(trials: Sequence[Trial], entry: str) -> list[Trial]:
+    found = [trial for trial in trials if trial.id.startswith(entry)]
+    if not found:
+        ids = [trial.id for trial in trials]
+        raise ConfigError([f"--only: no trial's id begins with {entry!r}{did_you_mean(entry, ids)}"])
+    return found
+
+
+def _by_axis(trials: Sequence[Trial], entry: str) -> tuple[str, set[str]]:
+    name, _, text = entry.partition("=")
+    axis = _axis(trials, name.strip())
+    try:
+        wanted = parse_yaml(text)
+    except ValueError as error:
+        raise ConfigError([f"--only {entry}: {error}"]) from error
+    values = {trial.id: _value(trial, axis) for trial in trials}
+    ids = {trial_id for trial_id, found in values.items() if _equal(found, wanted, text)}
+    if not ids:
+        allowed = list(dict.fromkeys(_name(value) for value in values.values() if value is not None))
+        near = did_you_mean(text, allowed)
+        raise ConfigError([f"--only: no trial has {axis}={text}; there are: {', '.join(allowed)}{near}"])
+    return axis, ids
+
+
+def _axis(trials: Sequence[Trial], name: str) -> str:
+    """The dotted path that a name (whole, or its last part) stands for."""
+    axes = list(dict.fromkeys(path for trial in trials for path in trial.point))
+    ending = [path for path in axes if path.split(".")[-1] == name]
+    if name in axes or any(_value(trial, name) is not None for trial in trials):
+        return name
+    if len(ending) > 1:
+        raise ConfigError([f"--only: {name!r} may be {' or '.join(ending)}; give the whole path"])
+    if not ending:
+        raise ConfigError(
+            [f"--only: no axis {name!r}; there are: {', '.join(axes)}{did_you_mean(name, axes)}"]
+        )
+    return ending[0]
+
+
+def _value(trial: Trial, axis: str) -> Json:
+    """The trial's resolved value, None where it has none: what it does not use is no longer there."""
+    first, *rest = axis.split(".")
+    if first not in type(trial.config).model_fields:
+        return None
+    raw = trial.config.model_dump(mode="json", include={first})
+    try:
+        return look_up(raw, (first, *rest))
+    except KeyError:
+        return None
+
+
+def _equal(found: Json, wanted: Json, text: str) -> bool:
+    return found is not None and (matches_value(found, wanted) or _name(found) == text)
+
+
+def _name(value: Json) -> str:
+    return str(value["name"]) if isinstance(value, dict) and "name" in value else str(value)

@@ -1,0 +1,91 @@
+"""Reading a trial's state from its directory, the only truth about it."""
+
+from dataclasses import replace
+from typing import Any
+
+from launcher.claim import is_alive
+from launcher.progress import read_progress
+from launcher.states import State, TrialStatus
+from segda_core.layout import AttemptFiles, TrialFiles, read_json
+
+KILLED = {"status": "failed", "cause": "killed", "message": "it ended without a word"}
+"""The outcome of an attempt that is not alive and left none."""
+
+
+def read_status(
+    files: TrialFiles, manifest_hash: str | None = None, commit: str | None = None
+) -> TrialStatus:
+    """State of one trial; stale where `manifest_hash` (of its images today) is not the one it was made with.
+
+    `commit` is the code checked out now, to mark results of another one.
+    """
+    metrics = read_json(files.metrics)
+    if metrics is not None:
+        return _done(files, metrics, manifest_hash, commit)
+    numbers = files.attempt_numbers()
+    if not numbers:
+        return TrialStatus(files.root.name, _unfinished(files))
+    attempt = files.attempt(numbers[-1])
+    outcome = read_json(attempt.outcome)
+    if outcome is None and is_alive(attempt):
+        return _progress(files, attempt, State.RUNNING if attempt.runner(0).exists() else State.QUEUED)
+    outcome = outcome or read_json(attempt.outcome) or KILLED  # it may have ended since we first looked
+    if outcome["status"] == "done" and (metrics := read_json(files.metrics)) is not None:
+        return _done(files, metrics, manifest_hash, commit)
+    status = _ended(files, attempt, outcome)
+    return replace(status, inputs_changed=_inputs_changed(attempt, manifest_hash))
+
+
+def _done(
+    files: TrialFiles, metrics: dict[str, Any], manifest_hash: str | None, commit: str | None
+) -> TrialStatus:
+    stale = manifest_hash is not None and metrics["manifest_hash"] != manifest_hash
+    return TrialStatus(
+        id=files.root.name,
+        state=State.STALE if stale else State.DONE,
+        message="its images changed since" if stale else "",
+        attempt=metrics["attempt"],
+        step=metrics["steps"],
+        steps=metrics["steps"],
+        images_per_second=metrics["images_per_second"],
+        miou=metrics.get("miou"),
+        metrics=metrics,
+        older_code=commit is not None and metrics["code"]["commit"] != commit,
+    )
+
+
+def _inputs_changed(attempt: AttemptFiles, manifest_hash: str | None) -> bool:
+    submission = read_json(attempt.submission)
+    if manifest_hash is None or submission is None:
+        return False
+    return bool(submission["manifest_hash"] != manifest_hash)
+
+
+def _ended(files: TrialFiles, attempt: AttemptFiles, outcome: dict[str, Any]) -> TrialStatus:
+    if outcome["status"] == "stopped":
+        return _progress(files, attempt, State.STOPPED, None, outcome["message"])
+    if outcome["status"] == "failed" and not files.cancel.exists():
+        return _progress(files, attempt, State.FAILED, outcome["cause"], outcome["message"])
+    return _progress(files, attempt, _unfinished(files), None, outcome["message"])
+
+
+def _unfinished(files: TrialFiles) -> State:
+    return State.CANCELLED if files.cancel.exists() else State.MISSING
+
+
+def _progress(
+    files: TrialFiles, attempt: AttemptFiles, state: State, cause: str | None = None, message: str = ""
+) -> TrialStatus:
+    progress = read_progress(attempt)
+    return TrialStatus(
+        id=files.root.name,
+        state=state,
+        cause=cause,
+        message=message,
+        attempt=attempt.number,
+        step=progress.step,
+        steps=progress.steps,
+        images_per_second=progress.images_per_second,
+        miou=progress.miou,
+        since=progress.time,
+    )

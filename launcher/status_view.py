@@ -1,0 +1,119 @@
+"""`segda status`: the state of sweeps and trials, for people and for programs."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from launcher.find import sweep_names, trial_directories
+from launcher.live import duration, percent
+from launcher.progress import read_progress
+from launcher.states import State, TrialStatus
+from launcher.status import read_status
+from segda_core.layout import TrialFiles, read_json
+
+STYLES = {State.DONE: "green", State.RUNNING: "cyan", State.FAILED: "red", State.MISSING: "dim"}
+"""Colours of the states; yellow for the others."""
+
+ROWS = 60
+"""Trials shown one by one; of a larger sweep only those that are neither done nor missing."""
+
+
+def read_sweep(sweep: Path) -> list[TrialStatus]:
+    """Status of every trial that has a directory or is in the sweep's plan."""
+    names = {files.root.name for files in trial_directories(sweep)}
+    plan = read_json(sweep / "plan.json") or {"data": {}}
+    names.update(trial_id for ids in plan["data"].values() for trial_id in ids)
+    return [read_status(TrialFiles(sweep / name)) for name in sorted(names)]
+
+
+def counts(statuses: Sequence[TrialStatus]) -> dict[State, int]:
+    """How many trials are in each state, in the order of the states."""
+    found = Counter(status.state for status in statuses)
+    return {state: found[state] for state in State if found[state]}
+
+
+def in_words(statuses: Sequence[TrialStatus]) -> str:
+    """`6 done, 1 failed (nan)` of some trials."""
+    parts = []
+    for state, count in counts(statuses).items():
+        causes = sorted({status.cause for status in statuses if status.state is state and status.cause})
+        parts.append(f"{count} {state}" + (f" ({', '.join(causes)})" if causes else ""))
+    return ", ".join(parts) or "no trials"
+
+
+def render_sweeps(runs: Path) -> RenderableType:
+    """One row per sweep."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("sweep")
+    table.add_column("trials", justify="right")
+    table.add_column("states")
+    for name in sweep_names(runs):
+        statuses = read_sweep(runs / name)
+        table.add_row(Text(name), str(len(statuses)), in_words(statuses))
+    return table if table.row_count else Text(f"no sweeps in {runs}")
+
+
+def render_sweep(sweep: Path) -> RenderableType:
+    """One row per trial, and the sum below."""
+    statuses = read_sweep(sweep)
+    shown = statuses
+    if len(shown) > ROWS:
+        shown = [status for status in shown if status.state not in (State.DONE, State.MISSING)][:ROWS]
+    lines: list[RenderableType] = [_table(sweep, shown)]
+    if len(shown) < len(statuses):
+        lines.append(Text(f"{len(statuses) - len(shown)} more trials; --json lists all", style="dim"))
+    return Group(*lines, Text(f"{sweep.name}: {in_words(statuses)}", style="bold"))
+
+
+def as_json(runs: Path, names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """Sweep -> its trials' statuses, without the content of metrics.json."""
+    return {name: [_plain(runs / name, status) for status in read_sweep(runs / name)] for name in names}
+
+
+def _plain(sweep: Path, status: TrialStatus) -> dict[str, Any]:
+    content = asdict(status)
+    del content["metrics"]
+    return {**content, "path": str(sweep / status.id)}
+
+
+def _table(sweep: Path, statuses: Sequence[TrialStatus]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("state")
+    table.add_column("trial", overflow="fold")
+    for title in ("attempt", "step", "images/s", "mIoU", "left"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("", overflow="fold")
+    for status in statuses:
+        table.add_row(*_cells(sweep, status))
+    return table
+
+
+def _cells(sweep: Path, status: TrialStatus) -> tuple[Text | str, ...]:
+    reason = f"{status.cause}: {status.message}" if status.cause else status.message
+    return (
+        Text(status.state, style=STYLES.get(status.state, "yellow")),
+        Text(status.id),
+        _or_dash(status.attempt),
+        "-" if status.step is None else f"{status.step}/{status.steps}",
+        "-" if status.images_per_second is None else f"{status.images_per_second:.1f}",
+        percent(status.miou),
+        _time_left(sweep, status),
+        Text(reason, style="dim"),
+    )
+
+
+def _time_left(sweep: Path, status: TrialStatus) -> str:
+    if status.state is not State.RUNNING or status.attempt is None:
+        return "-"
+    left = read_progress(TrialFiles(sweep / status.id).attempt(status.attempt)).seconds_left
+    return "-" if left is None else duration(left)
+
+
+def _or_dash(value: int | None) -> str:
+    return "-" if value is None else str(value)

@@ -1,0 +1,195 @@
+"""`segda sweep`: from a sweep's name to trained trials, the leaderboard and an exit code."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from launcher.cancel import uncancel
+from launcher.claim import Submission
+from launcher.code import current_commit
+from launcher.decide import Action, Decision, Requests, decide, parse_rerun, parse_retry
+from launcher.dry_run import DryRun, plan_dry_run
+from launcher.executors import EXECUTORS
+from launcher.executors.base import Executor
+from launcher.launch import Entry, Launch
+from launcher.leaderboard import Today, show, write_leaderboards
+from launcher.live import duration, make_view
+from launcher.manifest import Manifest, problems, read_manifests
+from launcher.plan import write_plan
+from launcher.prepare import prepare
+from launcher.states import State, TrialStatus
+from launcher.status import read_status
+from launcher.status_view import in_words
+from launcher.sweep import Expansion, Sweep, expand, select
+from launcher.trial import Trial
+from segda_core.errors import ConfigError, DataError
+from segda_core.layout import TrialFiles
+
+DONE, SOME_FAILED, INTERRUPTED = 0, 1, 130
+"""Exit codes of `segda sweep`; 2 is wrong usage or configuration."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A sweep's chosen trials as they stand, and what a launch would do with each."""
+
+    sweep: Sweep
+    expansion: Expansion
+    trials: list[Trial]
+    runs: Path
+    manifests: dict[str, Manifest]
+    """Trial id -> its images."""
+    commit: str | None
+    requests: Requests
+    statuses: dict[str, TrialStatus]
+    decisions: dict[str, Decision]
+
+    def chosen(self, *actions: Action) -> list[Trial]:
+        """Trials whose decision is one of these, in order."""
+        return [trial for trial in self.trials if self.decisions[trial.id].action in actions]
+
+    def read_statuses(self) -> list[TrialStatus]:
+        """How the trials stand now."""
+        return [self.read_status(trial) for trial in self.trials]
+
+    def read_status(self, trial: Trial) -> TrialStatus:
+        """How one trial stands now."""
+        return read_status(trial.files(self.runs), self.manifests[trial.id].hash or None, self.commit)
+
+    @property
+    def today(self) -> Today:
+        """What the leaderboard compares results with."""
+        return Today({key: manifest.hash for key, manifest in self.manifests.items()}, self.commit)
+
+
+def survey(sweep: Sweep, runs: Path, only: Sequence[str], retry: str | None, rerun: Sequence[str]) -> Survey:
+    """Read everything a launch depends on; changes nothing."""
+    expansion = expand(sweep)
+    trials = select(expansion.trials, only)
+    requests = parse_rerun(rerun, [trial.id for trial in trials]) if rerun else Requests()
+    requests = replace(requests, retry=parse_retry(retry)) if retry else requests
+    manifests = read_manifests(trials)
+    surveyed = Survey(sweep, expansion, trials, runs, manifests, current_commit(), requests, {}, {})
+    statuses = {trial.id: surveyed.read_status(trial) for trial in trials}
+    decisions = {trial_id: decide(status, requests) for trial_id, status in statuses.items()}
+    return replace(surveyed, statuses=statuses, decisions=decisions)
+
+
+def make_images(surveyed: Survey) -> bool:
+    """Draw the profile's images where they are missing and segda can; whether it did."""
+    maker = surveyed.sweep.profile.make
+    if maker is None or not problems(surveyed.manifests.values()):
+        return False
+    if subprocess.run([sys.executable, "-m", "segda_core.data", "make", maker], check=False).returncode:
+        raise DataError(f"{surveyed.sweep.profile_file}: make: the images of {maker} could not be made")
+    return True
+
+
+def dry_run(surveyed: Survey) -> DryRun:
+    """What a launch would do."""
+    images = read_manifests(surveyed.trials, absent_classes=True)
+    look = {trial.id: (surveyed.statuses[trial.id], images[trial.id]) for trial in surveyed.trials}
+    return plan_dry_run(
+        surveyed.sweep, surveyed.expansion, surveyed.trials, look, surveyed.requests, surveyed.runs
+    )
+
+
+def run_sweep(surveyed: Survey, console: Console) -> int:
+    """Run what is to run, print the leaderboard, and return the exit code.
+
+    `DataError` where images cannot be used: then nothing is started.
+    """
+    if found := problems(surveyed.manifests.values()):
+        raise DataError("\n".join(found))
+    started = time.monotonic()
+    executor = make_executor(surveyed)
+    entries = _prepare(surveyed)
+    _announce(surveyed, console)
+    finished = not entries or _launch(surveyed, entries, executor, console)
+    statuses = surveyed.read_statuses()
+    write_leaderboards(surveyed.runs / surveyed.sweep.name, today=surveyed.today)
+    took = duration(time.monotonic() - started)
+    console.print(f"{surveyed.sweep.name}: {in_words(statuses)} in {took}", style="bold", highlight=False)
+    return _close(surveyed, statuses, finished, console)
+
+
+def make_executor(surveyed: Survey) -> Executor:
+    """The sweep's executor; `ConfigError` where it can never run one of the trials."""
+    config = surveyed.sweep.executor
+    executor = EXECUTORS[config.name](config.max_parallel, config.stall_min)
+    configs = {trial.id: trial.config for trial in surveyed.chosen(Action.RUN)}
+    found = {key: executor.problem(trial_config) for key, trial_config in configs.items()}
+    if any(found.values()):
+        raise ConfigError([f"{key}: {problem}" for key, problem in found.items() if problem])
+    return executor
+
+
+def _prepare(surveyed: Survey) -> list[Entry]:
+    """Write the plan and the trials' directories, and line the trials up."""
+    write_plan(surveyed.runs, surveyed.sweep, surveyed.expansion)
+    return [_entry(surveyed, trial) for trial in surveyed.chosen(Action.RUN, Action.WAIT)]
+
+
+def _entry(surveyed: Survey, trial: Trial) -> Entry:
+    decision = surveyed.decisions[trial.id]
+    files: TrialFiles = prepare(trial, surveyed.runs)
+    if surveyed.statuses[trial.id].state is State.CANCELLED:
+        uncancel(files)
+    name, manifest = surveyed.sweep.executor.name, surveyed.manifests[trial.id]
+    return Entry(files, trial.config, Submission(name, manifest.hash, decision.fresh))
+
+
+def _launch(surveyed: Survey, entries: Sequence[Entry], executor: Executor, console: Console) -> bool:
+    folder = surveyed.runs / surveyed.sweep.name
+    with make_view(console) as view:
+        launch = Launch(entries, executor, surveyed.sweep.executor.retry, view)
+        return launch.run(after_each=lambda: write_leaderboards(folder, today=surveyed.today))
+
+
+def _announce(surveyed: Survey, console: Console) -> None:
+    """Say what is about to run, and what about its images may surprise."""
+    sweep, run = surveyed.sweep, surveyed.chosen(Action.RUN)
+    merged = len(surveyed.expansion.merged)
+    same = f" ({merged} more points resolve to one of these)" if merged else ""
+    standing = in_words(list(surveyed.statuses.values()))
+    lines = [
+        f"{sweep.name} on {sweep.data}: {len(surveyed.trials)} trials{same}: {standing}; {len(run)} to run"
+    ]
+    lines += [f"note: {note}" for note in surveyed.expansion.notes]
+    described = read_manifests(run, absent_classes=True)
+    for text in dict.fromkeys(_surprise(trial, described[trial.id]) for trial in run):
+        lines += [f"note: {text}"] if text else []
+    for trial in surveyed.chosen(Action.SKIP):
+        if surveyed.statuses[trial.id].state is not State.DONE:
+            lines.append(f"left     {trial.id}: {surveyed.decisions[trial.id].reason}")
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _surprise(trial: Trial, manifest: Manifest) -> str:
+    """What is odd about a trial's images."""
+    parts = list(manifest.skipped)
+    if manifest.absent_classes:
+        names = ", ".join(manifest.absent_classes)
+        parts.append(f"{manifest.labelled} labelled target images show none of: {names}")
+    return "; ".join(parts)
+
+
+def _close(surveyed: Survey, statuses: Sequence[TrialStatus], finished: bool, console: Console) -> int:
+    """The leaderboard and the last line, which says how it went."""
+    name = surveyed.sweep.name
+    if not finished:
+        console.print(f"interrupted: the same command continues where {name} stopped", style="yellow")
+        return INTERRUPTED
+    show([name], surveyed.runs, console, today=surveyed.today)
+    failed = [status for status in statuses if status.state in (State.FAILED, State.MISSING)]
+    if failed:
+        console.print(f"{name}: {len(failed)} of {len(statuses)} trials failed", style="red", highlight=False)
+        return SOME_FAILED
+    console.print(f"{name}: done", style="green", highlight=False)
+    return DONE

@@ -1,0 +1,269 @@
+"""One attempt of a trial, from its configuration to metrics.json: resume, train, evaluate, publish."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from segda_core import checkpoint
+from segda_core.config import TrialConfig
+from segda_core.data.dataset import sample_names
+from segda_core.data.loader import build_loader
+from segda_core.data.manifest import manifest_hash, select_images
+from segda_core.distributed import World, connect
+from segda_core.engine import Engine
+from segda_core.environment import environment
+from segda_core.errors import load_yaml, parse
+from segda_core.evaluation import Evaluation, build_predictor, evaluate
+from segda_core.failure import NonFiniteLossError
+from segda_core.heartbeat import Heartbeat, superseded
+from segda_core.history import History
+from segda_core.layout import AttemptFiles, TrialFiles, write_json
+from segda_core.meter import Pace
+from segda_core.methods.base import Batch
+from segda_core.process import Leave, StopRequest, Verdict
+from segda_core.result import Effort, write_result
+from segda_core.weights import origin
+
+logger = logging.getLogger(__name__)
+
+
+def run_attempt(trial: TrialFiles, files: AttemptFiles, stop: StopRequest, heartbeat: Heartbeat) -> None:
+    """Run this rank of the attempt; returns when it finished or left in order."""
+    config = parse(TrialConfig, load_yaml(trial.config), str(trial.config))
+    heartbeat.steps = config.steps
+    torch.set_num_threads(config.threads)
+    with connect(config.ranks) as world:
+        Attempt(config, trial, files, world, stop, heartbeat).run()
+
+
+class Attempt:
+    """One rank's part of one attempt; only rank 0 writes files."""
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        trial: TrialFiles,
+        files: AttemptFiles,
+        world: World,
+        stop: StopRequest,
+        heartbeat: Heartbeat,
+    ) -> None:
+        self.config = config
+        self.trial = trial
+        self.files = files
+        self.world = world
+        self.stop = stop
+        self.heartbeat = heartbeat
+        self.images = select_images(config)
+        self.engine = Engine(config, world)
+        self.predictor = build_predictor(
+            self.engine.method.segmenter, config.evaluation.protocol, config.evaluation
+        )
+        self.pace = Pace(images_per_step=config.batch_size * len(config.streams))
+        self.history: History | None = None
+        self.completed = 0
+        self.earlier_seconds = 0.0
+
+    def run(self) -> None:
+        """From the newest checkpoint to the published result, or to an orderly end before it."""
+        try:
+            self._check_fence()
+            self._resume()
+            with ExitStack() as stack:
+                if self.world.is_main:
+                    self._write_environment()
+                    self.history = stack.enter_context(History(self.files))
+                self._train()
+                self._finish()
+        except Leave as leave:
+            self._leave(leave.verdict)
+
+    def _check_fence(self) -> None:
+        """Leave where a higher attempt or a result exists; collective."""
+        ended = self.world.is_main and (superseded(self.trial, self.files) or self.trial.metrics.exists())
+        verdict = self.world.agree(Verdict.SUPERSEDED if ended else Verdict.CONTINUE)
+        if verdict != Verdict.CONTINUE:
+            raise Leave(verdict)
+
+    def _leave(self, verdict: Verdict) -> None:
+        if self.world.is_main:
+            path = self.files.saved if verdict == Verdict.SAVE else self.files.superseded
+            write_json(path, {"step": self.completed, "time": time.time()})
+            logger.info("leaving: %s at step %d", verdict.name.lower(), self.completed)
+
+    def _resume(self) -> None:
+        """Load the checkpoint that rank 0 finds, if there is one."""
+        found = checkpoint.newest(self.trial, self.files.number) if self.world.is_main else None
+        path = self.world.from_main(str(found) if found else None)
+        if path is None:
+            return
+        state = checkpoint.load(Path(path))
+        self.engine.load_state(state)
+        self.completed = self.heartbeat.step = state["step"]
+        self.pace.train_seconds = state["train_seconds"]
+        self.earlier_seconds = state["wall_seconds"]
+        logger.info("resumed at step %d from %s", self.completed, path)
+
+    def _write_environment(self) -> None:
+        images = self.images
+        counts = {
+            "source": len(images.source),
+            "target": images.target_count,
+            "labelled": len(images.labelled),
+            "validation": len(images.validation),
+        }
+        content = {
+            **environment(),
+            "manifest_hash": manifest_hash(images),
+            "images": counts,
+            "skipped": images.skipped,
+            "first_step": self.completed,
+        }
+        write_json(self.files.environment, content)
+
+    def _train(self) -> None:
+        self.heartbeat.phase = "train"
+        self.pace.restart()
+        for batches in self._batches():
+            step = self.completed
+            self.engine.backward(batches, step)
+            verdict = self.world.agree(self._wish())
+            if verdict == Verdict.SUPERSEDED:
+                raise Leave(verdict)
+            if verdict == Verdict.NON_FINITE:
+                self._report()
+            self.engine.advance(step)
+            self.completed = self.heartbeat.step = step + 1
+            self.pace.steps += 1
+            self._after_step(verdict)
+
+    def _batches(self) -> Iterator[list[Batch]]:
+        """The remaining steps' micro-batches; the time spent waiting for them is noted."""
+        loader = iter(
+            build_loader(
+                self.config,
+                self.images,
+                rank=self.world.rank,
+                ranks=self.world.ranks,
+                first_step=self.completed,
+            )
+        )
+        for _ in range(self.completed, self.config.steps):
+            asked = time.perf_counter()
+            batches = next(loader)
+            self.pace.waited += time.perf_counter() - asked
+            yield batches
+
+    def _wish(self) -> Verdict:
+        """On a CPU losses are there to be looked at before the optimizers move; a GPU is not waited for."""
+        if self.world.device.type == "cpu" and not self.engine.meter.is_finite():
+            return Verdict.NON_FINITE
+        return self.stop.verdict
+
+    def _after_step(self, verdict: Verdict) -> None:
+        """What is due after a step, in an order that lets a checkpoint vouch for its step's evaluation."""
+        config, completed = self.config, self.completed
+        last = completed == config.steps
+        evaluates = config.evaluation.every > 0 and completed % config.evaluation.every == 0 and not last
+        saves = last or completed % config.checkpoint.every == 0 or verdict == Verdict.SAVE
+        if evaluates or saves or completed % config.log_every == 0:
+            self._report()
+        if evaluates and verdict == Verdict.CONTINUE:
+            verdict = self._evaluate_midway()
+        if saves or verdict == Verdict.SAVE:
+            self._save()
+        if verdict != Verdict.CONTINUE:
+            raise Leave(verdict)
+        if evaluates or saves:
+            self.pace.restart()
+
+    def _report(self) -> None:
+        """Read losses and speed since the last report; ends the attempt where a loss was not finite."""
+        losses = self.engine.meter.read(self.world, self.pace.steps)
+        if losses.first_bad:
+            self._end_non_finite(losses.first_bad)
+        speed = self.pace.read()
+        self.heartbeat.images_per_second = round(speed[0], 3)
+        if self.history is not None:
+            self.history.training(self.completed, losses.means, self.engine.rates, speed)
+
+    def _end_non_finite(self, first_bad: dict[str, int]) -> None:
+        """Keep the state beside the resumable checkpoints, and say which images did it."""
+        step = min(first_bad.values())
+        path = self.files.checkpoints / f"nan-{step}.pt"
+        if self.world.is_main:
+            checkpoint.save(path, self._state())
+        names = ", ".join(name for name, first in first_bad.items() if first == step)
+        images = "; ".join(
+            f"{stream}: {', '.join(files)}"
+            for stream, files in sample_names(self.config, self.images, step).items()
+        )
+        raise NonFiniteLossError(
+            f"step {step}: loss {names} is NaN or infinite; state after {self.completed} steps in {path}; "
+            f"images of the step: {images}"
+        )
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            **origin(self.config, self.trial.root.name),
+            "step": self.completed,
+            "train_seconds": self.pace.train_seconds,
+            "wall_seconds": self._wall_seconds(),
+            **self.engine.state(),
+        }
+
+    def _wall_seconds(self) -> float:
+        return self.earlier_seconds + time.time() - self.heartbeat.started
+
+    def _save(self) -> None:
+        """Write a checkpoint to resume from; collective."""
+        self._check_fence()
+        self.engine.broadcast_buffers()
+        self.engine.check_weights(self.completed)
+        if self.world.is_main:
+            checkpoint.save(self.files.checkpoints / f"{self.completed}.pt", self._state())
+            checkpoint.discard_old(self.files.checkpoints, self.config.checkpoint.keep_steps)
+
+    def _evaluate(self) -> Evaluation | None:
+        """Scores on rank 0; collective."""
+        self.heartbeat.phase = "evaluate"
+        self.engine.broadcast_buffers()
+        workers, validation = self.config.workers, self.images.validation
+        return evaluate(self.predictor, validation, self.world, workers=workers, stop=self.stop)
+
+    def _evaluate_midway(self) -> Verdict:
+        """Add a row to the history; a request to stop meanwhile is handed on."""
+        try:
+            evaluation = self._evaluate()
+        except Leave as leave:
+            return leave.verdict
+        self._note_scores(evaluation)
+        self.heartbeat.phase = "train"
+        return Verdict.CONTINUE
+
+    def _note_scores(self, evaluation: Evaluation | None) -> None:
+        if evaluation is not None and self.history is not None:
+            scores = evaluation.scores(self.config.evaluation.classes)
+            self.history.evaluation(self.completed, scores.miou)
+
+    def _finish(self) -> None:
+        """Evaluate the trained segmenter and publish the result."""
+        evaluation = self._evaluate()
+        self._note_scores(evaluation)
+        if evaluation is None:
+            return
+        if superseded(self.trial, self.files):
+            raise Leave(Verdict.SUPERSEDED)
+        images = self.completed * self.pace.images_per_step
+        gpus = self.world.ranks if self.world.device.type == "cuda" else 0
+        wall = self._wall_seconds()
+        effort = Effort(images / self.pace.train_seconds, wall, gpus * wall / 3600)
+        if not write_result(
+            self.config, self.trial, self.files, self.images, self.predictor, evaluation, effort
+        ):
+            raise Leave(Verdict.SUPERSEDED)

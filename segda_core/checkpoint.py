@@ -1,0 +1,102 @@
+"""Training states on disk: whole or not at all, verified before use, the newest ones kept.
+
+A checkpoint is what `torch.save` writes, which `torch.load` reads as it is, followed by the SHA-256 of those
+bytes in 64 hex digits.
+"""
+
+import hashlib
+import logging
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from segda_core.layout import AttemptFiles, TrialFiles, read_json
+
+KEPT = 2
+"""Newest valid checkpoints that stay beside those of `keep_steps`."""
+
+DIGEST_LENGTH = 64
+
+logger = logging.getLogger(__name__)
+
+State = dict[str, Any]
+
+
+def save(path: Path, state: State) -> None:
+    """Write a state: temporary file, fsync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as stream:
+            torch.save(state, stream)
+        with temporary.open("r+b") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            stream.write(digest.encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path: Path) -> State:
+    """Read a state onto the CPU; plain values and tensors only."""
+    state: State = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def fault(path: Path) -> str | None:
+    """Why a checkpoint cannot be used (truncated, altered, unreadable), or None where its checksum fits."""
+    try:
+        content = memoryview(path.read_bytes())
+    except OSError as error:
+        return str(error)
+    body, stored = content[:-DIGEST_LENGTH], bytes(content[-DIGEST_LENGTH:])
+    if hashlib.sha256(body).hexdigest().encode() != stored:
+        return "its checksum does not fit: truncated or altered"
+    return None
+
+
+def steps_in(folder: Path) -> dict[int, Path]:
+    """Resumable checkpoints of one attempt by step, newest first, not yet verified."""
+    found = {int(path.stem): path for path in folder.glob("*.pt") if path.stem.isdecimal()}
+    return dict(sorted(found.items(), reverse=True))
+
+
+def newest(trial: TrialFiles, up_to: int) -> Path | None:
+    """The furthest valid checkpoint of attempts up to number `up_to`, not reaching back past a fresh one."""
+    candidates: list[tuple[int, int, Path]] = []
+    for number in reversed([number for number in trial.attempt_numbers() if number <= up_to]):
+        attempt = trial.attempt(number)
+        candidates += [(step, number, path) for step, path in steps_in(attempt.checkpoints).items()]
+        if _is_fresh(attempt):
+            break
+    for _, _, path in sorted(candidates, reverse=True):
+        if (problem := fault(path)) is None:
+            return path
+        logger.warning("%s passed over: %s", path, problem)
+    return None
+
+
+def _is_fresh(attempt: AttemptFiles) -> bool:
+    submission = read_json(attempt.submission)
+    return submission is not None and bool(submission.get("fresh", False))
+
+
+def discard_old(folder: Path, keep_steps: Collection[int]) -> None:
+    """Delete all but the newest two valid checkpoints and those of `keep_steps`."""
+    valid = 0
+    for step, path in steps_in(folder).items():
+        if valid < KEPT and fault(path) is None:
+            valid += 1
+        elif step not in keep_steps:
+            path.unlink()
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

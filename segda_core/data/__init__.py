@@ -1,0 +1,1 @@
+"""From folders of images to batches: index, subsets, manifests, transforms, loaders and checks."""

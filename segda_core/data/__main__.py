@@ -1,0 +1,85 @@
+"""`python -m segda_core.data`: makes and checks images, and tells the launcher what its trials will open.
+
+Never imports torch: the launcher waits for `manifest` before every sweep.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+
+from segda_core.data.check import check_profile, render
+from segda_core.data.index import expand_root
+from segda_core.data.manifest import ManifestReader
+from segda_core.errors import ConfigError, DataError
+
+ROOTS = {"streets": "${SEGDA_DATA:-data}/streets-v1"}
+"""Images segda can make, and where its profiles look for them."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code: 0 done, 1 `check` found problems, 2 wrong usage, configuration or unusable folder."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except (ConfigError, DataError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return code
+
+
+def make(options: argparse.Namespace) -> int:
+    """Write a set of images drawn by segda itself."""
+    from segda_core.data.streets import make_streets  # `manifest` need not wait for a drawing library
+
+    make_streets(options.root or expand_root(ROOTS[options.name]))
+    return 0
+
+
+def check(options: argparse.Namespace) -> int:
+    """Open every image of a profile and print what is there and what is wrong."""
+    report = check_profile(options.profile)
+    if options.json:
+        print(json.dumps(asdict(report), indent=1))
+    else:
+        Console().print(render(report))
+    return 1 if report.problems else 0
+
+
+def manifest(options: argparse.Namespace) -> int:
+    """JSON `{"selections": {KEY: trial config}}` on stdin to `{KEY: Manifest}` on stdout."""
+    selections = json.load(sys.stdin)["selections"]
+    reader = ManifestReader(options.absent_classes)
+    json.dump({key: asdict(reader.describe(key, raw)) for key, raw in selections.items()}, sys.stdout)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m segda_core.data", description="Images: make, check, list."
+    )
+    commands = parser.add_subparsers(required=True)
+    making = commands.add_parser("make", help=make.__doc__, epilog="example: make streets")
+    making.add_argument("name", choices=sorted(ROOTS))
+    making.add_argument("--root", type=Path, help="folder to make; default: where the profile looks for it")
+    making.set_defaults(run=make)
+    checking = commands.add_parser(
+        "check", help=check.__doc__, epilog="example: check sweeps/data/streets.yaml"
+    )
+    checking.add_argument("profile", type=Path, help="a data profile's file")
+    checking.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    checking.set_defaults(run=check)
+    listing = commands.add_parser(
+        "manifest", help="what trials open: configurations on stdin, JSON on stdout"
+    )
+    listing.add_argument("--absent-classes", action="store_true", help="also look for classes in no label")
+    listing.set_defaults(run=manifest)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""Reads images on the machine that trains: micro-batches for training, whole images for validation."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from segda_core.classes import IGNORE_INDEX
+from segda_core.config import Stream, TransformConfig, TrialConfig
+from segda_core.data.index import ImageRecord
+from segda_core.data.labels import Pixels, read_image, read_label
+from segda_core.data.manifest import TrialImages
+from segda_core.data.sampling import candidates, sample_generator, share
+from segda_core.data.transforms import augment, resize
+from segda_core.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+Decoded: TypeAlias = tuple[Pixels, Pixels | None]
+
+Samples: TypeAlias = tuple[Tensor, Tensor | None]
+"""Images (batch, 3, height, width) and train ids (batch, height, width), both uint8: cheap to send."""
+
+BLANK = (64, 64)
+"""(height, width) of the unlabelled picture that stands in for an unreadable validation image."""
+
+
+@dataclass
+class Notes:
+    """What was met while reading, by file."""
+
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Unreadable image -> what is wrong."""
+    resized: dict[str, str] = field(default_factory=dict)
+    """Label of another size than its image -> both sizes."""
+
+    def update(self, other: "Notes") -> None:
+        """Add another reader's notes."""
+        self.skipped.update(other.skipped)
+        self.resized.update(other.resized)
+
+
+class StreamReader:
+    """Samples of one stream; decoded and resized images stay in memory as far as `budget` bytes reach."""
+
+    def __init__(self, stream: Stream, config: TrialConfig, images: TrialImages, budget: int) -> None:
+        self.stream = stream
+        self.seed = config.seed
+        self.batch_size = config.batch_size
+        self.transform = stream_transform(config, stream)
+        self.records = stream_records(images, stream)
+        self.budget = budget
+        self.notes = Notes()
+        self._kept: dict[int, Decoded | None] = {}
+
+    def batch(self, step: int, indices: Sequence[int]) -> Samples:
+        """The samples `indices` of a step's global batch."""
+        samples = [self.sample(step, index) for index in indices]
+        images, labels = zip(*samples, strict=True)
+        if len({image.shape for image in images}) > 1:
+            sizes = sorted({image.shape[1::-1] for image in images})
+            raise DataError(
+                f"images of sizes {sizes} in one batch: set crop in the transforms of {self.stream}"
+            )
+        stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+        if self.stream == "target":
+            return stacked, None
+        return stacked, torch.from_numpy(np.stack(labels))
+
+    def sample(self, step: int, index: int) -> Decoded:
+        """Sample `index` of a step, augmented; the next good image of the epoch takes a bad one's place."""
+        position = step * self.batch_size + index
+        for number in candidates(len(self.records), self.seed, self.stream, position):
+            decoded = self._read(number)
+            if decoded is not None:
+                return augment(
+                    *decoded, self.transform, sample_generator(self.seed, self.stream, step, index)
+                )
+        raise DataError(f"none of {len(self.records)} images of stream {self.stream} can be read")
+
+    def _read(self, number: int) -> Decoded | None:
+        """Image and label before augmentation; None for a bad image where those may be skipped."""
+        if number in self._kept:
+            return self._kept[number]
+        record = self.records[number]
+        try:
+            decoded = self._decode(record)
+        except DataError as error:
+            if not record.may_skip:
+                raise
+            self.notes.skipped[str(record.image)] = str(error)
+            self._kept[number] = None
+            return None
+        size = sum(pixels.nbytes for pixels in decoded if pixels is not None)
+        if size <= self.budget:
+            self.budget -= size
+            self._kept[number] = decoded
+        return decoded
+
+    def _decode(self, record: ImageRecord) -> Decoded:
+        image = read_image(record.image)
+        label = None if self.stream == "target" else read_record_label(record)
+        if label is not None and label.shape != image.shape[:2]:
+            self.notes.resized[str(record.label)] = f"{label.shape[::-1]}, image {image.shape[1::-1]}"
+        return resize(image, label, self.transform.resize)
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """What a loader process sends."""
+
+    streams: dict[Stream, Samples]
+    notes: Notes
+
+
+class TrainingSet(Dataset[MicroBatch | DataError]):
+    """Micro-batches of one rank by (step, micro-batch); a `DataError` is an item, so it keeps its text."""
+
+    def __init__(
+        self, config: TrialConfig, images: TrialImages, *, rank: int, ranks: int, budget: int
+    ) -> None:
+        """`budget`: bytes of decoded images this process may keep."""
+        self.batch_size = config.batch_size
+        self.micro_batches = config.micro_batches
+        self.rank, self.ranks = rank, ranks
+        each = budget // len(config.streams)
+        self.readers = {stream: StreamReader(stream, config, images, each) for stream in config.streams}
+
+    def __getitem__(self, key: tuple[int, int]) -> MicroBatch | DataError:
+        step, micro_batch = key
+        part = micro_batch * self.ranks + self.rank
+        indices = share(self.batch_size, part, self.ranks * self.micro_batches)
+        try:
+            streams = {stream: reader.batch(step, indices) for stream, reader in self.readers.items()}
+        except DataError as error:
+            return error
+        notes = Notes()
+        for reader in self.readers.values():
+            notes.update(reader.notes)
+            reader.notes = Notes()
+        return MicroBatch(streams, notes)
+
+
+class ValidationSet(Dataset[tuple[Pixels, Pixels, str]]):
+    """The validation images in order: (RGB at file size, train ids at the label's own size, name).
+
+    An unreadable image of a domain with `on_bad: skip` is logged and has no labelled pixel: it never counts.
+    """
+
+    def __init__(self, records: Sequence[ImageRecord]) -> None:
+        self.records = records
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> tuple[Pixels, Pixels, str]:
+        record = self.records[index]
+        try:
+            return read_image(record.image), read_record_label(record), record.name
+        except DataError as error:
+            if not record.may_skip:
+                raise
+            logger.warning("skipped in evaluation: %s", error)
+        ignored = np.full(BLANK, IGNORE_INDEX, dtype=np.uint8)
+        return np.zeros((*BLANK, 3), dtype=np.uint8), ignored, record.name
+
+
+def read_record_label(record: ImageRecord) -> Pixels:
+    """Train ids of a record that must have a label."""
+    if record.label is None:
+        raise DataError(f"{record.image}: no label")
+    return read_label(record.label)
+
+
+def stream_records(images: TrialImages, stream: Stream) -> list[ImageRecord]:
+    """The images of one stream; `DataError` where there is none."""
+    records = {"source": images.source, "target": images.target, "target_labelled": images.labelled}[stream]
+    if not records:
+        raise DataError(f"stream {stream} has no images")
+    return records
+
+
+def stream_transform(config: TrialConfig, stream: Stream) -> TransformConfig:
+    """The transforms of a stream's domain."""
+    return config.transforms.source if stream == "source" else config.transforms.target
+
+
+def sample_names(config: TrialConfig, images: TrialImages, step: int) -> dict[str, list[str]]:
+    """Image files of a step's global batch by stream, as planned (before any replacement of bad images)."""
+    names: dict[str, list[str]] = {}
+    for stream in config.streams:
+        records = stream_records(images, stream)
+        positions = range(step * config.batch_size, (step + 1) * config.batch_size)
+        numbers = [next(candidates(len(records), config.seed, stream, position)) for position in positions]
+        names[stream] = [str(records[number].image) for number in numbers]
+    return names

@@ -1,0 +1,84 @@
+"""Reads image and label files; the only place that knows how label ids become train ids."""
+
+import struct
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from segda_core.classes import IGNORE_INDEX, LABEL_IDS, NUM_CLASSES
+from segda_core.errors import DataError
+
+Pixels: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
+Counts: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+"""What Pillow raises for files that are cut off, damaged or of absurd size."""
+
+TRAIN_ID_ENDING = "_labelTrainIds.png"
+
+
+def _table(ids: tuple[int, ...]) -> Pixels:
+    """256 entries, all ignored but `ids`, which become 0, 1, 2, ..."""
+    table = np.full(256, IGNORE_INDEX, dtype=np.uint8)
+    table[list(ids)] = np.arange(len(ids), dtype=np.uint8)
+    return table
+
+
+FROM_LABEL_IDS = _table(LABEL_IDS)
+FROM_TRAIN_IDS = _table(tuple(range(NUM_CLASSES)))
+
+
+def to_train_ids(label_ids: Pixels) -> Pixels:
+    """Cityscapes label ids to train ids; every id that is none of the 19 classes becomes 255."""
+    return _remap(FROM_LABEL_IDS, label_ids)
+
+
+def read_image(path: Path) -> Pixels:
+    """RGB (height, width, 3)."""
+    picture = _load(path)
+    if picture.mode not in ("RGB", "L", "P", "RGBA"):
+        raise DataError(f"{path}: image of mode {picture.mode}; 8-bit colour or grey is needed")
+    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
+
+
+def read_label(path: Path) -> Pixels:
+    """Train ids (height, width), 255 ignored; `*_labelTrainIds.png` holds train ids, all others label ids."""
+    return _remap(_ids_table(path), np.asarray(_load_label(path)))
+
+
+def label_counts(path: Path) -> tuple[tuple[int, int], Counts]:
+    """((width, height), pixels of each of the 19 train ids) of one label."""
+    picture = _load_label(path)
+    counts = np.zeros(256, dtype=np.int64)
+    np.add.at(counts, _ids_table(path), picture.histogram())
+    return picture.size, counts[:NUM_CLASSES]
+
+
+def _remap(table: Pixels, ids: Pixels) -> Pixels:
+    train_ids: Pixels = table[ids]
+    return train_ids
+
+
+def _ids_table(path: Path) -> Pixels:
+    return FROM_TRAIN_IDS if path.name.endswith(TRAIN_ID_ENDING) else FROM_LABEL_IDS
+
+
+def _load_label(path: Path) -> Image.Image:
+    """A picture whose bytes are ids: palette indices are, colours are not."""
+    picture = _load(path)
+    if picture.mode not in ("P", "L"):
+        raise DataError(
+            f"{path}: label of mode {picture.mode}; ids are needed: an 8-bit grey or palette PNG, not colours"
+        )
+    return picture
+
+
+def _load(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            return picture
+    except UNREADABLE as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error

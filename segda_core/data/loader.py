@@ -1,0 +1,114 @@
+"""Feeds the engine: micro-batches of one rank, step after step, read by loader processes."""
+
+import ctypes
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from itertools import product
+
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from segda_core.config import Stream, TrialConfig
+from segda_core.data.dataset import Notes, Samples, TrainingSet
+from segda_core.data.manifest import TrialImages
+from segda_core.errors import DataError
+from segda_core.methods.base import Batch, DomainBatch
+from segda_core.process import STOP_SIGNALS
+
+KEPT_BYTES = 512 * 2**20
+"""Decoded images kept in memory per rank, over its loader processes: all of `streets`, most of a small real
+pair, and little beside a rank's activations; what does not fit is decoded again every epoch."""
+
+PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal a process gets when its parent dies."""
+
+logger = logging.getLogger(__name__)
+
+
+class Steps(Sampler[tuple[int, int]]):
+    """(step, micro-batch) in order from the first step to the trial's last."""
+
+    def __init__(self, first_step: int, steps: int, micro_batches: int) -> None:
+        self.first_step, self.steps, self.micro_batches = first_step, steps, micro_batches
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return product(range(self.first_step, self.steps), range(self.micro_batches))
+
+    def __len__(self) -> int:
+        return max(0, self.steps - self.first_step) * self.micro_batches
+
+
+class Loader:
+    """Iterates over steps; each item is this rank's list of micro-batches, on the CPU, images uint8.
+
+    Items are the same whatever the number of loader processes, ranks or the first step. `notes` holds what
+    was skipped or resized so far.
+    """
+
+    def __init__(self, dataset: TrainingSet, steps: Steps, workers: int) -> None:
+        self.notes = Notes()
+        self._micro_batches = steps.micro_batches
+        self._items = DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=steps,
+            num_workers=workers,
+            collate_fn=_unchanged,
+            generator=torch.Generator(),  # else each iterator draws from the global one
+            worker_init_fn=start_worker,
+            multiprocessing_context="fork" if workers else None,  # others import torch again: seconds each
+        )
+
+    def __iter__(self) -> Iterator[list[Batch]]:
+        micro_batches: list[Batch] = []
+        for item in self._items:
+            if isinstance(item, DataError):
+                raise item
+            self._note(item.notes)
+            micro_batches.append(_batch(item.streams))
+            if len(micro_batches) == self._micro_batches:
+                yield micro_batches
+                micro_batches = []
+
+    def _note(self, notes: Notes) -> None:
+        """Log each file once, however many loader processes met it."""
+        for name in notes.skipped.keys() - self.notes.skipped.keys():
+            logger.warning("skipped: %s", notes.skipped[name])
+        for name in notes.resized.keys() - self.notes.resized.keys():
+            logger.warning("label resized to its image: %s: %s", name, notes.resized[name])
+        self.notes.update(notes)
+
+
+def build_loader(
+    config: TrialConfig, images: TrialImages, *, rank: int = 0, ranks: int = 1, first_step: int = 0
+) -> Loader:
+    """The batches of one rank from `first_step` to the trial's last step."""
+    budget = KEPT_BYTES // max(1, config.workers)
+    dataset = TrainingSet(config, images, rank=rank, ranks=ranks, budget=budget)
+    return Loader(dataset, Steps(first_step, config.steps, config.micro_batches), config.workers)
+
+
+def _batch(streams: dict[Stream, Samples]) -> Batch:
+    """Labels become int64 only here: eight times the bytes to send from a loader process."""
+    parts = {
+        stream: DomainBatch(images, None if labels is None else labels.long())
+        for stream, (images, labels) in streams.items()
+    }
+    return Batch(**parts)
+
+
+def _unchanged(item: object) -> object:
+    return item
+
+
+def start_worker(number: int) -> None:
+    """A loader process dies with its rank and ignores the signals torchrun sends to the whole group.
+
+    The rank handles those: it saves, and still needs its loader to end in order.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    for ignored in STOP_SIGNALS:
+        signal.signal(ignored, signal.SIG_IGN)

@@ -1,0 +1,44 @@
+"""Which image every sample of every step is: a function of seed, stream and position, and of nothing else."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from segda_core.config import Stream
+
+Indices: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+
+STREAM_NUMBERS: dict[Stream, int] = {"source": 0, "target": 1, "target_labelled": 2}
+
+ORDER, AUGMENTATION = 1, 2
+"""First words of the two families of seeds, so that no epoch's order shares a generator with a sample."""
+
+
+@lru_cache(maxsize=16)
+def epoch_order(count: int, seed: int, stream: Stream, epoch: int) -> Indices:
+    """The permutation of `count` images that is this epoch."""
+    order = np.random.default_rng([ORDER, seed, STREAM_NUMBERS[stream], epoch]).permutation(count)
+    order.setflags(write=False)
+    return order
+
+
+def candidates(count: int, seed: int, stream: Stream, position: int) -> Iterator[int]:
+    """Image numbers for one position of the endless sequence of epochs, best first.
+
+    The first is the sample; the others, in the order of its epoch, replace it should it prove unreadable.
+    """
+    epoch, offset = divmod(position, count)
+    order = epoch_order(count, seed, stream, epoch)
+    return (int(order[(offset + ahead) % count]) for ahead in range(count))
+
+
+def sample_generator(seed: int, stream: Stream, step: int, index: int) -> np.random.Generator:
+    """The random numbers that augment sample `index` of the global batch of a step."""
+    return np.random.default_rng([AUGMENTATION, seed, STREAM_NUMBERS[stream], step, index])
+
+
+def share(batch_size: int, part: int, parts: int) -> range:
+    """Indices of the global batch that belong to one of `parts` equal parts."""
+    return range(part, batch_size, parts)

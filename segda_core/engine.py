@@ -1,0 +1,170 @@
+"""One optimizer step of any method: accumulation, reduction, precision, clipping, schedules."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from segda_core.config import TrialConfig
+from segda_core.distributed import World, wrap
+from segda_core.failure import NonFiniteLossError
+from segda_core.meter import LossMeter
+from segda_core.methods import METHODS
+from segda_core.methods.base import Batch, DomainBatch, Method, Prepared, Tensors, Update
+from segda_core.models import build_segmenter
+
+
+@dataclass(frozen=True)
+class Wrapped:
+    """One update and the DDP module its forward runs through."""
+
+    update: Update
+    module: DistributedDataParallel
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """What this update trains."""
+        return [parameter for parameter in self.update.parameters() if parameter.requires_grad]
+
+
+def build_method(config: TrialConfig, device: torch.device) -> Method:
+    """The trial's method with its networks on the device, initialised from the seed alone."""
+    torch.manual_seed(config.seed)
+    method = METHODS[config.method.name](config, build_segmenter(config.model))
+    for network in method.networks().values():
+        network.to(device)
+    return method
+
+
+class Engine:
+    """Runs a method's updates; all ranks hold equal weights after every step."""
+
+    def __init__(self, config: TrialConfig, world: World) -> None:
+        self.config = config
+        self.world = world
+        self.method = build_method(config, world.device)
+        self.wrapped = [Wrapped(update, wrap(update)) for update in self.method.updates()]
+        self.meter = LossMeter(world.device)
+        self.rates: dict[str, float] = {}
+        """Learning rates of the last step, see `learning_rates`."""
+
+    def backward(self, batches: list[Batch], step: int) -> None:
+        """Forward and backward of every update over this rank's micro-batches; gradients end up reduced."""
+        torch.manual_seed(network_seed(self.config.seed, step, self.world.rank))
+        batches = [to_device(batch, self.world.device) for batch in batches]
+        for wrapped in self.wrapped:
+            wrapped.update.optimizer.zero_grad()
+        prepared = self._prepare(batches, step)
+        for index, (batch, ready) in enumerate(zip(batches, prepared, strict=True)):
+            self._micro_batch(batch, ready, step, reduce=index == len(batches) - 1)
+
+    def advance(self, step: int) -> None:
+        """Step the optimizers and schedules in order, then let the method follow."""
+        self.rates = learning_rates(wrapped.update for wrapped in self.wrapped)
+        for wrapped in self.wrapped:
+            if self.config.clip_norm is not None:
+                nn.utils.clip_grad_norm_(wrapped.parameters, self.config.clip_norm)
+            wrapped.update.optimizer.step()
+            wrapped.update.schedule.step()
+        with torch.no_grad():
+            self.method.after_step(step)
+
+    def _prepare(self, batches: list[Batch], step: int) -> list[Prepared]:
+        with torch.no_grad(), self._autocast():
+            prepared = [self.method.prepare(batch, step) for batch in batches]
+        totals = sum_counts([ready.counts for ready in prepared], self.world)
+        share = 1.0 / (self.world.ranks * len(batches))
+        return [replace(ready, counts=totals, share=share) for ready in prepared]
+
+    def _micro_batch(self, batch: Batch, prepared: Prepared, step: int, *, reduce: bool) -> None:
+        carried: Tensors = {}
+        shares: Tensors = {}
+        for wrapped in self.wrapped:
+            with nullcontext() if reduce else wrapped.module.no_sync():
+                with self._autocast():
+                    losses, carried = wrapped.module(batch, prepared, carried, step)
+                total = torch.stack(list(losses.values())).sum()
+                torch.autograd.backward(total * self.world.ranks)  # DDP averages; shares of ranks add up
+            carried = {name: tensor.detach() for name, tensor in carried.items()}
+            shares |= {f"{wrapped.update.name}/{name}": loss for name, loss in losses.items()}
+        self.meter.add(shares, step)
+
+    def _autocast(self) -> torch.autocast:
+        enabled = self.config.precision == "bf16"
+        return torch.autocast(self.world.device.type, dtype=torch.bfloat16, enabled=enabled)
+
+    def broadcast_buffers(self) -> None:
+        """Rank 0's batch-norm statistics on every rank, before evaluating or saving; collective."""
+        self.world.broadcast_buffers(self.method.networks().values())
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds of the networks and optimizers; keys do not depend on the ranks."""
+        updates = [wrapped.update for wrapped in self.wrapped]
+        return {
+            "networks": {name: network.state_dict() for name, network in self.method.networks().items()},
+            "optimizers": {update.name: update.optimizer.state_dict() for update in updates},
+            "schedules": {update.name: update.schedule.state_dict() for update in updates},
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state` returned."""
+        for name, network in self.method.networks().items():
+            network.load_state_dict(state["networks"][name])
+        for wrapped in self.wrapped:
+            wrapped.update.optimizer.load_state_dict(state["optimizers"][wrapped.update.name])
+            wrapped.update.schedule.load_state_dict(state["schedules"][wrapped.update.name])
+
+    def check_weights(self, step: int) -> None:
+        """`NonFiniteLossError` where a weight or buffer is NaN or infinite: not a state to resume from."""
+        for name, network in self.method.networks().items():
+            if not is_finite(network.state_dict().values()):
+                raise NonFiniteLossError(f"step {step}: the weights of {name} are NaN or infinite")
+
+
+def learning_rates(updates: Iterable[Update]) -> dict[str, float]:
+    """Current rate of every parameter group: `UPDATE`, or `UPDATE/GROUP` where it has several."""
+    rates = {}
+    for update in updates:
+        groups = update.optimizer.param_groups
+        for index, group in enumerate(groups):
+            suffix = f"/{group.get('name', index)}" if len(groups) > 1 else ""
+            rates[f"{update.name}{suffix}"] = float(group["lr"])
+    return rates
+
+
+def network_seed(seed: int, step: int, rank: int) -> int:
+    """Seed of the randomness inside networks (dropout) for one step of one rank."""
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """The same batch on the training device, copied without waiting."""
+
+    def moved(domain: DomainBatch | None) -> DomainBatch | None:
+        if domain is None:
+            return None
+        labels = None if domain.labels is None else domain.labels.to(device, non_blocking=True)
+        return DomainBatch(domain.images.to(device, non_blocking=True), labels)
+
+    return Batch(**{field.name: moved(getattr(batch, field.name)) for field in fields(Batch)})
+
+
+def sum_counts(counts: list[Tensors], world: World) -> Tensors:
+    """Sums of equally named scalars over micro-batches and ranks, in one reduction; collective."""
+    names = list(counts[0])
+    if not names:
+        return {}
+    micro = torch.stack([torch.stack([each[name].double() for name in names]) for each in counts])
+    sums = world.all_sum(micro.sum(dim=0))
+    return {name: sums[index].to(counts[0][name].dtype) for index, name in enumerate(names)}
+
+
+def is_finite(tensors: Iterable[Tensor]) -> bool:
+    """Whether every number of the floating-point tensors is finite; waits for the device once."""
+    checks = [tensor.isfinite().all() for tensor in tensors if tensor.is_floating_point()]
+    return not checks or bool(torch.stack(checks).all())

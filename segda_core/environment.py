@@ -1,0 +1,57 @@
+"""What an attempt ran on: code, packages, devices; stored so that results can be traced."""
+
+import hashlib
+import platform
+import socket
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "pydantic", "segda")
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+def code_version(checkout: Path = CHECKOUT) -> dict[str, str | None]:
+    """Commit and SHA-256 of the uncommitted changes to tracked files; None where there is neither."""
+    commit = _git(checkout, "rev-parse", "HEAD")
+    changes = _git(checkout, "diff", "HEAD") if commit else None
+    return {
+        "commit": commit.decode().strip() if commit else None,
+        "diff_hash": hashlib.sha256(changes).hexdigest() if changes else None,
+    }
+
+
+def _git(checkout: Path, *arguments: str) -> bytes | None:
+    if not (checkout / ".git").exists():
+        return None
+    try:
+        finished = subprocess.run(["git", "-C", checkout, *arguments], capture_output=True, check=False)
+    except FileNotFoundError:
+        return None
+    return finished.stdout if finished.returncode == 0 else None
+
+
+def environment() -> dict[str, Any]:
+    """The machine's part of environment.json."""
+    return {
+        **code_version(),
+        "python": sys.version.split()[0],
+        "packages": {name: installed(name) for name in PACKAGES},
+        "cuda": torch.version.cuda if torch.cuda.is_available() else None,
+        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        "host": socket.gethostname(),
+        "platform": platform.platform(),
+    }
+
+
+def installed(package: str) -> str | None:
+    """The installed version of a distribution, or None."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

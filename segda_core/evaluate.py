@@ -1,0 +1,143 @@
+"""Scores a trained segmenter again: `python -m segda_core.evaluate TRIAL|CHECKPOINT --data P --protocol P`.
+
+Of a trial the published final weights are taken, and the result is kept as evaluations/PRESET-DATA-HEX8.json.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from segda_core.config import DataConfig, EvaluationConfig, ProtocolName, TrialConfig
+from segda_core.data.index import ImageRecord, scan
+from segda_core.data.manifest import usable
+from segda_core.distributed import World
+from segda_core.errors import ConfigError, DataError, load_yaml, parse
+from segda_core.evaluation import build_predictor, evaluate, protocol_digest, resolved_protocol
+from segda_core.layout import TrialFiles, read_json, write_json
+from segda_core.result import SCHEMA, score_fields
+from segda_core.weights import load_trained
+
+PROTOCOL_NAMES: tuple[ProtocolName, ...] = get_args(ProtocolName)
+
+
+class ValidationData:
+    """On what to score: a data profile's validation images, its classes and input size."""
+
+    def __init__(self, data: DataConfig, domain: str, evaluation: EvaluationConfig) -> None:
+        self.data = data
+        self.evaluation = evaluation
+        self.domain = data.domains[domain]
+
+    def records(self) -> list[ImageRecord]:
+        """The validation images."""
+        return usable(scan(self.domain, "val"), self.domain)[0]
+
+
+def data_of_trial(config: TrialConfig) -> ValidationData:
+    """What the trial itself was scored on."""
+    return ValidationData(config.data, config.target.name, config.evaluation)
+
+
+def data_of_profile(path: Path) -> ValidationData:
+    """The target domain of a data profile's file; `ConfigError` where the profile names none."""
+    raw = load_yaml(path)
+    try:
+        trial, domain = raw["trial"], raw["trial"]["target"]["name"]
+        domains = {"name": raw["name"], "version": raw.get("version", 1), "domains": raw["domains"]}
+        evaluation = trial["evaluation"]
+    except (KeyError, TypeError) as error:
+        raise ConfigError([f"{path}: a data profile needs {error}"]) from error
+    data = parse(DataConfig, domains, str(path))
+    if domain not in data.domains:
+        raise ConfigError([f"{path}: trial.target.name: no domain {domain!r}"])
+    return ValidationData(data, domain, parse(EvaluationConfig, evaluation, f"{path}: trial.evaluation"))
+
+
+def weights_of(path: Path) -> Path:
+    """The checkpoint itself, or a trial's published final weights."""
+    if path.is_file():
+        return path
+    metrics = read_json(TrialFiles(path).metrics)
+    if metrics is None:
+        raise ConfigError([f"{path}: neither a checkpoint nor the folder of a finished trial"])
+    return path / str(metrics["outputs"]["segmenter"]["path"])
+
+
+def evaluate_checkpoint(
+    checkpoint: Path, profile: Path | None, protocol: ProtocolName | None
+) -> dict[str, Any]:
+    """Scores of one checkpoint; without a profile or a protocol, those of its own trial."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    trained = load_trained(checkpoint, device)
+    validation = data_of_profile(profile) if profile else data_of_trial(trained.config)
+    name = protocol or validation.evaluation.protocol
+    predictor = build_predictor(trained.segmenter, name, validation.evaluation)
+    records = validation.records()
+    data = (validation.data.name, validation.data.version)
+    evaluation = evaluate(predictor, records, World(0, 1, device), workers=trained.config.workers)
+    assert evaluation is not None
+    return {
+        "schema": SCHEMA,
+        "trial": trained.trial,
+        "step": trained.step,
+        "checkpoint": str(checkpoint),
+        **score_fields(evaluation, validation.evaluation.classes),
+        "protocol": resolved_protocol(name, validation.evaluation, predictor, records, data),
+        "time": time.time(),
+    }
+
+
+def default_output(path: Path, result: dict[str, Any]) -> Path | None:
+    """Where a trial keeps the result; None for a checkpoint alone."""
+    if path.is_file():
+        return None
+    protocol = result["protocol"]
+    name = f"{protocol['name']}-{protocol['data']}-{protocol_digest(protocol)}.json"
+    return TrialFiles(path).evaluations / name
+
+
+def table(result: dict[str, Any]) -> Table:
+    """Percentages by class, mIoU last."""
+    protocol = result["protocol"]
+    shown = Table("class", "IoU %", title=f"{result['trial']} on {protocol['data']}, {protocol['name']}")
+    shown.columns[1].justify = "right"
+    for name in result["classes"]:
+        shown.add_row(name, f"{100 * result['iou'][name]:.2f}")
+    shown.add_section()
+    shown.add_row("mIoU", f"{100 * result['miou']:.2f}")
+    shown.add_row("pixel accuracy", f"{100 * result['pixel_accuracy']:.2f}")
+    return shown
+
+
+def main() -> None:
+    """Evaluate what the command line names; problems end with exit code 2."""
+    parser = argparse.ArgumentParser(prog="python -m segda_core.evaluate", description=__doc__)
+    parser.add_argument("path", type=Path, metavar="TRIAL_DIR|CHECKPOINT")
+    parser.add_argument("--data", type=Path, metavar="PROFILE", help="data profile; default: the trial's own")
+    parser.add_argument("--protocol", choices=PROTOCOL_NAMES, help="default: the profile's own")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the result here as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    arguments = parser.parse_args()
+    try:
+        result = evaluate_checkpoint(weights_of(arguments.path), arguments.data, arguments.protocol)
+    except (ConfigError, DataError) as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from error
+    output = arguments.out or default_output(arguments.path, result)
+    if output is not None:
+        write_json(output, result)
+    if arguments.json:
+        print(json.dumps(result, indent=1))
+    else:
+        Console().print(table(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Scores a segmenter on the whole validation split: one confusion matrix per image, whatever the ranks."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch.utils.data import DataLoader, Subset
+
+from segda_core.classes import NUM_CLASSES
+from segda_core.config import PROTOCOLS, EvaluationConfig, ProtocolName, Size
+from segda_core.data.dataset import ValidationSet
+from segda_core.data.index import ImageRecord
+from segda_core.data.labels import Pixels
+from segda_core.data.manifest import TrialImages, manifest_hash
+from segda_core.distributed import World
+from segda_core.metrics import Scores, confusion_matrix, scores
+from segda_core.models.base import Segmenter
+from segda_core.predictor import Predictor, passes
+from segda_core.process import Leave, StopRequest, Verdict
+
+PIXELS_AT_ONCE = {"cpu": 1 << 17, "cuda": 1 << 21}
+"""Label pixels of one forward, each with 19 float32 scores: what fits a CPU's cache, and 160 MB on a GPU."""
+
+Sample: TypeAlias = tuple[Pixels, Pixels, str]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What rank 0 gets: one matrix for each validation image."""
+
+    matrices: NDArray[np.int32]
+    """(images, 19, 19), rows truth, columns prediction."""
+    names: list[str]
+
+    def scores(self, classes: Sequence[str]) -> Scores:
+        """Scores of all images together."""
+        return scores(self.matrices.sum(axis=0, dtype=np.int64), classes)
+
+    def save(self, path: Path) -> None:
+        """Write confusion.npz."""
+        np.savez_compressed(path, matrices=self.matrices, names=np.array(self.names))
+
+
+def evaluate(
+    predictor: Predictor,
+    records: Sequence[ImageRecord],
+    world: World,
+    *,
+    workers: int = 0,
+    stop: StopRequest | None = None,
+) -> Evaluation | None:
+    """Rank i of n takes images i, i + n, ...; None on all ranks but 0; collective.
+
+    The segmenter is in evaluation mode meanwhile. Raises `Leave` on every rank once `stop` asks any of them.
+    """
+    stop = stop or StopRequest()
+    own = range(world.rank, len(records), world.ranks)
+    segmenter = predictor.segmenter
+    training = segmenter.training
+    segmenter.eval()
+    try:
+        matrices = _own_matrices(predictor, Subset(ValidationSet(records), own), workers, stop)
+    finally:
+        segmenter.train(training)
+    if (verdict := world.agree(stop.verdict)) != Verdict.CONTINUE:
+        raise Leave(verdict)
+    gathered = world.interleave(matrices, len(records))
+    return None if gathered is None else Evaluation(gathered, [record.name for record in records])
+
+
+def _own_matrices(
+    predictor: Predictor, samples: Subset[Sample], workers: int, stop: StopRequest
+) -> NDArray[np.int32]:
+    matrices = [np.zeros((0, NUM_CLASSES, NUM_CLASSES), dtype=np.int32)]
+    loader = DataLoader(samples, batch_size=None, num_workers=workers, collate_fn=_as_it_is)
+    for group in equal_sizes(loader, PIXELS_AT_ONCE[predictor.segmenter.mean.device.type]):
+        if stop.verdict != Verdict.CONTINUE:
+            break
+        matrices.append(_group_matrices(predictor, group))
+    return np.concatenate(matrices)
+
+
+def _as_it_is(sample: Any) -> Any:  # noqa: ANN401  # the default would make tensors of it
+    return sample
+
+
+def equal_sizes(samples: Iterable[Sample], most_pixels: int) -> Iterator[list[Sample]]:
+    """Runs of consecutive samples of equal image and label sizes, bounded in label pixels."""
+    group: list[Sample] = []
+    for sample in samples:
+        image, label, _ = sample
+        full = (len(group) + 1) * label.size > most_pixels
+        if group and (full or (image.shape, label.shape) != (group[0][0].shape, group[0][1].shape)):
+            yield group
+            group = []
+        group.append(sample)
+    if group:
+        yield group
+
+
+def _group_matrices(predictor: Predictor, group: list[Sample]) -> NDArray[np.int32]:
+    height, width = group[0][1].shape
+    predictions = predictor.predict([image for image, _, _ in group], (width, height))
+    truths = torch.from_numpy(np.stack([label for _, label, _ in group])).to(predictions.device)
+    pairs = zip(truths, predictions, strict=True)
+    matrices: NDArray[np.int32] = (
+        torch.stack([confusion_matrix(truth, prediction) for truth, prediction in pairs]).cpu().numpy()
+    )
+    return matrices
+
+
+def resolved_protocol(
+    name: ProtocolName,
+    evaluation: EvaluationConfig,
+    predictor: Predictor,
+    records: Sequence[ImageRecord],
+    data: tuple[str, int],
+) -> dict[str, Any]:
+    """All that must be equal for two mIoU to be compared; `data` is the profile's name and version.
+
+    Sizes are [width, height]; `label_size` and sizes that follow it are None where labels differ in size.
+    """
+    protocol = PROTOCOLS[name]
+    labels = label_sizes(records)
+    common = labels[0] if len(labels) == 1 else None
+    runs = passes(protocol, evaluation.size, common or evaluation.size)
+    sizes = list(dict.fromkeys(run.input_size for run in runs))
+    return {
+        "name": name,
+        "data": data[0],
+        "version": data[1],
+        "split_manifest": manifest_hash(TrialImages([], [], [], list(records), [])),
+        "classes": list(evaluation.classes),
+        "label_size": None if common is None else list(common),
+        "input_sizes": None if protocol.at_label_size and common is None else [list(size) for size in sizes],
+        "mirror": protocol.mirror,
+        "fusion": protocol.fusion,
+        "align_corners": predictor.align_corners,
+        "network": protocol.network,
+    }
+
+
+def protocol_digest(protocol: dict[str, Any]) -> str:
+    """8 hex digits of a resolved protocol, for the names of further evaluations."""
+    canonical = json.dumps(protocol, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:8]
+
+
+def label_sizes(records: Sequence[ImageRecord]) -> list[Size]:
+    """Every (width, height) among the labels, from the files' headers alone."""
+    sizes: dict[Size, None] = {}
+    for record in records:
+        if record.label is not None:
+            with Image.open(record.label) as picture:
+                sizes[picture.size] = None
+    return list(sizes)
+
+
+def build_predictor(segmenter: Segmenter, name: ProtocolName, evaluation: EvaluationConfig) -> Predictor:
+    """The preset protocol `name` at the evaluation's input size."""
+    return Predictor(segmenter, PROTOCOLS[name], evaluation.size)

@@ -1,0 +1,14 @@
+"""Adaptation methods by the name a sweep gives them."""
+
+from segda_core.methods.adaptsegnet import AdaptSegNet
+from segda_core.methods.base import Method
+from segda_core.methods.joint import Joint
+from segda_core.methods.source_only import SourceOnly
+from segda_core.methods.supervised import Supervised
+
+METHODS: dict[str, type[Method]] = {
+    "source_only": SourceOnly,
+    "supervised": Supervised,
+    "joint": Joint,
+    "adaptsegnet": AdaptSegNet,
+}

@@ -1,0 +1,38 @@
+"""Convolution blocks that more than one segmenter is made of."""
+
+from typing import Literal
+
+from torch import nn
+
+Norm = Literal["batch", "group"]
+
+
+def norm_layer(channels: int, norm: Norm) -> nn.Module:
+    """Batch norm, or group norm with eight groups (channels must be a multiple of eight)."""
+    return nn.BatchNorm2d(channels) if norm == "batch" else nn.GroupNorm(8, channels)
+
+
+def conv_norm_relu(
+    inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1, norm: Norm = "batch"
+) -> nn.Sequential:
+    """Convolution that keeps the size (divided by stride, rounded up), norm, ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+        norm_layer(outputs, norm),
+        nn.ReLU(inplace=True),
+    )
+
+
+def classifier(inputs: int, outputs: int) -> nn.Conv2d:
+    """1x1 convolution to logits that start near zero, so that early gradients reach every class alike."""
+    layer = nn.Conv2d(inputs, outputs, 1)
+    nn.init.normal_(layer.weight, std=0.01)
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # made with a bias
+    return layer
+
+
+def init_convolutions(module: nn.Module) -> None:
+    """He initialisation (fan out) of every convolution in the module, for training from scratch."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

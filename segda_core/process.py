@@ -1,0 +1,64 @@
+"""A worker process and its surroundings: it dies with its parent, and stops in order on a signal."""
+
+import ctypes
+import os
+import signal
+import sys
+from enum import IntEnum
+from types import FrameType
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Verdict(IntEnum):
+    """What all ranks agree on after each backward; the highest of any rank's wishes wins."""
+
+    CONTINUE = 0
+    SAVE = 1
+    """A signal came: finish the step, save, leave."""
+    SUPERSEDED = 2
+    """A higher attempt exists: leave without writing anything more."""
+    NON_FINITE = 3
+    """A loss is NaN or infinite: never save this state for resuming."""
+
+
+class Leave(Exception):
+    """Every rank leaves in order, for the reason they agreed on."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.name)
+        self.verdict = verdict
+
+
+class StopRequest:
+    """This rank's wish to stop; signals and the heartbeat's fence only ever raise it."""
+
+    def __init__(self) -> None:
+        self.verdict = Verdict.CONTINUE
+
+    def ask(self, verdict: Verdict) -> None:
+        """Ask for `verdict` unless something stronger was asked for."""
+        self.verdict = max(self.verdict, verdict)
+
+    def listen(self) -> None:
+        """Turn TERM, INT and USR2 into a request to save; a second signal changes nothing."""
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.ask(Verdict.SAVE)
+
+
+def die_with_parent() -> None:
+    """Get TERM when the parent dies (Linux), and leave at once where it died before this call.
+
+    Workers of torchrun have a session of their own, so nothing else reaches them when it is killed.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM) != 0:
+            raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    if "TORCHELASTIC_RUN_ID" in os.environ and os.getppid() == 1:
+        raise SystemExit("the parent process died before this worker started")

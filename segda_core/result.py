@@ -1,0 +1,94 @@
+"""The result of a trial: final weights, evaluation files and metrics.json, after training has ended."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from segda_core.classes import CLASSES
+from segda_core.config import TrialConfig
+from segda_core.data.manifest import TrialImages, manifest_hash
+from segda_core.environment import code_version
+from segda_core.evaluation import Evaluation, resolved_protocol
+from segda_core.layout import AttemptFiles, TrialFiles, publish, write_json
+from segda_core.pictures import save_preview
+from segda_core.predictor import Predictor
+from segda_core.weights import save_final
+
+SCHEMA = 1
+"""Version of metrics.json's form."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What the trial took, over all attempts whose work is in the result."""
+
+    images_per_second: float
+    """Training images of all domains over training time, evaluation and saving left out."""
+    wall_seconds: float
+    """From process start, up to the checkpoint that the next attempt went on from."""
+    gpu_hours: float
+    """Wall time times GPUs; 0 on CPUs."""
+
+
+def write_result(
+    config: TrialConfig,
+    trial: TrialFiles,
+    files: AttemptFiles,
+    images: TrialImages,
+    predictor: Predictor,
+    evaluation: Evaluation,
+    effort: Effort,
+) -> bool:
+    """Write everything below the attempt, publish metrics.json; False if the trial has a result already."""
+    final = files.checkpoints / "final.pt"
+    digest = save_final(final, predictor.segmenter, config, trial.root.name, config.steps)
+    evaluation.save(files.confusion)
+    save_preview(files.preview, predictor, images.validation)
+    output = {"path": str(final.relative_to(trial.root)), "sha256": digest}
+    content = {
+        "schema": SCHEMA,
+        "trial": trial.root.name,
+        "task": "train",
+        "attempt": files.number,
+        "outputs": {"segmenter": output},
+        **score_fields(evaluation, config.evaluation.classes),
+        "protocol": resolved_protocol(
+            config.evaluation.protocol,
+            config.evaluation,
+            predictor,
+            images.validation,
+            (config.data.name, config.data.version),
+        ),
+        **_training_fields(config, images),
+        "images_per_second": round(effort.images_per_second, 3),
+        "wall_seconds": round(effort.wall_seconds, 1),
+        "gpu_hours": round(effort.gpu_hours, 4),
+        "quality": None,
+        "manifest_hash": manifest_hash(images),
+        "code": code_version(),
+    }
+    write_json(files.metrics, content)
+    return publish(files.metrics, trial.metrics)
+
+
+def score_fields(evaluation: Evaluation, classes: tuple[str, ...]) -> dict[str, Any]:
+    """Scores as metrics.json and further evaluations hold them, as fractions."""
+    scores = evaluation.scores(classes)
+    return {
+        "miou": scores.miou,
+        "iou": {name: scores.iou[name] for name in CLASSES},
+        "pixel_accuracy": scores.pixel_accuracy,
+        "classes": list(classes),
+    }
+
+
+def _training_fields(config: TrialConfig, images: TrialImages) -> dict[str, Any]:
+    subset = config.target.subset
+    return {
+        "uses_target_labels": config.uses_target_labels,
+        "source_images": len(images.source),
+        "target_images": images.target_count,
+        "labelled_images": len(images.labelled),
+        "steps": config.steps,
+        "seed": config.seed,
+        "subset_seed": None if subset is None else subset.seed,
+    }

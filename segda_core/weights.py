@@ -1,0 +1,51 @@
+"""Final weights: one file from which a segmenter can be evaluated and applied without its trial's folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from segda_core import checkpoint
+from segda_core.config import ModelConfig, TrialConfig
+from segda_core.errors import ConfigError, parse
+from segda_core.models import build_segmenter
+from segda_core.models.base import Segmenter
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A segmenter read from a checkpoint, and where it comes from."""
+
+    segmenter: Segmenter
+    config: TrialConfig
+    trial: str
+    step: int
+
+
+def origin(config: TrialConfig, trial: str) -> dict[str, Any]:
+    """The entries that make any checkpoint readable without its trial's folder."""
+    return {"trial": trial, "config": config.model_dump(mode="json")}
+
+
+def save_final(path: Path, segmenter: Segmenter, config: TrialConfig, trial: str, step: int) -> str:
+    """Write the final weights; returns the file's SHA-256."""
+    networks = {"segmenter": segmenter.state_dict()}
+    checkpoint.save(path, {**origin(config, trial), "step": step, "networks": networks})
+    return checkpoint.sha256(path)
+
+
+def load_trained(path: Path, device: torch.device) -> Trained:
+    """Read final weights or any checkpoint of a trial; `ConfigError` where the file is neither."""
+    if (problem := checkpoint.fault(path)) is not None:
+        raise ConfigError([f"{path}: {problem}"])
+    state = checkpoint.load(path)
+    config = parse(TrialConfig, state["config"], str(path))
+    segmenter = build_segmenter(without_pretraining(config.model))
+    segmenter.load_state_dict(state["networks"]["segmenter"])
+    return Trained(segmenter.to(device).eval(), config, state["trial"], state["step"])
+
+
+def without_pretraining(model: ModelConfig) -> ModelConfig:
+    """The same architecture, without reading the weights it once started from."""
+    return model.model_copy(update={"weights": "none"}) if "weights" in type(model).model_fields else model

@@ -1,0 +1,119 @@
+"""Whole sweeps with real processes: everything done once, whatever happens meanwhile."""
+
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from small_sweep import SmallSweep, kill, wait_until
+
+from segda_core.layout import read_json
+
+pytestmark = pytest.mark.processes
+
+STEPS = 120
+METHODS = {"method": [{"name": "source_only"}, {"name": "joint"}]}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> SmallSweep:
+    sweep = SmallSweep(tmp_path_factory.mktemp("uninterrupted"), METHODS, STEPS)
+    code, output = sweep.run("sweep", "quick")
+    assert code == 0, output
+    return sweep
+
+
+def test_a_second_call_runs_nothing(uninterrupted: SmallSweep) -> None:
+    before = uninterrupted.results()
+    started = time.monotonic()
+    code, output = uninterrupted.run("sweep", "quick")
+    assert (code, time.monotonic() - started < 6) == (0, True)
+    assert "0 to run" in output and output.rstrip().endswith("quick: done")
+    assert uninterrupted.outcomes() == ["done", "done"]
+    assert uninterrupted.results() == before
+    assert (uninterrupted.folder / "runs/quick/leaderboard.md").exists()
+
+
+def test_rerun_starts_from_the_first_step(uninterrupted: SmallSweep) -> None:
+    joint, _ = uninterrupted.trials()
+    before = uninterrupted.results()
+    code, output = uninterrupted.run("sweep", "quick", "--rerun", joint.root.name)
+    assert code == 0, output
+    assert read_json(joint.attempt(2).submission)["fresh"]
+    assert read_json(joint.metrics)["attempt"] == 2
+    first_row = joint.attempt(2).history.read_text().splitlines()[0]
+    assert '"step": 1,' in first_row
+    assert uninterrupted.results() == before
+
+
+@pytest.mark.parametrize("seed", [int(time.time())])
+def test_killed_anywhere_it_ends_as_if_nothing_happened(
+    uninterrupted: SmallSweep, tmp_path: Path, seed: int
+) -> None:
+    """kill -9 of a worker, a torchrun, a runner and the launcher; the seed chooses when."""
+    chance = random.Random(seed)
+    sweep = SmallSweep(tmp_path, METHODS, STEPS, retry=6)
+    launcher = sweep.start("sweep", "quick")
+    for role in chance.sample(["worker", "torchrun", "runner"], 3):
+        wait_until(lambda role=role: sweep.processes(role) or launcher.poll() is not None)
+        time.sleep(chance.uniform(0, 4))
+        if found := sweep.processes(role):
+            kill(chance.choice(found))
+    time.sleep(chance.uniform(0, 4))
+    launcher.kill()
+    launcher.communicate()
+    code, output = sweep.run("sweep", "quick")
+    assert code == 0, output
+    assert sweep.processes() == []
+    assert sweep.outcomes().count("done") == 2, output
+    assert sweep.results() == uninterrupted.results()
+
+
+def test_two_launchers_share_a_sweep(tmp_path: Path) -> None:
+    sweep = SmallSweep(tmp_path, {"method": [{"name": "source_only"}], "seed": [0, 1, 2]}, steps=2)
+    launchers = [sweep.start("sweep", "quick") for _ in range(2)]
+    endings = [sweep.finish(launcher) for launcher in launchers]
+    assert [code for code, _ in endings] == [0, 0], endings
+    assert sweep.outcomes() == ["done"] * 3
+    assert sum(output.count("started ") for _, output in endings) == 3
+    assert sweep.processes() == []
+
+
+def test_ctrl_c_saves_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    sweep = SmallSweep(tmp_path, METHODS, steps=100_000)
+    launcher = sweep.start("sweep", "quick")
+    wait_until(lambda: len(list(tmp_path.glob("runs/quick/*/attempts/1/checkpoints/*.pt"))) >= 2)
+    launcher.send_signal(signal.SIGINT)
+    code, output = sweep.finish(launcher, timeout=30)
+    assert code == 130, output
+    assert "the same command continues" in output
+    assert sweep.processes() == []
+    assert set(sweep.outcomes()) <= {"saved"}
+
+
+def test_a_failing_trial_does_not_stop_the_others(tmp_path: Path) -> None:
+    folder = tmp_path / 'with "quotes", it\'s spaces'
+    optimizers = [{"name": "sgd", "lr": rate} for rate in (1e30, 1e-3, 1e-2)]
+    grid = {"method": [{"name": "source_only"}], "optimizer": optimizers}
+    sweep = SmallSweep(folder, grid, steps=8)
+    code, output = sweep.run("sweep", "quick")
+    assert code == 1, output
+    assert sorted(sweep.outcomes()) == ["done", "done", "failed nan"]
+    assert "failed   source_only" in output and "log.txt" in output
+    assert output.rstrip().endswith("quick: 1 of 3 trials failed")
+    code, output = sweep.run("sweep", "quick")
+    assert code == 1 and "0 to run" in output and "--retry nan" in output
+
+
+def test_cancel_stops_running_and_pending_trials(tmp_path: Path) -> None:
+    sweep = SmallSweep(tmp_path, METHODS, steps=100_000)
+    launcher = sweep.start("sweep", "quick", "--max-parallel", "1")
+    wait_until(lambda: list(tmp_path.glob("runs/quick/source_only*/attempts/1/checkpoints/*.pt")))
+    assert sweep.run("cancel", "quick")[1].endswith("2 trials cancelled\n")
+    code, output = sweep.finish(launcher, timeout=30)
+    assert code == 0, output
+    assert sweep.outcomes() == ["cancelled"]
+    assert sweep.processes() == []
+    dry_run = sweep.run("sweep", "quick", "--dry-run", "--retry", "cancelled")[1]
+    assert "2 to run" in dry_run

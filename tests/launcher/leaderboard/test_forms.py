@@ -1,0 +1,191 @@
+"""What is printed and written: terminal, CSV, JSON, Markdown and the notes' listing."""
+
+import csv
+import io
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hand_made_runs import make_config, make_metrics
+from rich.console import Console
+
+from launcher.leaderboard import Today, show, write_leaderboards
+from segda_core.layout import write_json
+
+
+def shown(board, fmt="terminal", width=140, **options):
+    console = Console(file=io.StringIO(), width=width)
+    show([board.sweep], board.runs, console, fmt, **options)
+    return console.file.getvalue()
+
+
+@pytest.fixture
+def ladder(board):
+    """source_only, joint at 10 and 40 over two seeds, and a row with one seed missing."""
+    for seed in (0, 1):
+        board.trial(0.30 + 0.02 * seed, seed=seed)
+        board.trial(0.35, seed=seed, method="joint", target__subset__size=10)
+        board.trial(0.45, seed=seed, method="joint", target__subset__size=40)
+    board.trial(0.90, seed=0, method="adaptsegnet", target__subset__size=40)
+    board.outcome(
+        board.trial(seed=1, method="adaptsegnet", target__subset__size=40), status="failed", cause="nan"
+    )
+    return board
+
+
+def lines_with(text, word):
+    return [line.split() for line in text.splitlines() if line.split()[1:2] == [word]]
+
+
+def test_terminal(ladder):
+    text = shown(ladder)
+    assert "streets: mIoU in percent over 19 classes, mean ± std over seeds, protocol single" in text
+    assert lines_with(text, "joint") == [
+        ["1", "joint", "10", "10", "35.00", "±", "0.00", "2/2"],
+        ["1", "joint", "40", "40", "45.00", "±", "0.00", "2/2"],
+    ]
+    assert (
+        lines_with(text, "source_only") == [["2", "source_only", "-", "-", "31.00", "±", "1.41", "2/2"]] * 2
+    )
+    assert lines_with(text, "adaptsegnet") == [
+        ["-", "adaptsegnet", "40", "-", "(90.00)", "1/2", "failed:", "nan"]
+    ]
+    assert "7 of 8 trials done (1 failed: nan)." in text
+    assert "joint: 35.00 → 45.00 with 10 → 40 target images (+10.00)." in text
+    assert "(...): not ranked" in text
+
+
+def test_terminal_names_protocols_where_there_are_several(board):
+    board.trial(0.3)
+    board.trial(0.4, evaluation__protocol="mirror")
+    text = shown(board)
+    assert "protocol single" not in text.splitlines()[0]
+    assert [line[-1] for line in lines_with(text, "source_only")] == ["mirror", "single"]
+
+
+def test_per_class_on_a_narrow_terminal_shows_every_class(board):
+    board.trial(0.3, evaluation={"size": [192, 96], "classes": ["road", "car", "train", "bus", "sky"]})
+    text = shown(board, width=50, per_class=True)
+    for name in ("road", "car", "train", "bus", "sky"):
+        assert name in text
+    assert text.count("30.00") == 1 + 5
+    assert "road" not in shown(board, width=50)
+
+
+def test_brackets_in_values_are_text_and_no_markup(board):
+    for crop in ([64, 32], [96, 48]):
+        board.trial(0.3, transforms__source={"crop": crop}, point=("transforms.source.crop",))
+    assert "[64, 32]" in shown(board)
+
+
+def test_csv_can_be_read_back(ladder):
+    lines = list(csv.DictReader(io.StringIO(shown(ladder, "csv"))))
+    assert len(lines) == 5
+    joint = next(line for line in lines if line["method"] == "joint" and line["size"] == "40")
+    assert joint == {
+        "data": "streets",
+        "protocol": "single",
+        "size": "40",
+        "rank": "1",
+        "method": "joint",
+        "target_images": "40",
+        "labelled_images": "40",
+        "uses_target_labels": "true",
+        "miou": "45.00",
+        "miou_std": "0.00",
+        "pixel_accuracy": "75.00",
+        "seeds_finished": "2",
+        "seeds_planned": "2",
+        "notes": "",
+        **dict.fromkeys(list(joint)[14:], "45.00"),
+    }
+    assert list(joint)[14] == "road"
+    assert len(joint) == 14 + 19
+    source = [line for line in lines if line["method"] == "source_only"]
+    assert [(line["size"], line["rank"], line["target_images"]) for line in source] == [
+        ("10", "2", "0"),
+        ("40", "2", "0"),
+    ]
+    unfinished = next(line for line in lines if line["method"] == "adaptsegnet")
+    assert (unfinished["rank"], unfinished["notes"]) == ("", "failed: nan")
+
+
+def test_json_holds_rows_ranks_and_every_trial(ladder):
+    document = json.loads(shown(ladder, "json"))
+    assert document["sweeps"] == ["demo"]
+    (table,) = document["tables"]
+    rows = {(row["method"], row["size"]): row for row in table["rows"]}
+    source = rows["source_only", None]
+    assert source["ranks"] == [{"size": 10, "rank": 2}, {"size": 40, "rank": 2}]
+    assert source["miou"] == pytest.approx(0.31)
+    assert source["protocol"]["split_manifest"] == "aaaa"
+    assert [trial["miou"] for trial in source["trials"]] == [0.30, 0.32]
+    failed = rows["adaptsegnet", 40]["trials"][1]
+    assert (failed["state"], failed["cause"], failed["miou"]) == ("failed", "nan", None)
+    assert sum(len(row["trials"]) for row in table["rows"]) == 8
+
+
+def test_markdown(ladder):
+    text = shown(ladder, "markdown", per_class=True)
+    assert "| rank | method | target images | target labels | mIoU | seeds | notes |" in text
+    assert "| **1** | **joint** | **40** | **40** | **45.00 ± 0.00** | **2/2** |  |" in text
+    assert "| 2 | source\\_only | - | - | 31.00 ± 1.41 | 2/2 |  |" in text
+    assert "| - | adaptsegnet | 40 | - | (90.00) | 1/2 | failed: nan |" in text
+    assert "| joint 40 | 45.00 |" in text
+    assert "- 7 of 8 trials done (1 failed: nan)." in text
+
+
+def test_listing_of_the_notes(board):
+    iou = {"road": 0.6535, "sidewalk": 0.2151, "car": 0.0}
+    files = board.trial(
+        0.2062,
+        evaluation={"size": [192, 96], "classes": ["road", "sidewalk", "car"]},
+        changes={"iou": iou},
+    )
+    board.trial(seed=1)
+    assert shown(board, "notes") == (
+        f"{files.root.name}\n===>road:  65.35\n===>sidewalk:  21.51\n===>car:  0.00\n===> mIoU: 20.62\n"
+    )
+
+
+def test_problems_are_listed(board):
+    files = board.trial(0.3)
+    files.metrics.write_text("{")
+    assert str(files.metrics) in shown(board)
+    assert json.loads(shown(board, "json"))["problems"][0].startswith(str(files.metrics))
+    assert "| unreadable |" in shown(board, "markdown")
+
+
+@pytest.mark.parametrize("fmt", ["terminal", "csv", "json", "markdown", "notes"])
+def test_every_form_bears_a_sweep_without_trials_or_results(board, fmt):
+    shown(board, fmt)
+    board.plan_only("joint-streets-n10-s0-0123456789ab")
+    shown(board, fmt)
+    board.trial()
+    shown(board, fmt, per_class=True)
+
+
+def test_files_are_written_whole_and_nothing_else_is_left(ladder):
+    before = set(ladder.root.iterdir())
+    write_leaderboards(ladder.root)
+    write_leaderboards(ladder.root, today=Today(commit="xyz"))
+    written = {path.name for path in set(ladder.root.iterdir()) - before}
+    assert written == {"leaderboard.md", "leaderboard.csv", "leaderboard.json", "leaderboard.txt"}
+    assert json.loads((ladder.root / "leaderboard.json").read_text())["tables"][0]["rows"]
+    assert "older code" in (ladder.root / "leaderboard.md").read_text()
+    assert (ladder.root / "leaderboard.txt").read_text().count("===> mIoU:") == 7
+
+
+def test_writers_at_once_leave_whole_files_that_know_every_result(board):
+    trials = [board.trial(seed=seed) for seed in range(4)]
+
+    def finish(seed):
+        write_json(trials[seed].metrics, make_metrics(make_config(seed=seed), 0.1 * seed))
+        write_leaderboards(board.root)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(finish, range(4)))
+    (table,) = json.loads((board.root / "leaderboard.json").read_text())["tables"]
+    assert [row["seeds_finished"] for row in table["rows"]] == [4]
+    assert "(0.00" not in (board.root / "leaderboard.md").read_text()
+    assert not [path for path in board.root.iterdir() if path.name.startswith(".")]

@@ -1,0 +1,127 @@
+"""Ranks: among complete rows of one protocol, size and set of seeds, and nowhere else."""
+
+from launcher.leaderboard.collect import Today, collect
+from launcher.leaderboard.rank import rank
+from launcher.leaderboard.rows import build_tables
+
+
+def sections(board, today=None, **options):
+    (table,) = build_tables(collect([board.sweep], board.runs, today=today, **options))
+    return rank(table)
+
+
+def ranks(section):
+    return [(entry.row.method, entry.rank) for entry in section.entries]
+
+
+def test_a_row_without_target_size_is_ranked_at_every_size(board):
+    board.trial(0.30, method="source_only")
+    for size, joint, supervised in ((10, 0.35, 0.25), (40, 0.45, 0.40)):
+        board.trial(joint, method="joint", target__subset__size=size)
+        board.trial(supervised, method="supervised", target__subset__size=size)
+    small, large = sections(board)
+    assert (small.size, large.size) == (10, 40)
+    assert ranks(small) == [("joint", 1), ("source_only", 2), ("supervised", 3)]
+    assert ranks(large) == [("joint", 1), ("supervised", 2), ("source_only", 3)]
+
+
+def test_sizes_ascend_and_all_comes_last(board):
+    for size in ("all", 160, 10, 40):
+        board.trial(0.3, method="joint", target__subset__size=size)
+    assert [section.size for section in sections(board)] == [10, 40, 160, "all"]
+
+
+def test_equal_scores_share_a_rank(board):
+    board.trial(0.3, method="joint", target__subset__size=10)
+    board.trial(0.3, method="supervised", target__subset__size=10)
+    board.trial(0.2, method="adaptsegnet", target__subset__size=10)
+    (section,) = sections(board)
+    assert ranks(section) == [("joint", 1), ("supervised", 1), ("adaptsegnet", 3)]
+
+
+def test_a_row_with_a_missing_seed_is_never_ranked(board):
+    for seed in (0, 1):
+        board.trial(0.3, seed=seed, method="joint", target__subset__size=10)
+    board.trial(0.9, seed=0, method="supervised", target__subset__size=10)
+    board.trial(seed=1, method="supervised", target__subset__size=10)
+    (section,) = sections(board)
+    assert ranks(section) == [("joint", 1), ("supervised", None)]
+    assert section.entries[1].marks == ["missing"]
+
+
+def test_other_seeds_are_not_compared(board):
+    for method in ("joint", "adaptsegnet"):
+        for seed in (0, 1):
+            board.trial(0.3, seed=seed, method=method, target__subset__size=10)
+    board.trial(0.9, seed=0, method="supervised", target__subset__size=10)
+    (section,) = sections(board)
+    assert ranks(section) == [("adaptsegnet", 1), ("joint", 1), ("supervised", None)]
+    assert section.entries[2].marks == ["other seeds"]
+
+
+def test_subset_seeds_do_not_keep_source_only_out(board):
+    board.trial(0.2)
+    for seed in (0, 1):
+        board.trial(0.3, method="joint", target__subset__size=10, target__subset__seed=seed)
+    (section,) = sections(board)
+    assert ranks(section) == [("joint", 1), ("source_only", 2)]
+
+
+def test_protocols_never_share_a_rank_and_are_named(board):
+    board.trial(0.3)
+    board.trial(0.4, evaluation__protocol="mirror")
+    mirror, single = sections(board)
+    assert (mirror.protocol, single.protocol) == ("mirror", "single")
+    assert ranks(mirror) == ranks(single) == [("source_only", 1)]
+
+
+def test_protocols_of_one_name_say_what_differs(board):
+    board.trial(0.3)
+    board.trial(0.4, evaluation={"size": [192, 96], "classes": ["road", "car"]})
+    labels = [section.protocol for section in sections(board)]
+    assert labels == ["single (19 classes)", "single (2 classes)"]
+
+
+def test_a_newer_data_version_is_another_protocol(board):
+    board.trial(0.3)
+    board.trial(0.4, data__version=2, plan=True)
+    assert [section.protocol for section in sections(board)] == ["single (version 1)", "single (version 2)"]
+
+
+def test_a_row_without_results_waits_beside_those_it_will_be_compared_with(board):
+    board.trial(0.3, method="joint", target__subset__size=10)
+    board.trial(method="supervised", target__subset__size=10)
+    (section,) = sections(board)
+    assert ranks(section) == [("joint", 1), ("supervised", None)]
+
+
+def test_a_stale_trial_is_shown_and_not_ranked(board):
+    files = board.trial(0.3, method="joint", target__subset__size=10)
+    board.trial(0.2, method="supervised", target__subset__size=10)
+    (section,) = sections(board, Today({files.root.name: "now"}))
+    assert ranks(section) == [("supervised", 1), ("joint", None)]
+    assert section.entries[1].marks == ["stale"]
+    assert section.entries[1].row.mean == 0.3
+
+
+def test_older_code_is_ranked_with_a_mark(board):
+    board.trial(0.3, seed=0)
+    board.trial(0.3, seed=1, changes={"code": {"commit": "def", "diff_hash": ""}})
+    (section,) = sections(board, Today(commit="abc"))
+    assert ranks(section) == [("source_only", 1)]
+    assert section.entries[0].marks == ["1 with older code"]
+    (section,) = sections(board, Today(commit="xyz"))
+    assert section.entries[0].marks == ["older code"]
+
+
+def test_marks_say_why_trials_do_not_count(board):
+    for seed in (0, 1):
+        board.outcome(board.trial(seed=seed), status="failed", cause="oom")
+    board.outcome(board.trial(seed=2), status="stopped")
+    board.trial(0.3, seed=3).metrics.write_text("{")
+    board.trial(seed=4).cancel.touch()
+    board.plan_only("source_only-streets-s5-0123456789ab")
+    (section,) = sections(board)
+    (entry,) = section.entries
+    assert entry.marks == ["2 failed: oom", "stopped", "unreadable", "cancelled", "missing"]
+    assert entry.row.planned == 6

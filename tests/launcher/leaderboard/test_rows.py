@@ -1,0 +1,165 @@
+"""Grouping: what makes a row, its mean and spread, and which axes get a column."""
+
+import pytest
+
+from launcher.leaderboard.collect import collect
+from launcher.leaderboard.rows import build_tables
+
+
+def tables(board, **options):
+    return build_tables(collect([board.sweep], board.runs, **options))
+
+
+def rows(board, **options):
+    (table,) = tables(board, **options)
+    return {(row.method, row.size, *row.axes.values()): row for row in table.rows}
+
+
+def test_mean_and_sample_std_over_seeds(board):
+    for seed, miou in enumerate((0.30, 0.36, 0.33)):
+        board.trial(miou, seed=seed)
+    (row,) = rows(board).values()
+    assert row.mean == pytest.approx(0.33)
+    assert row.std == pytest.approx(0.03)  # sqrt((0.03**2 + 0.03**2 + 0) / 2)
+    assert (len(row.counted), row.planned, row.complete) == (3, 3, True)
+    assert row.iou("road") == pytest.approx(0.33)
+
+
+def test_one_seed_has_no_std(board):
+    board.trial(0.3)
+    (row,) = rows(board).values()
+    assert row.std is None
+
+
+def test_subset_seeds_are_averaged_over_too(board):
+    for seed, miou in enumerate((0.2, 0.4)):
+        board.trial(miou, method="joint", target__subset__size=10, target__subset__seed=seed)
+    (row,) = rows(board).values()
+    assert row.mean == pytest.approx(0.3)
+
+
+def test_what_follows_from_method_and_size_gets_no_column(board):
+    for method in ("source_only", "supervised", "joint", "adaptsegnet"):
+        for size in (10, 40):
+            board.trial(0.3, method=method, target__subset__size=size)
+    (table,) = tables(board)
+    assert table.axes == []
+    assert {(row.method, row.size, row.labelled) for row in table.rows} == {
+        ("source_only", None, None),
+        ("supervised", 10, 10),
+        ("supervised", 40, 40),
+        ("joint", 10, 10),
+        ("joint", 40, 40),
+        ("adaptsegnet", 10, None),
+        ("adaptsegnet", 40, None),
+    }
+
+
+def test_variants_of_a_method_are_rows_told_by_what_differs(board):
+    for gan in ("bce", "lsgan"):
+        board.trial(0.3, method={"name": "adaptsegnet", "gan": gan, "channels": 16})
+    board.trial(0.3)
+    assert {method for method, _ in rows(board)} == {
+        "adaptsegnet (gan bce)",
+        "adaptsegnet (gan lsgan)",
+        "source_only",
+    }
+
+
+def test_an_axis_of_the_sweep_is_a_column_with_defaults_filled_in(board):
+    for jitter in (0.0, 0.25):
+        board.trial(0.3, transforms__source__jitter=jitter, point=("method", "transforms.source.jitter"))
+    (table,) = tables(board)
+    assert table.axes == ["transforms.source.jitter"]
+    assert sorted(row.axes["transforms.source.jitter"] for row in table.rows) == ["0.0", "0.25"]
+
+
+def test_a_named_choice_is_one_column(board):
+    for model in ({"name": "tiny"}, {"name": "tiny", "width": 8}, {"name": "lite0", "weights": "none"}):
+        board.trial(0.3, model=model, point=("model",))
+    (table,) = tables(board)
+    assert table.axes == ["model"]
+    assert {row.axes["model"] for row in table.rows} == {"tiny (width 16)", "tiny (width 8)", "lite0"}
+
+
+def test_an_axis_given_as_a_mapping_shows_only_what_varies(board):
+    for crop in ([64, 32], [96, 48]):
+        board.trial(0.3, transforms__source={"crop": crop, "jitter": 0.1}, point=("transforms.source",))
+    (table,) = tables(board)
+    assert table.axes == ["transforms.source.crop"]
+    assert {row.axes["transforms.source.crop"] for row in table.rows} == {"[64, 32]", "[96, 48]"}
+
+
+def test_trials_that_differ_without_an_axis_are_not_averaged(board):
+    board.trial(0.3)
+    board.trial(0.5, steps=50, plan=False)
+    (table,) = tables(board, all_trials=True)
+    assert table.axes == ["steps"]
+    assert {(row.axes["steps"], row.mean) for row in table.rows} == {("200", 0.3), ("50", 0.5)}
+
+
+def test_sources_are_named(board):
+    board.trial(0.3, point=("source",))
+    board.trial(0.4, source=[{"name": "render"}, {"name": "render", "holdout": 0.5}], point=("source",))
+    (table,) = tables(board)
+    shown = {row.axes["source"] for row in table.rows}
+    assert "render" in shown
+    assert any("holdout" in value for value in shown)
+
+
+def test_an_unfinished_row_keeps_its_place_in_the_plan(board):
+    board.trial(0.3, seed=0)
+    board.trial(seed=1)
+    (row,) = rows(board).values()
+    assert (row.mean, row.complete, len(row.counted), row.planned) == (0.3, False, 1, 2)
+
+
+def test_a_planned_trial_without_a_directory_belongs_to_the_row_of_its_label(board):
+    done = board.trial(0.3, method="joint", target__subset__size=10)
+    other = board.trial(0.4, method="joint", target__subset__size=40)
+    board.plan_only(done.root.name.rsplit("-", 2)[0] + "-s1-0123456789ab")
+    found = rows(board)
+    assert found["joint", 10].planned == 2
+    assert not found["joint", 10].complete
+    assert other.root.name.startswith("joint-streets-n40")
+    assert found["joint", 40].complete
+
+
+def test_where_rows_share_a_label_none_is_complete(board):
+    for gan in ("bce", "lsgan"):
+        files = board.trial(0.3, method={"name": "adaptsegnet", "gan": gan}, target__subset__size=10)
+    board.plan_only(files.root.name.rsplit("-", 2)[0] + "-s1-0123456789ab")
+    found = rows(board).values()
+    assert [row.complete for row in found] == [False, False]
+    assert all("missing here or in a row like it" in row.others[0] for row in found)
+
+
+def test_results_of_two_protocols_are_never_averaged(board):
+    first = board.trial(0.3, seed=0)
+    second = board.trial(0.5, seed=1, changes={"protocol": {"name": "single", "split_manifest": "bbbb"}})
+    (table,) = tables(board)
+    assert {(row.mean, row.planned, row.complete) for row in table.rows} == {
+        (0.3, 2, False),
+        (0.5, 2, False),
+    }
+    assert {record.id for record in table.records} == {first.root.name, second.root.name}
+
+
+def test_one_table_per_data_name(board):
+    board.trial(0.3)
+    board.trial(0.4, data__name="night")
+    assert [table.data for table in tables(board)] == ["night", "streets"]
+
+
+def test_no_trials_no_tables(board):
+    assert tables(board) == []
+
+
+def test_class_means_leave_undeclared_classes_out(board):
+    for seed, miou in enumerate((0.2, 0.4)):
+        board.trial(miou, seed=seed, evaluation={"size": [192, 96], "classes": ["road", "car"]})
+    (table,) = tables(board)
+    (row,) = table.rows
+    assert table.classes == ["road", "car"]
+    assert row.iou("car") == pytest.approx(0.3)
+    assert row.iou("train") is None

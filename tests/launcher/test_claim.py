@@ -1,0 +1,114 @@
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from launcher.claim import SILENCE_S, Submission, claim, file_system_time, is_alive
+from launcher.process import identity
+from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
+
+HERE = identity()
+GONE = {**HERE, "pid_start": HERE["pid_start"] - 1}
+ELSEWHERE = {**HERE, "host": "elsewhere"}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> TrialFiles:
+    trial = TrialFiles(tmp_path / "sweep" / "trial")
+    trial.root.mkdir(parents=True)
+    return trial
+
+
+def make_attempt(files: TrialFiles, number: int = 1, **records: dict) -> AttemptFiles:
+    attempt = files.attempt(number)
+    attempt.root.mkdir(parents=True)
+    for name, content in records.items():
+        path = attempt.runner(0) if name == "runner" else attempt.root / f"{name}.json"
+        write_json(path, content)
+    return attempt
+
+
+def age(path: Path, seconds: float) -> None:
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def submission(**who: object) -> dict:
+    return {"executor": "local", **who}
+
+
+def test_the_first_claim_is_attempt_1_and_says_who_made_it(files: TrialFiles) -> None:
+    attempt = claim(files, Submission("local", "hash", launch_id="abc"))
+    assert attempt is not None and attempt.number == 1
+    content = read_json(attempt.submission)
+    assert content is not None and content.pop("time") == pytest.approx(time.time(), abs=5)
+    said = {"executor": "local", "manifest_hash": "hash", "fresh": False, "launch_id": "abc"}
+    assert content == {**said, **HERE}
+
+
+def test_one_of_many_claims_at_once_succeeds(files: TrialFiles) -> None:
+    make_attempt(files, outcome={"status": "failed"})
+    with ThreadPoolExecutor(16) as pool:
+        made = list(pool.map(lambda _: claim(files, Submission("slurm", "hash")), range(64)))
+    assert [attempt.number for attempt in made if attempt is not None] == [2]
+
+
+def test_no_claim_of_a_finished_trial(files: TrialFiles) -> None:
+    make_attempt(files, outcome={"status": "done"})
+    write_json(files.metrics, {"attempt": 1})
+    assert claim(files, Submission("local", "hash")) is None
+    assert files.attempt_numbers() == [1]
+
+
+def test_a_fresh_claim_takes_the_result_away(files: TrialFiles) -> None:
+    make_attempt(files, outcome={"status": "done"})
+    write_json(files.metrics, {"attempt": 1})
+    attempt = claim(files, Submission("local", "hash", fresh=True))
+    assert attempt is not None and attempt.number == 2
+    assert not files.metrics.exists()
+
+
+def test_no_claim_while_an_attempt_lives(files: TrialFiles) -> None:
+    make_attempt(files, submission=submission(**ELSEWHERE))
+    assert claim(files, Submission("local", "hash")) is None
+
+
+@pytest.mark.parametrize(("runner", "alive"), [(HERE, True), (GONE, False)])
+def test_on_one_machine_the_runner_decides(files: TrialFiles, runner: dict, alive: bool) -> None:
+    attempt = make_attempt(files, submission=submission(**GONE), runner=runner, heartbeat={"step": 1})
+    if alive:
+        age(attempt.heartbeat, 10 * SILENCE_S)
+    assert is_alive(attempt) is alive
+
+
+def test_an_outcome_ends_an_attempt(files: TrialFiles) -> None:
+    assert not is_alive(make_attempt(files, runner=HERE, outcome={"status": "saved"}))
+
+
+@pytest.mark.parametrize(("seconds", "alive"), [(SILENCE_S - 10, True), (SILENCE_S + 10, False)])
+def test_elsewhere_the_heartbeat_decides(files: TrialFiles, seconds: float, alive: bool) -> None:
+    attempt = make_attempt(files, runner=ELSEWHERE, heartbeat={"step": 1})
+    age(attempt.heartbeat, seconds)
+    assert is_alive(attempt) is alive
+
+
+@pytest.mark.parametrize(("seconds", "alive"), [(SILENCE_S - 10, True), (SILENCE_S + 10, False)])
+def test_before_the_heartbeat_its_own_age_decides(files: TrialFiles, seconds: float, alive: bool) -> None:
+    attempt = make_attempt(files, submission=submission(**ELSEWHERE))
+    age(attempt.root, seconds)
+    assert is_alive(attempt) is alive
+
+
+def test_a_local_claim_dies_with_its_launcher(files: TrialFiles) -> None:
+    assert not is_alive(make_attempt(files, submission=submission(**GONE)))
+    assert is_alive(make_attempt(files, 2, submission={**GONE, "executor": "slurm"}))
+    other = {**HERE, "pid": os.getppid(), "pid_start": None}
+    assert not is_alive(make_attempt(files, 3, submission=submission(**other)))
+
+
+def test_file_system_time_is_now(files: TrialFiles) -> None:
+    files.attempts.mkdir()
+    assert file_system_time(files.attempts) == pytest.approx(time.time(), abs=2)
+    assert [entry.name for entry in files.root.parent.iterdir()] == ["trial"]

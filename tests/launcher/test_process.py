@@ -1,0 +1,61 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from launcher.process import (
+    ATTEMPT_VARIABLE,
+    end_processes,
+    identity,
+    on_this_machine,
+    out_of_memory_kills,
+    pid_start,
+    processes_of,
+    still_runs,
+)
+
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(); time.sleep(60)"
+
+
+def start(attempt: Path, code: str) -> "subprocess.Popen[bytes]":
+    environment = {**os.environ, ATTEMPT_VARIABLE: str(attempt)}
+    return subprocess.Popen([sys.executable, "-S", "-c", code], env=environment, stdout=subprocess.PIPE)
+
+
+def test_identity_tells_this_process_from_a_later_one_of_the_same_pid() -> None:
+    me = identity()
+    assert on_this_machine(me) and still_runs(me)
+    assert not still_runs({**me, "pid_start": me["pid_start"] - 1})
+    assert not on_this_machine({**me, "boot_id": "another boot"})
+    assert not on_this_machine({**me, "host": "another host"})
+
+
+def test_a_zombie_does_not_run() -> None:
+    child = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    while pid_start(child.pid) is not None:
+        time.sleep(0.01)
+    assert Path(f"/proc/{child.pid}").exists()
+    child.wait()
+    assert pid_start(child.pid) is None
+
+
+def test_ends_every_process_of_an_attempt_and_no_other(tmp_path: Path) -> None:
+    first, second = tmp_path / "attempts/1", tmp_path / "attempts/12"
+    obedient, stubborn, other = start(first, "import time; time.sleep(60)"), start(first, STUBBORN), start(second, STUBBORN)
+    for process in (stubborn, other):
+        assert process.stdout is not None
+        process.stdout.readline()
+    assert sorted(processes_of(first)) == sorted([obedient.pid, stubborn.pid])
+    end_processes(first, grace=0.3)
+    assert processes_of(first) == []
+    assert (obedient.wait(), stubborn.wait()) == (-signal.SIGTERM, -signal.SIGKILL)
+    assert processes_of(second) == [other.pid]
+    end_processes(second, grace=0)
+    for process in (obedient, stubborn, other):
+        process.communicate()
+
+
+def test_counts_the_out_of_memory_killer() -> None:
+    assert out_of_memory_kills() >= 0

@@ -1,0 +1,124 @@
+"""Trials of the tiny model at 64 x 32, and one optimizer step as the engine runs it, written out by hand."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+
+from segda_core.config import STREAMS, TrialConfig
+from segda_core.methods import METHODS
+from segda_core.methods.base import Batch, DomainBatch
+from segda_core.models import build_segmenter
+
+HEIGHT, WIDTH = 32, 64
+
+
+@dataclass
+class Trial:
+    """A method ready to run, with its updates."""
+
+    method: object
+    updates: list
+
+    def backward(self, batches):
+        """Losses by update and name, summed over the micro-batches; leaves the gradients in place."""
+        with torch.no_grad():
+            prepared = [self.method.prepare(batch, 0) for batch in batches]
+        counts = {name: sum(each.counts[name] for each in prepared) for name in prepared[0].counts}
+        losses = {}
+        for batch, own in zip(batches, prepared, strict=True):
+            ready, carried = replace(own, counts=counts, share=1 / len(batches)), {}
+            for update in self.updates:
+                shares, carried = update(batch, ready, carried, 0)
+                sum(shares.values()).backward()
+                for name, share in shares.items():
+                    key = f"{update.name}/{name}"
+                    losses[key] = losses.get(key, 0) + share.item()
+        return losses
+
+    def gradients(self):
+        """Every network's gradients by name, None where there is none."""
+        networks = self.method.networks().items()
+        return {f"{key}.{name}": p.grad for key, net in networks for name, p in net.named_parameters()}
+
+    def step(self):
+        for update in self.updates:
+            update.optimizer.step()
+            update.schedule.step()
+
+
+@pytest.fixture(scope="session")
+def build():
+    """(method options, norm) -> Trial with equal initial weights on every call."""
+
+    def build_trial(norm="batch", **method):
+        config = TrialConfig.model_validate(
+            {
+                "data": {
+                    "name": "shapes",
+                    "domains": {
+                        "render": {"layout": "gta5", "root": "render"},
+                        "camera": {"layout": "cityscapes", "root": "camera"},
+                    },
+                },
+                "source": [{"name": "render"}],
+                "target": {"name": "camera"},
+                "model": {"name": "tiny", "width": 8, "norm": norm},
+                "method": method,
+                "steps": 10,
+                "evaluation": {"size": [WIDTH, HEIGHT]},
+            },
+            strict=False,
+        )
+        torch.manual_seed(0)
+        trial = METHODS[config.method.name](config, build_segmenter(config.model))
+        return Trial(trial, trial.updates())
+
+    return build_trial
+
+
+@pytest.fixture
+def batches():
+    """(method name, number of images) -> that many micro-batches of one image, of declared streams alone."""
+
+    def make(name, images=2):
+        generator = torch.Generator().manual_seed(1)
+        streams = {stream: domain(stream, images, generator) for stream in STREAMS[name]}
+        return [
+            Batch(**{stream: pick(whole, [i]) for stream, whole in streams.items()}) for i in range(images)
+        ]
+
+    return make
+
+
+@pytest.fixture
+def join():
+    """Micro-batches -> one batch of all their images."""
+
+    def joined(micro_batches):
+        names = [name for name in vars(micro_batches[0]) if getattr(micro_batches[0], name) is not None]
+        return Batch(
+            **{name: concatenate([getattr(batch, name) for batch in micro_batches]) for name in names}
+        )
+
+    return joined
+
+
+def domain(stream, images, generator):
+    """Random images; labels with unevenly many ignored pixels, except for the unlabelled target."""
+    pixels = torch.randint(0, 256, (images, 3, HEIGHT, WIDTH), dtype=torch.uint8, generator=generator)
+    if stream == "target":
+        return DomainBatch(pixels, None)
+    labels = torch.randint(0, 19, (images, HEIGHT, WIDTH), generator=generator)
+    for index in range(images):
+        labels[index, : 4 + 20 * index] = 255
+    return DomainBatch(pixels, labels)
+
+
+def pick(whole, indices):
+    return DomainBatch(whole.images[indices], None if whole.labels is None else whole.labels[indices])
+
+
+def concatenate(parts):
+    labels = None if parts[0].labels is None else torch.cat([part.labels for part in parts])
+    return DomainBatch(torch.cat([part.images for part in parts]), labels)

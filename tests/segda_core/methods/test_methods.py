@@ -1,0 +1,150 @@
+"""Contract of every method in METHODS, and the losses of those without a file of their own."""
+
+import copy
+from dataclasses import fields
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from segda_core.config import STREAMS, TARGET_LABELS
+from segda_core.methods import METHODS
+from segda_core.methods.base import Used
+
+VARIANTS = [
+    *({"name": name} for name in METHODS),
+    {"name": "adaptsegnet", "levels": "single", "gan": "lsgan"},
+    {"name": "joint", "lambda_aux": 0.0},
+]
+SMALL = {"adaptsegnet": {"channels": 4}}
+
+
+@pytest.fixture(params=VARIANTS, ids=lambda variant: "-".join(str(value) for value in variant.values()))
+def variant(request):
+    return {**request.param, **SMALL.get(request.param["name"], {})}
+
+
+def test_every_method_has_its_streams_and_label_rule():
+    assert METHODS.keys() == STREAMS.keys() == TARGET_LABELS.keys()
+    for name, streams in STREAMS.items():
+        assert ("target_labelled" in streams) == (TARGET_LABELS[name] == "required")
+
+
+def test_a_step_has_finite_losses_and_moves_every_trained_parameter(build, batches, join, variant):
+    trial = build(**variant)
+    networks = trial.method.networks()
+    before = {name: copy.deepcopy(network) for name, network in networks.items()}
+    losses = trial.backward([join(batches(variant["name"]))])
+    assert networks["segmenter"] is trial.method.segmenter
+    assert losses and all(0 <= loss < 100 for loss in losses.values())
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in trial.gradients().values())
+    trial.step()
+    for name, network in networks.items():
+        for old, new in zip(before[name].parameters(), network.parameters(), strict=True):
+            assert not torch.equal(old, new) or not new.grad.any(), name
+    moved = before["segmenter"].main_head.weight - networks["segmenter"].main_head.weight
+    assert moved.abs().max() > 0
+
+
+def test_updates_own_each_trained_parameter_once_and_share_none(build, variant):
+    trial = build(**variant)
+    owned = [id(parameter) for update in trial.updates for parameter in update.parameters()]
+    stepped = [
+        id(parameter)
+        for update in trial.updates
+        for group in update.optimizer.param_groups
+        for parameter in group["params"]
+    ]
+    everything = {id(p) for network in trial.method.networks().values() for p in network.parameters()}
+    assert sorted(owned) == sorted(stepped) == sorted(everything)
+    assert len({update.name for update in trial.updates}) == len(trial.updates)
+
+
+def test_batches_are_left_as_they_were(build, batches, variant):
+    trial, (batch,) = build(**variant), batches(variant["name"], 1)
+    before = copy.deepcopy(batch)
+    trial.backward([batch])
+    for stream in (field.name for field in fields(batch)):
+        domain, old = getattr(batch, stream), getattr(before, stream)
+        assert (domain is None) == (stream not in STREAMS[variant["name"]])
+        if domain is not None:
+            assert torch.equal(domain.images, old.images)
+            assert (domain.labels is None) == (stream == "target")
+            assert domain.labels is None or torch.equal(domain.labels, old.labels)
+
+
+def test_micro_batches_add_up_to_the_whole_batch(build, batches, join, variant):
+    parts = batches(variant["name"], 3)
+    whole, split = build(norm="group", **variant), build(norm="group", **variant)
+    losses = whole.backward([join(parts)])
+    assert split.backward(parts) == pytest.approx(losses, rel=1e-4)
+    for name, gradient in whole.gradients().items():
+        torch.testing.assert_close(split.gradients()[name], gradient, rtol=1e-3, atol=1e-6, msg=name)
+
+
+def test_labels_that_are_all_ignored_cost_nothing(build, batches, variant):
+    trial, (batch,) = build(**variant), batches(variant["name"], 1)
+    for domain in (batch.source, batch.target_labelled):
+        if domain is not None:
+            domain.labels.fill_(255)
+    losses = trial.backward([batch])
+    supervised = {
+        name: loss for name, loss in losses.items() if name.startswith("segmenter/") and "adv" not in name
+    }
+    assert supervised and set(supervised.values()) == {0.0}
+    assert all(gradient.isfinite().all() for gradient in trial.gradients().values())
+
+
+def test_learning_rate_of_every_update_falls_with_the_steps(build, batches, variant):
+    trial = build(**variant)
+    trial.backward(batches(variant["name"], 1))
+    first = [update.optimizer.param_groups[0]["lr"] for update in trial.updates]
+    trial.step()
+    second = [update.optimizer.param_groups[0]["lr"] for update in trial.updates]
+    assert second == pytest.approx([lr * (1 - 1 / 10) ** 0.9 for lr in first])
+
+
+def cross_entropy(segmenter, domain):
+    """(main, aux) means over labelled pixels, written out."""
+    valid = domain.labels != 255
+    picked = domain.labels.where(valid, 0)[:, None]
+    heads = segmenter.at_image_size(domain.images)
+    return [-head.log_softmax(1).gather(1, picked)[:, 0][valid].mean().item() for head in heads]
+
+
+@pytest.mark.parametrize(("name", "stream"), [("source_only", "source"), ("supervised", "target_labelled")])
+def test_one_domain_losses(build, batches, join, name, stream):
+    trial, batch = build(name=name, lambda_aux=0.3), join(batches(name))
+    main, aux = cross_entropy(trial.method.segmenter, getattr(batch, stream))
+    key = "segmenter/" + stream.removesuffix("_labelled")
+    assert trial.backward([batch]) == pytest.approx({key: main, f"{key}_aux": 0.3 * aux}, rel=1e-5)
+
+
+def test_joint_losses(build, batches, join):
+    trial, batch = build(name="joint", lambda_aux=0.3, lambda_target=2.0), join(batches("joint"))
+    source = cross_entropy(trial.method.segmenter, batch.source)
+    target = cross_entropy(trial.method.segmenter, batch.target_labelled)
+    assert trial.backward([batch]) == pytest.approx(
+        {
+            "segmenter/source": source[0],
+            "segmenter/source_aux": 0.3 * source[1],
+            "segmenter/target": 2 * target[0],
+            "segmenter/target_aux": 2 * 0.3 * target[1],
+        },
+        rel=1e-5,
+    )
+
+
+def test_target_labels_cannot_be_given_to_a_method_that_never_sees_them(build):
+    config = build(name="adaptsegnet", channels=4).method.config
+    raw = {**config.model_dump(), "target": {"name": "camera", "labelled": {"size": 3}}}
+    with pytest.raises(ValidationError, match="never sees target labels"):
+        type(config).model_validate(raw)
+
+
+def test_a_used_network_passes_gradients_to_its_input_alone():
+    network = torch.nn.Linear(2, 1)
+    inputs = torch.ones(1, 2, requires_grad=True)
+    Used(network)(inputs).sum().backward()
+    assert torch.equal(inputs.grad, network.weight.detach())
+    assert network.weight.grad is None and network.bias.grad is None

@@ -1,0 +1,88 @@
+"""Contract of every segmenter in MODELS, without pretrained weights."""
+
+import pytest
+import torch
+from pydantic import TypeAdapter
+
+from segda_core.classes import NUM_CLASSES
+from segda_core.config import ModelConfig
+from segda_core.models import MODELS, build_segmenter
+
+ODD = (47, 65)
+
+
+def untrained(name):
+    config = TypeAdapter(ModelConfig).validate_python({"name": name})
+    has_weights = "weights" in type(config).model_fields
+    return config.model_copy(update={"weights": "none"}) if has_weights else config
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def segmenter(request):
+    torch.manual_seed(0)
+    return build_segmenter(untrained(request.param))
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.randint(0, 256, (2, 3, *ODD), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+
+def test_logits_of_odd_sizes_are_float_and_of_one_shape_for_both_heads(segmenter, images):
+    logits = segmenter.eval()(images)
+    assert logits.main.shape[:2] == (2, NUM_CLASSES)
+    assert logits.main.shape[2] >= ODD[0] / 8 and logits.main.shape[3] >= ODD[1] / 8
+    assert segmenter.has_aux == (logits.aux is not None)
+    assert logits.aux is None or logits.aux.shape == logits.main.shape
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert all(head is None or head.dtype == torch.float32 for head in segmenter(images))
+    for head in segmenter.at_image_size(images):
+        assert head is None or head.shape == (2, NUM_CLASSES, *ODD)
+
+
+def test_image_type_and_memory_format_do_not_matter(segmenter, images):
+    with torch.no_grad():
+        expected = segmenter.eval()(images)
+        for same in (images.float(), images.to(memory_format=torch.channels_last)):
+            for head, wanted in zip(segmenter(same), expected, strict=True):
+                torch.testing.assert_close(head, wanted)
+
+
+def test_evaluation_sees_each_image_alone(segmenter, images):
+    with torch.no_grad():
+        both = segmenter.eval()(images).main
+        alone = segmenter(images[1:]).main
+    assert (both[1:] - alone).abs().max() < 1e-4 * both.abs().max()
+
+
+def test_training_reaches_every_trained_parameter_once(segmenter, images):
+    trained = [parameter for parameter in segmenter.parameters() if parameter.requires_grad]
+    parts = segmenter.trunk_parameters() + segmenter.head_parameters()
+    assert segmenter.trunk_parameters() and segmenter.head_parameters()
+    assert sorted(map(id, parts)) == sorted(map(id, trained))
+    segmenter.train().zero_grad()
+    sum((head**2).mean() for head in segmenter(images) if head is not None).backward()
+    for name, parameter in segmenter.named_parameters():
+        assert (parameter.grad is not None) == parameter.requires_grad, name
+        assert parameter.grad is None or parameter.grad.isfinite().all(), name
+
+
+def test_a_batch_of_one_image_can_be_trained_on(segmenter, images):
+    assert segmenter.train()(images[:1]).main.isfinite().all()
+
+
+def test_state_dict_carries_weights_and_normalisation(segmenter, images):
+    torch.manual_seed(1)
+    other = build_segmenter(untrained(next(name for name in MODELS if isinstance(segmenter, MODELS[name]))))
+    with torch.no_grad():
+        assert not torch.equal(other.eval()(images).main, segmenter.eval()(images).main)
+        other.mean += 10
+        other.load_state_dict(segmenter.state_dict())
+        torch.testing.assert_close(other.eval()(images).main, segmenter.eval()(images).main)
+
+
+def test_normalisation_is_per_channel_on_the_byte_scale(segmenter):
+    image = torch.tensor([255, 0, 128], dtype=torch.uint8).view(1, 3, 1, 1)
+    mean, std = segmenter.mean.flatten().tolist(), segmenter.std.flatten().tolist()
+    wanted = [(value - m) / s for value, m, s in zip((255, 0, 128), mean, std, strict=True)]
+    assert segmenter.normalise(image).flatten().tolist() == pytest.approx(wanted, rel=1e-6)

@@ -1,0 +1,283 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from segda_core import checkpoint
+from segda_core.attempt import run_attempt
+from segda_core.failure import NonFiniteLossError
+from segda_core.heartbeat import Heartbeat
+from segda_core.layout import TrialFiles, read_json
+from segda_core.methods import METHODS
+from segda_core.process import StopRequest, Verdict
+from trials import VALIDATION, small_config, write_domains, write_trial
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("domains")
+    write_domains(folder)
+    return folder
+
+
+def run(trial: TrialFiles, number: int = 1, ask: Verdict = Verdict.CONTINUE) -> None:
+    """One attempt in this process, perhaps asked to leave before its first step."""
+    stop = StopRequest()
+    stop.ask(ask)
+    threads = torch.get_num_threads()
+    run_attempt(trial, trial.attempt(number), stop, Heartbeat(trial, trial.attempt(number), stop))
+    torch.set_num_threads(threads)
+
+
+def history(trial: TrialFiles, number: int) -> list[dict]:
+    return [json.loads(line) for line in trial.attempt(number).history.read_text().splitlines()]
+
+
+def without_times(row: dict) -> dict:
+    return {key: value for key, value in row.items() if key in ("step", "losses", "learning_rates", "miou")}
+
+
+def assert_equal_states(first, second) -> None:
+    """Two nested states, tensor by tensor, to the last bit."""
+    assert type(first) is type(second)
+    if isinstance(first, torch.Tensor):
+        assert torch.equal(first, second)
+    elif isinstance(first, dict):
+        assert first.keys() == second.keys()
+        for key in first:
+            assert_equal_states(first[key], second[key])
+    elif isinstance(first, list | tuple):
+        assert len(first) == len(second)
+        for one, other in zip(first, second, strict=True):
+            assert_equal_states(one, other)
+    else:
+        assert first == second
+
+
+def training_state(trial: TrialFiles, number: int, step: int) -> dict:
+    state = checkpoint.load(trial.attempt(number).checkpoints / f"{step}.pt")
+    return {key: state[key] for key in ("step", "networks", "optimizers", "schedules")}
+
+
+@pytest.fixture(scope="module")
+def finished(root, tmp_path_factory):
+    """One uninterrupted trial of each method."""
+    folder = tmp_path_factory.mktemp("runs")
+    trials = {}
+    for method in METHODS:
+        trials[method] = write_trial(folder / method, small_config(root, method))
+        run(trials[method])
+    return trials
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_resumed_equals_uninterrupted_bit_for_bit(method, finished, root, tmp_path):
+    whole = finished[method]
+    trial = write_trial(tmp_path / "trial", small_config(root, method), attempts=2)
+    shutil.copytree(whole.attempt(1).checkpoints, trial.attempt(1).checkpoints)
+    for later in ("6.pt", "final.pt"):
+        (trial.attempt(1).checkpoints / later).unlink()
+
+    run(trial, 2)
+
+    assert_equal_states(training_state(trial, 2, 6), training_state(whole, 1, 6))
+    resumed, uninterrupted = read_json(trial.metrics), read_json(whole.metrics)
+    for field in ("miou", "iou", "pixel_accuracy", "manifest_hash"):
+        assert resumed[field] == uninterrupted[field]
+    rows = [without_times(row) for row in history(trial, 2)]
+    assert rows[-2:] == [without_times(row) for row in history(whole, 1)[-2:]]
+    assert all(row["step"] > 3 for row in rows)
+    assert read_json(trial.attempt(2).environment)["first_step"] == 3
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_training_moves_every_network(method, finished):
+    early, late = (training_state(finished[method], 1, step)["networks"] for step in (3, 6))
+    for name in early:
+        assert any(not torch.equal(early[name][key], late[name][key]) for key in early[name])
+
+
+def test_a_request_saves_after_the_step_and_the_next_attempt_goes_on(finished, root, tmp_path):
+    trial = write_trial(tmp_path / "trial", small_config(root, "joint"))
+
+    run(trial, 1, ask=Verdict.SAVE)
+
+    assert read_json(trial.attempt(1).saved)["step"] == 1
+    assert [path.name for path in trial.attempt(1).checkpoints.iterdir()] == ["1.pt"]
+    assert not trial.metrics.exists()
+    trial.attempt(2).root.mkdir()
+    run(trial, 2)
+    assert_equal_states(training_state(trial, 2, 6), training_state(finished["joint"], 1, 6))
+
+
+def test_the_result_says_everything_the_leaderboard_needs(finished):
+    trial = finished["joint"]
+    metrics = read_json(trial.metrics)
+
+    assert metrics == read_json(trial.attempt(1).metrics)
+    assert (metrics["schema"], metrics["trial"], metrics["task"], metrics["attempt"]) == (1, "joint", "train", 1)
+    output = metrics["outputs"]["segmenter"]
+    assert output["path"] == "attempts/1/checkpoints/final.pt"
+    assert output["sha256"] == checkpoint.sha256(trial.root / output["path"])
+    assert metrics["miou"] == pytest.approx(np.mean(list(metrics["iou"].values())))
+    assert (metrics["source_images"], metrics["target_images"], metrics["labelled_images"]) == (12, 8, 8)
+    assert metrics["uses_target_labels"] is True
+    assert (metrics["steps"], metrics["seed"], metrics["subset_seed"]) == (6, 0, 0)
+    assert metrics["images_per_second"] > 0
+    assert metrics["wall_seconds"] > 0
+    assert metrics["gpu_hours"] == 0
+    assert metrics["quality"] is None
+    assert set(metrics["code"]) == {"commit", "diff_hash"}
+
+
+def test_a_method_without_a_target_counts_none(finished):
+    metrics = read_json(finished["source_only"].metrics)
+    assert (metrics["target_images"], metrics["labelled_images"], metrics["subset_seed"]) == (0, 0, None)
+    assert metrics["uses_target_labels"] is False
+
+
+def test_the_confusion_file_adds_up_to_the_result(finished):
+    trial = finished["joint"]
+    with np.load(trial.attempt(1).confusion) as content:
+        matrices, names = content["matrices"], content["names"]
+    total = matrices.sum(axis=0)
+    assert matrices.dtype == np.int32
+    assert (len(matrices), len(names)) == (VALIDATION, VALIDATION)
+    road = total[0, 0] / (total[0].sum() + total[:, 0].sum() - total[0, 0])
+    assert read_json(trial.metrics)["iou"]["road"] == pytest.approx(road)
+
+
+def test_history_rows_and_tensorboard_tell_the_same(finished):
+    trial = finished["joint"]
+    rows = history(trial, 1)
+    assert [row["step"] for row in rows] == [2, 3, 4, 6, 6]
+    assert rows[-1]["miou"] == read_json(trial.metrics)["miou"]
+    assert all(0 <= row["data_wait"] <= 1 and row["images_per_second"] > 0 for row in rows[:-1])
+    assert rows[0]["learning_rates"]["segmenter/heads"] == pytest.approx(0.1 * (1 - 1 / 6) ** 0.9)
+
+    events = EventAccumulator(str(trial.attempt(1).tensorboard))
+    events.Reload()
+    (name,) = [name for name in rows[0]["losses"] if name.endswith("/source")]
+    points = [(event.step, event.value) for event in events.Scalars(f"losses/{name}")]
+    expected = [(row["step"], pytest.approx(row["losses"][name])) for row in rows[:-1]]
+    assert points == expected
+    assert [event.step for event in events.Scalars("miou")] == [6]
+
+
+def test_pictures_and_environment_are_written(finished):
+    attempt = finished["joint"].attempt(1)
+    with Image.open(attempt.preview) as preview:
+        assert preview.size[0] == 3 * 384 + 2 * 4
+    environment = read_json(attempt.environment)
+    assert environment["images"] == {"source": 12, "target": 8, "labelled": 8, "validation": VALIDATION}
+    assert environment["packages"]["torch"] == torch.__version__.partition("+")[0]
+    assert environment["manifest_hash"] == read_json(finished["joint"].metrics)["manifest_hash"]
+
+
+def test_evaluation_on_the_way_adds_rows_and_changes_nothing(finished, root, tmp_path):
+    evaluation = {"size": [64, 32], "every": 2}
+    trial = write_trial(tmp_path / "trial", small_config(root, "joint", evaluation=evaluation))
+
+    run(trial)
+
+    assert [row["step"] for row in history(trial, 1) if "miou" in row] == [2, 4, 6]
+    assert_equal_states(training_state(trial, 1, 6), training_state(finished["joint"], 1, 6))
+
+
+def test_a_trial_at_its_last_step_goes_straight_to_the_evaluation(finished, root, tmp_path):
+    whole = finished["supervised"]
+    trial = write_trial(tmp_path / "trial", small_config(root, "supervised"), attempts=2)
+    shutil.copytree(whole.attempt(1).checkpoints, trial.attempt(1).checkpoints)
+
+    run(trial, 2)
+
+    assert [row["step"] for row in history(trial, 2)] == [6]
+    assert "losses" not in history(trial, 2)[0]
+    assert read_json(trial.metrics)["iou"] == read_json(whole.metrics)["iou"]
+    assert (trial.attempt(2).checkpoints / "final.pt").exists()
+
+
+def test_a_finished_trial_and_a_superseded_attempt_are_left_alone(finished, root, tmp_path):
+    trial = write_trial(tmp_path / "trial", small_config(root, "joint"), attempts=2)
+    run(trial, 1)
+    assert read_json(trial.attempt(1).superseded)["step"] == 0
+    assert not trial.attempt(1).checkpoints.exists()
+
+    shutil.copy(finished["joint"].metrics, trial.metrics)
+    run(trial, 2)
+    assert trial.attempt(2).superseded.exists()
+    assert read_json(trial.metrics) == read_json(finished["joint"].metrics)
+
+
+def test_superseded_while_training_writes_no_checkpoint(root, tmp_path):
+    trial = write_trial(tmp_path / "trial", small_config(root, "joint"))
+    run(trial, 1, ask=Verdict.SUPERSEDED)
+    assert trial.attempt(1).superseded.exists()
+    assert not trial.attempt(1).saved.exists()
+    assert not trial.attempt(1).checkpoints.exists()
+
+
+def test_a_loss_that_is_not_finite_says_step_loss_and_images(root, tmp_path):
+    optimizer = {"name": "sgd", "lr": 1e30}
+    trial = write_trial(tmp_path / "trial", small_config(root, "joint", optimizer=optimizer))
+
+    with pytest.raises(NonFiniteLossError) as failure:
+        run(trial)
+
+    message = str(failure.value)
+    (kept,) = trial.attempt(1).checkpoints.glob("*.pt")
+    step = int(kept.stem.removeprefix("nan-"))
+    assert message.startswith(f"step {step}: loss segmenter/")
+    assert str(kept) in message
+    assert message.count("leftImg8bit.png") == 4
+    assert checkpoint.load(kept)["step"] == step
+    assert checkpoint.newest(trial, up_to=1) is None
+
+
+def test_weights_that_are_not_finite_are_never_saved_for_resuming(root, tmp_path):
+    optimizer = {"name": "sgd", "lr": 1e37, "weight_decay": 1e4}
+    trial = write_trial(tmp_path / "trial", small_config(root, "joint", optimizer=optimizer, steps=1))
+    with pytest.raises(NonFiniteLossError, match="step 1: the weights of segmenter"):
+        run(trial)
+    assert checkpoint.newest(trial, up_to=1) is None
+
+
+def test_accumulation_equals_one_large_batch(root, tmp_path):
+    model = {"name": "tiny", "width": 8, "norm": "group"}
+    states = []
+    for micro_batches in (1, 4):
+        config = small_config(root, "adaptsegnet", model=model, micro_batches=micro_batches, steps=3)
+        trial = write_trial(tmp_path / str(micro_batches), config)
+        run(trial)
+        states.append(training_state(trial, 1, 3)["networks"])
+    for name, network in states[0].items():
+        for key, tensor in network.items():
+            torch.testing.assert_close(states[1][name][key], tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_clipping_bounds_every_updates_gradient(root, tmp_path):
+    optimizer = {"name": "sgd", "lr": 1.0, "momentum": 0.0, "weight_decay": 0.0, "head_lr_multiplier": 1.0}
+    changes = {"optimizer": optimizer, "steps": 2, "checkpoint": {"every": 1}}
+    moved = {}
+    for clip in (None, 1e-3):
+        config = small_config(root, "source_only", clip_norm=clip, **changes)
+        trial = write_trial(tmp_path / str(clip), config)
+        run(trial)
+        early, late = (training_state(trial, 1, step)["networks"]["segmenter"] for step in (1, 2))
+        weights = [key for key in early if "running" not in key and "num_batches" not in key]
+        moved[clip] = torch.cat([(late[key] - early[key]).flatten() for key in weights]).norm().item()
+    factor = 0.5**0.9  # of poly at step 1 of 2
+    assert moved[1e-3] == pytest.approx(1e-3 * factor, rel=1e-2)
+    assert moved[None] > 10 * moved[1e-3]
+
+
+def test_bf16_trains(root, tmp_path):
+    trial = write_trial(tmp_path / "trial", small_config(root, "joint", precision="bf16", steps=2))
+    run(trial)
+    weights = training_state(trial, 1, 2)["networks"]["segmenter"].values()
+    assert all(weight.dtype != torch.bfloat16 for weight in weights)
+    assert read_json(trial.metrics)["steps"] == 2

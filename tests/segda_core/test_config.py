@@ -1,0 +1,182 @@
+"""Configuration: defaults frozen under a version, what equal trials have in common, what identifies one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from segda_core import config as module
+from segda_core.config import (
+    CONFIG_VERSION,
+    NOT_IN_IDENTITY,
+    STREAMS,
+    TARGET_LABELS,
+    Frozen,
+    Profile,
+    TrialConfig,
+    canonical,
+    identity,
+)
+from segda_core.errors import parse
+
+FROZEN = Path(__file__).with_name("frozen_defaults.json")
+
+
+def frozen_now() -> dict[str, Any]:
+    """Everything that a hash does not show because it is a default or a preset."""
+    models = [item for item in vars(module).values() if isinstance(item, type) and issubclass(item, Frozen)]
+    defaults = {
+        f"{model.__name__}.{name}": field.default.model_dump(mode="json") if isinstance(field.default, Frozen) else field.default
+        for model in models
+        if model not in (Frozen, Profile)
+        for name, field in model.model_fields.items()
+        if not field.is_required() and NOT_IN_IDENTITY not in field.metadata
+    }
+    presets = {name: protocol.model_dump(mode="json") for name, protocol in module.PROTOCOLS.items()}
+    published = {"-".join(key): value for key, value in module.ADVERSARIAL_WEIGHTS.items()}
+    current = {"defaults": defaults, "presets": presets, "published": published, "streams": STREAMS}
+    return dict(json.loads(json.dumps(current)))
+
+
+def test_no_default_changes_without_a_new_config_version() -> None:
+    """A changed default means other results under the same hash: raise CONFIG_VERSION, then store anew.
+
+    `python tests/segda_core/test_config.py` writes the file.
+    """
+    stored = json.loads(FROZEN.read_text())
+    assert stored.pop("config_version") == CONFIG_VERSION
+    assert stored == frozen_now()
+
+
+def trial(**changes: Any) -> dict[str, Any]:
+    return {
+        "data": {"name": "toy", "domains": {"a": {"layout": "gta5", "root": "a"}}},
+        "source": [{"name": "a"}],
+        "target": {"name": "a"},
+        "model": {"name": "tiny"},
+        "method": {"name": "adaptsegnet"},
+        "steps": 3,
+        "evaluation": {"size": [64, 32]},
+        **changes,
+    }
+
+
+def resolved(**changes: Any) -> TrialConfig:
+    return parse(TrialConfig, trial(**changes), "test")
+
+
+def test_streams_and_label_rules_cover_the_same_methods() -> None:
+    assert set(STREAMS) == set(TARGET_LABELS)
+    for method, streams in STREAMS.items():
+        assert ("target_labelled" in streams) == (TARGET_LABELS[method] == "required")
+
+
+@pytest.mark.parametrize("method", list(STREAMS))
+def test_a_written_config_reads_back_as_itself(method: str) -> None:
+    config = resolved(method={"name": method})
+    assert parse(TrialConfig, config.model_dump(mode="json"), "test") == config
+
+
+@pytest.mark.parametrize("method", list(STREAMS))
+def test_canonical_is_stable(method: str) -> None:
+    once = canonical(trial(method={"name": method}))
+    assert canonical(once) == once
+
+
+def test_source_only_has_no_target_subset_and_no_target_transforms() -> None:
+    config = resolved(
+        method={"name": "source_only"},
+        target={"name": "a", "subset": {"size": 10, "seed": 3}},
+        transforms={"source": {"crop": [8, 8]}, "target": {"crop": [4, 4]}},
+    )
+    assert config.target.subset is None and config.target.labelled is None and not config.uses_target_labels
+    assert config.transforms.target.crop is None and config.transforms.source.crop == (8, 8)
+    assert config.streams == ("source",)
+
+
+def test_supervised_has_no_source() -> None:
+    config = resolved(method={"name": "supervised"}, transforms={"source": {"mirror": False}})
+    assert config.source == () and config.transforms.source.mirror
+    assert config.uses_target_labels
+
+
+@pytest.mark.parametrize(
+    ("target", "size", "labelled"),
+    [
+        ({}, "all", "all"),
+        ({"subset": {"size": 40}}, 40, 40),
+        ({"subset": {"size": 40}, "labelled": {}}, 40, 40),
+        ({"subset": {"size": 40}, "labelled": {"size": "all"}}, 40, 40),
+        ({"subset": {"size": 40}, "labelled": {"size": 10}}, 40, 10),
+        ({"labelled": {"size": 10}}, "all", 10),
+        ({"subset": None}, "all", "all"),
+    ],
+)
+def test_required_target_labels_default_to_the_whole_subset(target: dict[str, Any], size: Any, labelled: Any) -> None:
+    config = resolved(method={"name": "joint"}, target={"name": "a", **target})
+    assert config.target.subset is not None and config.target.labelled is not None
+    assert (config.target.subset.size, config.target.labelled.size) == (size, labelled)
+
+
+def test_the_first_images_do_not_depend_on_the_subset_seed() -> None:
+    one = resolved(target={"name": "a", "subset": {"pick": "first", "seed": 1}})
+    other = resolved(target={"name": "a", "subset": {"pick": "first", "seed": 2}})
+    assert one == other
+
+
+def test_identity_leaves_out_defaults_and_what_does_not_change_a_result() -> None:
+    plain = identity(resolved())
+    assert "optimizer" not in plain and "precision" not in plain
+    moved = trial(data={"name": "toy", "domains": {"a": {"layout": "gta5", "root": "/elsewhere"}}})
+    same = [
+        parse(TrialConfig, moved, "test"),
+        resolved(workers=3),
+        resolved(log_every=1),
+        resolved(checkpoint={"every": 7}),
+        resolved(evaluation={"size": [64, 32], "every": 5}),
+        resolved(precision="fp32", optimizer={"name": "sgd", "lr": 2.5e-4}),
+    ]
+    assert all(identity(config) == plain for config in same)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"steps": 4},
+        {"batch_size": 4},
+        {"ranks": 2},
+        {"micro_batches": 2},
+        {"threads": 2},
+        {"precision": "bf16"},
+        {"optimizer": {"name": "adamw"}},
+        {"optimizer": {"name": "sgd", "lr": 2.6e-4}},
+        {"model": {"name": "tiny", "norm": "group"}},
+        {"evaluation": {"size": [64, 32], "protocol": "mirror"}},
+        {"evaluation": {"size": [64, 32], "classes": ["road"]}},
+        {"target": {"name": "a", "subset": {"size": 10}}},
+        {"data": {"name": "toy", "version": 2, "domains": {"a": {"layout": "gta5", "root": "a"}}}},
+        {"source": [{"name": "a", "holdout": 0.1}]},
+        {"schedule": {"warmup_steps": 1}},
+        {"clip_norm": 1.0},
+    ],
+)
+def test_whatever_changes_a_result_changes_identity(changes: dict[str, Any]) -> None:
+    assert identity(resolved(**changes)) != identity(resolved())
+
+
+def test_a_config_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        resolved().steps = 4  # type: ignore[misc]
+
+
+def test_published_adversarial_weights_fill_in_what_is_not_given() -> None:
+    given = resolved(method={"name": "adaptsegnet", "levels": "multi", "gan": "lsgan", "lambda_adv_main": 0.5})
+    assert isinstance(given.method, module.AdaptSegNetConfig)
+    assert given.method.weights == (0.1, 0.002, 0.5)
+
+
+if __name__ == "__main__":
+    FROZEN.write_text(json.dumps({"config_version": CONFIG_VERSION, **frozen_now()}, indent=1) + "\n")

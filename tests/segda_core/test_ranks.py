@@ -1,0 +1,158 @@
+"""Two gloo ranks against one process: all of it in one start of two processes, which is what costs time."""
+
+import os
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing
+
+from segda_core.data.index import list_images
+from segda_core.data.loader import build_loader
+from segda_core.data.manifest import select_images
+from segda_core.distributed import World, connect
+from segda_core.engine import Engine
+from segda_core.evaluation import build_predictor, evaluate
+from segda_core.methods import METHODS
+from segda_core.process import Verdict
+from trials import small_config, write_domains
+
+STEPS = 3
+CASES = [(method, micro_batches) for method in METHODS for micro_batches in (1, 2)]
+
+
+def config_of(root: Path, method: str, micro_batches: int, ranks: int):
+    model = {"name": "tiny", "width": 8, "norm": "group"}
+    changes = {"model": model, "micro_batches": micro_batches, "ranks": ranks, "steps": 2 * STEPS}
+    return small_config(root, method, **changes)
+
+
+def train(root: Path, method: str, micro_batches: int, world: World) -> dict:
+    """How far each network moved in three steps, and the losses of the global batch."""
+    config = config_of(root, method, micro_batches, world.ranks)
+    engine = Engine(config, world)
+    networks = engine.method.networks()
+    before = {name: flat(network) for name, network in networks.items()}
+    loader = build_loader(config, select_images(config), rank=world.rank, ranks=world.ranks)
+    for step, batches in zip(range(STEPS), loader, strict=False):
+        engine.backward(batches, step)
+        engine.advance(step)
+    return {
+        "moved": {name: flat(network) - before[name] for name, network in networks.items()},
+        "weights": {name: flat(network) for name, network in networks.items()},
+        "losses": engine.meter.read(world, STEPS).means,
+    }
+
+
+def flat(network: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten().clone() for parameter in network.parameters()])
+
+
+def score(root: Path, world: World):
+    config = small_config(root)
+    torch.manual_seed(0)
+    engine = Engine(config.model_copy(update={"ranks": world.ranks}), world)
+    predictor = build_predictor(engine.method.segmenter, "single", config.evaluation)
+    return evaluate(predictor, list_images(config.data.domains["target"], "val"), world)
+
+
+def equal_on_all_ranks(tensor: torch.Tensor) -> bool:
+    gathered = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+    dist.all_gather(gathered, tensor)
+    return all(torch.equal(other, tensor) for other in gathered)
+
+
+def broadcast_buffers_reach_every_rank(world: World) -> bool:
+    norm = torch.nn.BatchNorm2d(2)
+    norm.running_mean += world.rank + 1
+    world.broadcast_buffers([norm])
+    return norm.running_mean.tolist() == [1.0, 1.0]
+
+
+def work(rank: int, port: int, root: Path, out: Path) -> None:
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    with connect(2) as world:
+        results = {case: train(root, *case, world) for case in CASES}
+        equal = all(
+            equal_on_all_ranks(weights)
+            for result in results.values()
+            for weights in result["weights"].values()
+        )
+        scored = score(root, world)
+        facts = {
+            "equal": equal,
+            "agreed": int(world.agree(Verdict.SAVE if rank == 1 else Verdict.CONTINUE)),
+            "path": world.from_main("3.pt" if rank == 0 else None),
+            "buffers": broadcast_buffers_reach_every_rank(world),
+            "matrices": None if scored is None else torch.from_numpy(scored.matrices),
+        }
+    torch.save({"results": results, "facts": facts}, out / f"{rank}.pt")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("domains")
+    write_domains(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def two_ranks(root, tmp_path_factory):
+    out = tmp_path_factory.mktemp("ranks")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(work, args=(port, root, out), nprocs=2)
+    return [torch.load(out / f"{rank}.pt") for rank in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def one_rank(root):
+    with connect(1) as world:
+        return {method: train(root, method, 1, world) for method in METHODS}
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(("method", "micro_batches"), CASES)
+def test_two_ranks_train_as_one(method, micro_batches, two_ranks, one_rank):
+    both, alone = two_ranks[0]["results"][method, micro_batches], one_rank[method]
+    assert both["moved"].keys() == alone["moved"].keys()
+    for name, expected in alone["moved"].items():
+        assert expected.norm() > 0
+        assert (both["moved"][name] - expected).norm() < 1e-3 * expected.norm()
+    assert both["losses"] == pytest.approx(alone["losses"], rel=1e-4)
+
+
+@pytest.mark.processes
+def test_weights_are_equal_on_all_ranks_after_three_steps(two_ranks):
+    assert all(rank["facts"]["equal"] for rank in two_ranks)
+
+
+@pytest.mark.processes
+def test_losses_of_the_global_batch_are_read_alike_on_both_ranks(two_ranks):
+    for case in CASES:
+        assert two_ranks[0]["results"][case]["losses"] == two_ranks[1]["results"][case]["losses"]
+
+
+@pytest.mark.processes
+def test_two_ranks_evaluate_as_one(two_ranks, root):
+    with connect(1) as world:
+        alone = score(root, world)
+    assert two_ranks[1]["facts"]["matrices"] is None
+    assert np.array_equal(two_ranks[0]["facts"]["matrices"].numpy(), alone.matrices)
+
+
+@pytest.mark.processes
+def test_one_ranks_wish_to_stop_is_everyones(two_ranks):
+    assert [rank["facts"]["agreed"] for rank in two_ranks] == [Verdict.SAVE, Verdict.SAVE]
+
+
+@pytest.mark.processes
+def test_what_the_main_rank_says_and_holds_reaches_the_others(two_ranks):
+    assert [rank["facts"]["path"] for rank in two_ranks] == ["3.pt", "3.pt"]
+    assert all(rank["facts"]["buffers"] for rank in two_ranks)

@@ -1,0 +1,140 @@
+"""`python -m segda_core.train` as the runner starts it: signals, parents, errors."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from segda_core import checkpoint
+from segda_core.layout import TrialFiles, read_json
+from trials import small_config, write_domains, write_trial
+
+STEPS = 150
+PATIENCE = 60.0
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("domains")
+    write_domains(folder)
+    return folder
+
+
+def start(trial: TrialFiles, number: int, **environment: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "segda_core.train", str(trial.root), "--attempt", str(number)]
+    with trial.attempt(number).log.open("ab") as log:
+        return subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log)
+
+
+def start_two_ranks(trial: TrialFiles, number: int) -> list[subprocess.Popen]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return [start(trial, number, RANK=str(rank), LOCAL_RANK=str(rank), **shared) for rank in (0, 1)]
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not (path.exists() and path.stat().st_size):
+        assert time.monotonic() < deadline, f"{path} did not appear"
+        time.sleep(0.02)
+
+
+def networks(trial: TrialFiles, number: int, step: int) -> dict:
+    return checkpoint.load(trial.attempt(number).checkpoints / f"{step}.pt")["networks"]
+
+
+def test_signs_of_life_need_no_torch():
+    program = "import sys, segda_core.train; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.processes
+def test_terminated_and_resumed_equals_uninterrupted(root, tmp_path):
+    config = small_config(root, "adaptsegnet", steps=STEPS)
+    whole = write_trial(tmp_path / "whole", config)
+    undisturbed = start(whole, 1)
+    trial = write_trial(tmp_path / "a trial's folder", config)
+    disturbed = start(trial, 1)
+    wait_for(trial.attempt(1).history)
+    disturbed.send_signal(signal.SIGTERM)
+    disturbed.send_signal(signal.SIGUSR2)
+
+    assert disturbed.wait(PATIENCE) == 0
+    step = read_json(trial.attempt(1).saved)["step"]
+    assert 0 < step < STEPS
+    trial.attempt(2).root.mkdir()
+    assert start(trial, 2).wait(PATIENCE) == 0
+    assert undisturbed.wait(PATIENCE) == 0
+    assert read_json(trial.attempt(2).environment)["first_step"] == step
+    resumed, expected = networks(trial, 2, STEPS), networks(whole, 1, STEPS)
+    for name, network in expected.items():
+        assert all(torch.equal(resumed[name][key], tensor) for key, tensor in network.items())
+    assert read_json(trial.metrics)["iou"] == read_json(whole.metrics)["iou"]
+    assert read_json(trial.attempt(2).heartbeat)["step"] == STEPS
+
+
+@pytest.mark.processes
+def test_a_signal_to_one_rank_saves_and_ends_both(root, tmp_path):
+    trial = write_trial(tmp_path / "trial", small_config(root, ranks=2, steps=100_000))
+    ranks = start_two_ranks(trial, 1)
+    wait_for(trial.attempt(1).history)
+    ranks[1].send_signal(signal.SIGUSR2)
+
+    assert [rank.wait(PATIENCE) for rank in ranks] == [0, 0]
+    step = read_json(trial.attempt(1).saved)["step"]
+    assert (trial.attempt(1).checkpoints / f"{step}.pt").exists()
+    assert not (trial.attempt(1).root / "errors").exists()
+
+
+@pytest.mark.processes
+def test_a_worker_saves_and_leaves_when_its_parent_is_killed(root, tmp_path):
+    trial = write_trial(tmp_path / "trial", small_config(root, steps=100_000))
+    parent = textwrap.dedent(f"""
+        import subprocess, sys
+        command = [sys.executable, "-m", "segda_core.train", {str(trial.root)!r}, "--attempt", "1"]
+        worker = subprocess.Popen(command, start_new_session=True)
+        print(worker.pid, flush=True)
+        worker.wait()
+    """)
+    process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    worker = int(process.stdout.readline())
+    wait_for(trial.attempt(1).history)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+    wait_for(trial.attempt(1).saved)
+    deadline = time.monotonic() + PATIENCE
+    while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not Path(f"/proc/{worker}").exists()
+
+
+@pytest.mark.processes
+def test_failures_are_written_down_with_their_cause(root, tmp_path):
+    wrong_ranks = write_trial(tmp_path / "ranks", small_config(root, ranks=2))
+    broken_data = write_trial(tmp_path / "data", small_config(tmp_path / "nowhere"))
+    broken_config = write_trial(tmp_path / "config", small_config(root))
+    broken_config.config.write_text("steps: [")
+    trials = {"ranks": wrong_ranks, "data": broken_data, "config": broken_config}
+
+    processes = {name: start(trial, 1) for name, trial in trials.items()}
+
+    assert all(process.wait(PATIENCE) == 1 for process in processes.values())
+    errors = {name: read_json(trial.attempt(1).error(0)) for name, trial in trials.items()}
+    assert errors["ranks"]["cause"] == "config"
+    assert errors["ranks"]["message"] == "ranks: the trial asks for 2, but 1 process(es) were started"
+    assert errors["data"]["cause"] == "data"
+    assert str(tmp_path / "nowhere") in errors["data"]["message"]
+    assert errors["config"]["cause"] == "config"
+    assert "config.yaml" in errors["config"]["message"]

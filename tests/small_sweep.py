@@ -1,0 +1,134 @@
+"""A working directory with a few small images, a profile and a sweep, and `segda` started in it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+from domains import write_cityscapes, write_gta5
+
+from launcher.process import ATTEMPT_VARIABLE
+from segda_core.layout import AttemptFiles, TrialFiles, read_json
+
+PROFILE = {
+    "name": "small",
+    "domains": {
+        "render": {"layout": "gta5", "root": "data/render"},
+        "camera": {"layout": "cityscapes", "root": "data/camera"},
+    },
+    "trial": {
+        "source": [{"name": "render"}],
+        "target": {"name": "camera"},
+        "model": {"name": "tiny", "width": 8},
+        "evaluation": {"size": [64, 32]},
+    },
+}
+
+
+class SmallSweep:
+    """Sweep `quick` in a folder of its own; ids are the same in every such folder."""
+
+    def __init__(self, folder: Path, grid: dict, steps: int, **settings) -> None:
+        self.folder = folder
+        write_gta5(folder / "data" / "render", 6)
+        write_cityscapes(folder / "data" / "camera", 6, 3)
+        base = {"steps": steps, "log_every": 1, "checkpoint": {"every": 5}}
+        sweep = {"name": "quick", "data": "small", "base": base, "grid": grid, "executor": settings}
+        self._write("sweeps/data/small.yaml", PROFILE)
+        self._write("sweeps/quick.yaml", sweep)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Locks of its own, so that a sweep running on this machine does not hold the test up."""
+        return {**os.environ, "SEGDA_RUNTIME_DIR": str(self.folder / "locks"), "COLUMNS": "200"}
+
+    def start(self, *words: str) -> "subprocess.Popen[str]":
+        """`segda WORDS` in the background, stopped by Ctrl-C like one on a terminal."""
+        command = [sys.executable, "-m", "launcher.cli", *words]
+        return subprocess.Popen(
+            command, cwd=self.folder, env=self.environment, text=True, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    def run(self, *words: str, timeout: float = 90) -> tuple[int, str]:
+        """Exit code and output of `segda WORDS`."""
+        return self.finish(self.start(*words), timeout)
+
+    def finish(self, process: "subprocess.Popen[str]", timeout: float = 90) -> tuple[int, str]:
+        """Exit code and output of a started one; one that takes too long is killed."""
+        try:
+            output, _ = process.communicate(timeout=timeout)
+        finally:
+            process.kill()
+        return process.returncode, output
+
+    def trials(self) -> list[TrialFiles]:
+        """Every trial that has a directory, by id."""
+        return [TrialFiles(path.parent) for path in sorted(self.folder.glob("runs/quick/*/trial.json"))]
+
+    def attempts(self) -> list[AttemptFiles]:
+        """Every attempt of every trial."""
+        return [files.attempt(number) for files in self.trials() for number in files.attempt_numbers()]
+
+    def outcomes(self) -> list[str]:
+        """Status (and cause) of every attempt, `none` without outcome."""
+        found = (
+            read_json(attempt.outcome) or {"status": "none", "cause": None} for attempt in self.attempts()
+        )
+        return [f"{outcome['status']} {outcome['cause'] or ''}".strip() for outcome in found]
+
+    def results(self) -> dict[str, object]:
+        """Trial id -> what must not depend on interruptions: scores and the weights' checksum."""
+        metrics = {files.root.name: json.loads(files.metrics.read_text()) for files in self.trials()}
+        return {
+            key: (value["miou"], value["iou"], value["outputs"]["segmenter"]["sha256"])
+            for key, value in metrics.items()
+        }
+
+    def processes(self, role: str = "") -> list[int]:
+        """Pids started for any attempt here: `runner`, `torchrun`, `worker`, or all."""
+        mark = f"{ATTEMPT_VARIABLE}={self.folder.resolve()}/".encode()
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                ours = mark in (process / "environ").read_bytes()
+                command = (process / "cmdline").read_bytes().split(b"\0")
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue
+            if ours and (not role or role_of(command) == role):
+                found.append(int(process.name))
+        return found
+
+    def _write(self, name: str, content: dict) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(content))
+
+
+def role_of(command: list[bytes]) -> str:
+    """What a process does, by its command line."""
+    if b"launcher.attempt" in command:
+        return "runner"
+    return "torchrun" if b"torch.distributed.run" in command else "worker"
+
+
+def wait_until(condition: Callable[[], object], timeout: float = 60) -> None:
+    """Poll until the condition holds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def kill(pid: int) -> bool:
+    """kill -9; False where it was gone."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,53 @@
+"""Tiny trials on disk for tests: a configuration that trains within a second, and its folder."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from domains import write_cityscapes, write_gta5
+from segda_core.classes import CLASSES
+from segda_core.config import TrialConfig
+from segda_core.errors import parse
+from segda_core.layout import TrialFiles
+
+VALIDATION = 7
+
+
+def write_domains(root: Path) -> None:
+    """`root/source` and `root/target`, with 12 and 8 training images of 64x32 pixels."""
+    write_gta5(root / "source", 12)
+    write_cityscapes(root / "target", 8, VALIDATION)
+
+
+def small_config(root: Path, method: str = "joint", **changes: Any) -> TrialConfig:
+    """`tiny` on the domains of `write_domains`; changes replace top-level fields."""
+    domains = {
+        "source": {"layout": "gta5", "root": str(root / "source")},
+        "target": {"layout": "cityscapes", "root": str(root / "target")},
+    }
+    crop = {"crop": [48, 32], "jitter": 0.2}
+    raw: dict[str, Any] = {
+        "data": {"name": "small", "domains": domains},
+        "source": [{"name": "source"}],
+        "target": {"name": "target"},
+        "transforms": {"source": crop, "target": crop},
+        "model": {"name": "tiny", "width": 8},
+        "method": {"name": method, **({"channels": 4} if method == "adaptsegnet" else {})},
+        "optimizer": {"name": "sgd", "lr": 0.01},
+        "steps": 6,
+        "batch_size": 4,
+        "evaluation": {"size": [64, 32], "classes": list(CLASSES)},
+        "log_every": 2,
+        "checkpoint": {"every": 3},
+    }
+    return parse(TrialConfig, {**raw, **changes}, "small_config")
+
+
+def write_trial(folder: Path, config: TrialConfig, attempts: int = 1) -> TrialFiles:
+    """A trial's folder as the launcher leaves it, with that many attempts claimed."""
+    files = TrialFiles(folder)
+    for number in range(1, attempts + 1):
+        files.attempt(number).root.mkdir(parents=True)
+    files.config.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    return files
