@@ -19,9 +19,8 @@ from types import FrameType
 from launcher.command import worker_command
 from launcher.executors.base import Resources
 from launcher.outcome import Ending, judge
+from launcher.prepare import read_config
 from launcher.process import PARENT_VARIABLE, death_signal, end_processes, identity, out_of_memory_kills
-from segda_core.config import TrialConfig
-from segda_core.errors import load_yaml, parse
 from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
 
 POLL_S = 0.2
@@ -41,7 +40,7 @@ class Runner:
         self._files = files
         self._attempt = attempt
         self._resources = resources
-        self._config = parse(TrialConfig, load_yaml(files.config), str(files.config))
+        self._config = read_config(files)
         self._received: list[signal.Signals] = []
         self._ending = Ending(returncode=0)
         self._deadline: float | None = None

@@ -4,7 +4,6 @@ Exit codes: 0 done, 1 some trials failed, 2 wrong usage or configuration, 130 in
 """
 
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,16 +15,14 @@ from rich.live import Live
 
 from launcher import leaderboard as board
 from launcher.cancel import cancel as cancel_trials
-from launcher.code import current_commit
+from launcher.cli_core import RUNS, AsJson, Runs, TrialWord, core_app
 from launcher.decide import Requests
 from launcher.dry_run import render as render_dry_run
 from launcher.explain import explain as explain_trial
 from launcher.explain import render as render_explanation
 from launcher.find import choose, find_sweep, find_trial, sweep_names
 from launcher.find_planned import find_planned
-from launcher.leaderboard import Today
 from launcher.logs import find_attempt, read_log
-from launcher.profile import load_profile
 from launcher.prune import prune as prune_trials
 from launcher.schema import write_schemas
 from launcher.status_view import as_json, render_sweep, render_sweeps
@@ -33,6 +30,7 @@ from launcher.sweep import load_sweep
 from launcher.sweep_command import dry_run as plan_dry_run
 from launcher.sweep_command import make_images, run_sweep
 from launcher.sweep_command import survey as survey_sweep
+from launcher.today import read_today
 from segda_core.errors import ConfigError, DataError
 
 WATCH_S = 2.0
@@ -47,13 +45,7 @@ app = typer.Typer(
     help="Launch, train and rank domain-adaptation experiments for semantic segmentation.\n\n"
     "Example: [bold]segda sweep target_size[/], then [bold]segda leaderboard target_size[/]",
 )
-data_app = typer.Typer(no_args_is_help=True, help="Images: make those segda draws itself, check any.")
-app.add_typer(data_app, name="data")
-
-Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder that holds all results.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-TrialWord = Annotated[str, typer.Argument(metavar="TRIAL", help="Id, its beginning, or the directory.")]
-RUNS = Path("runs")
+app.add_typer(core_app)
 
 
 def main() -> None:
@@ -117,17 +109,19 @@ def status(
     runs: Runs = RUNS,
 ) -> None:
     """Show the state of every trial of a sweep, or of all sweeps in short."""
-    folder = None if name is None else find_sweep(name, runs)
+    sweeps = [runs / each for each in sweep_names(runs)] if name is None else [find_sweep(name, runs)]
+    today = read_today(sweeps)
     if as_json_:
-        _print_json(as_json(runs, sweep_names(runs) if name is None else [name]))
+        _print_json(as_json(sweeps, today))
         return
     console = Console()
     if not watch:
-        console.print(render_sweeps(runs) if folder is None else render_sweep(folder))
+        console.print(render_sweeps(runs, today) if name is None else render_sweep(sweeps[0], today))
         return
     with Live(console=console, auto_refresh=False) as live:
         while True:
-            live.update(render_sweeps(runs) if folder is None else render_sweep(folder), refresh=True)
+            shown = render_sweeps(runs, today) if name is None else render_sweep(sweeps[0], today)
+            live.update(shown, refresh=True)
             time.sleep(WATCH_S)
 
 
@@ -190,7 +184,7 @@ def leaderboard(
         "json" if as_json_ else form,
         per_class=per_class,
         all_trials=all_trials,
-        today=Today(commit=current_commit()),
+        today=read_today(find_sweep(name, runs) for name in names),
     )
 
 
@@ -206,34 +200,6 @@ def prune(
     print(f"{verb} {pruned.size} bytes ({pruned.size / 1e6:.1f} MB) in {pruned.files} checkpoints")
 
 
-@app.command(epilog="Example: segda evaluate joint-streets-n10-s0 --protocol mirror")
-def evaluate(
-    trial: Annotated[str, typer.Argument(metavar="TRIAL|CHECKPOINT")],
-    data: Annotated[str | None, typer.Option(metavar="P", help="Data profile; else the trial's own.")] = None,
-    protocol: Annotated[str | None, typer.Option(help="Preset; else the profile's own.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the result here as JSON.")] = None,
-    as_json_: AsJson = False,
-    runs: Runs = RUNS,
-) -> None:
-    """Score a trained segmenter again, on other data or under another protocol."""
-    path = Path(trial) if Path(trial).is_file() else find_trial(trial, runs).root
-    profile = None if data is None else load_profile(data)[0]
-    options = _options({"--data": profile, "--protocol": protocol, "--out": out})
-    _child("segda_core.evaluate", str(path), *options, *(["--json"] if as_json_ else []))
-
-
-@app.command(epilog="Example: segda predict runs/.../final.pt photos/ --out predictions")
-def predict(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Files or folders.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the pictures go.")],
-    protocol: Annotated[str | None, typer.Option(help="Preset.")] = None,
-) -> None:
-    """Write colour, overlay and train-id pictures of a segmenter's predictions."""
-    options = _options({"--out": out, "--protocol": protocol})
-    _child("segda_core.predict", str(checkpoint), *map(str, images), *options)
-
-
 @app.command(epilog="Example: segda schema sweeps/schema")
 def schema(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write.")] = Path("sweeps/schema"),
@@ -241,35 +207,6 @@ def schema(
     """Write JSON schemas of sweep files and data profiles, for editors."""
     for path in write_schemas(folder):
         print(path)
-
-
-@data_app.command("make", epilog="Example: segda data make streets")
-def data_make(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="streets")],
-    root: Annotated[Path | None, typer.Option(metavar="DIR", help="Else where its profile looks.")] = None,
-) -> None:
-    """Draw a pair of domains."""
-    _child("segda_core.data", "make", name, *_options({"--root": root}))
-
-
-@data_app.command("check", epilog="Example: segda data check gta5_cityscapes")
-def data_check(
-    profile: Annotated[str, typer.Argument(metavar="PROFILE", help="In sweeps/data/, by name or path.")],
-    as_json_: AsJson = False,
-) -> None:
-    """Open every image of a profile: counts, sizes, share of each class, problems."""
-    path, _ = load_profile(profile)
-    _child("segda_core.data", "check", str(path), *(["--json"] if as_json_ else []))
-
-
-def _options(given: dict[str, Any]) -> list[str]:
-    """Those options that were given, as words."""
-    return [word for name, value in given.items() if value is not None for word in (name, str(value))]
-
-
-def _child(module: str, *words: str) -> None:
-    """Run a command of the training core, which may load torch, and leave with its exit code."""
-    raise typer.Exit(subprocess.run([sys.executable, "-m", module, *words], check=False).returncode)
 
 
 def _print_json(content: Any) -> None:  # noqa: ANN401  # JSON values

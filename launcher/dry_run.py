@@ -216,7 +216,8 @@ WORDS = {Action.RUN: "to run", Action.WAIT: "running elsewhere", Action.SKIP: "l
 
 
 def _needs(dry_run: DryRun) -> list[str]:
-    disk = f"disk: about {_size(dry_run.disk_bytes)} ({_size(dry_run.free_bytes)} free)"
+    short_of_it = ", not enough" if dry_run.disk_bytes > dry_run.free_bytes else ""
+    disk = f"disk: about {_size(dry_run.disk_bytes)} ({_size(dry_run.free_bytes)} free{short_of_it})"
     judged = len(dry_run.to_run) - dry_run.unjudged
     if not judged:
         return [disk, "time: unknown, nothing comparable has finished yet"]

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from launcher.compare import Difference, differences, leaves, nearest
 from launcher.decide import Decision, Requests, decide
 from launcher.layers import Layer, find_layer, look_up
 from launcher.manifest import read_manifests
@@ -17,7 +18,7 @@ from launcher.states import TrialStatus
 from launcher.status import read_status
 from launcher.sweep import Expansion, Sweep
 from launcher.trial import Trial
-from segda_core.config import TrialConfig, identity
+from segda_core.config import TrialConfig
 from segda_core.errors import ConfigError, Json, KeyPath, dotted
 from segda_core.layout import TrialFiles
 
@@ -33,15 +34,6 @@ class Value:
     value: Json
     origin: str
     """`default`, or the file and the place in it, or why no file gives it."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One setting in which two trials differ; None where a trial has no such setting."""
-
-    path: str
-    here: Json
-    there: Json
 
 
 @dataclass(frozen=True)
@@ -70,7 +62,7 @@ def explain(trial: Trial, sweep: Sweep, expansion: Expansion, runs: Path, reques
     images = read_manifests([trial])[trial.id]
     status = read_status(files, images.hash or None)
     decision = decide(status, requests)
-    nearest = _nearest(trial, expansion, runs)
+    other = nearest(trial.config, _finished(trial, expansion, runs))
     return Explanation(
         id=trial.id,
         directory=str(files.root),
@@ -78,8 +70,8 @@ def explain(trial: Trial, sweep: Sweep, expansion: Expansion, runs: Path, reques
         decision=decision,
         values=list(_values(trial.config, sweep.layers(expansion.points[trial.id]))),
         kept=_kept(files, trial.config),
-        nearest=None if nearest is None else nearest[0],
-        differences=[] if nearest is None else _differences(identity(trial.config), identity(nearest[1])),
+        nearest=other[0] if other else None,
+        differences=other[1] if other else [],
     )
 
 
@@ -111,49 +103,24 @@ def _gives(layer: Layer, path: KeyPath, value: Json) -> bool:
         return False
 
 
-def leaves(raw: Json, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Json]]:
-    """Every setting below a mapping; a list of plain values is one setting."""
-    if isinstance(raw, dict) and raw:
-        for key, value in raw.items():
-            yield from leaves(value, (*path, key))
-    elif isinstance(raw, list) and any(isinstance(item, dict) for item in raw):
-        for index, item in enumerate(raw):
-            yield from leaves(item, (*path, index))
-    else:
-        yield path, raw
-
-
 def _kept(files: TrialFiles, config: TrialConfig) -> list[Difference]:
     if not files.config.exists():
         return []
-    return _differences(read_config(files).model_dump(mode="json"), config.model_dump(mode="json"))
+    return differences(read_config(files).model_dump(mode="json"), config.model_dump(mode="json"))
 
 
-def _differences(here: Json, there: Json) -> list[Difference]:
-    mine, theirs = dict(leaves(here)), dict(leaves(there))
-    paths = dict.fromkeys([*mine, *theirs])
-    found = (Difference(dotted(path), mine.get(path), theirs.get(path)) for path in paths)
-    return [item for item in found if item.here != item.there]
-
-
-def _nearest(trial: Trial, expansion: Expansion, runs: Path) -> tuple[str, TrialConfig] | None:
-    mine = identity(trial.config)
-    finished = _finished(trial, expansion, runs)
-    return min(finished, key=lambda other: len(_differences(mine, identity(other[1]))), default=None)
-
-
-def _finished(trial: Trial, expansion: Expansion, runs: Path) -> Iterator[tuple[str, TrialConfig]]:
+def _finished(trial: Trial, expansion: Expansion, runs: Path) -> Iterator[Trial]:
     """Finished trials of the sweep other than this one, today's first."""
     known = {other.id for other in expansion.trials}
     for other in expansion.trials:
         if other.id != trial.id and other.files(runs).metrics.exists():
-            yield other.id, other.config
+            yield other
     results = (runs / trial.sweep).glob("*/metrics.json")
     earlier = [path for path in results if path.parent.name not in known]
     earlier.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     for path in earlier[:COMPARED]:
         try:
-            yield path.parent.name, read_config(TrialFiles(path.parent))
+            yield Trial(trial.sweep, read_config(TrialFiles(path.parent)))
         except ConfigError:  # written by a version with other settings: nothing to compare with
             continue
 

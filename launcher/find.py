@@ -4,10 +4,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from launcher.prepare import read_config
 from launcher.selection import select
 from launcher.trial import Trial
-from segda_core.config import TrialConfig
-from segda_core.errors import ConfigError, did_you_mean, load_yaml, parse
+from segda_core.errors import ConfigError, did_you_mean
 from segda_core.layout import TrialFiles, read_json
 
 
@@ -58,11 +58,11 @@ def choose(sweep: Path, only: Sequence[str]) -> list[TrialFiles]:
     directories = trial_directories(sweep)
     if not only:
         return directories
-    chosen = {trial.id for trial in select([_read(files) for files in directories], only)}
+    chosen = {trial.id for trial in select([read_trial(files) for files in directories], only)}
     return [files for files in directories if files.root.name in chosen]
 
 
-def _read(files: TrialFiles) -> Trial:
+def read_trial(files: TrialFiles) -> Trial:
+    """A trial as its directory holds it."""
     content = read_json(files.trial) or {}
-    config = parse(TrialConfig, load_yaml(files.config), str(files.config))
-    return Trial(content["sweep"], config, content["point"])
+    return Trial(content["sweep"], read_config(files), content["point"])

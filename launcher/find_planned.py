@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from launcher.compare import nearest
 from launcher.find import find_trial
 from launcher.prepare import read_config
 from launcher.profile import SHIPPED
 from launcher.sweep import Expansion, Sweep, expand, load_sweep
 from launcher.trial import Trial
+from segda_core.config import TrialConfig
 from segda_core.errors import ConfigError
 from segda_core.layout import TrialFiles
 
@@ -32,7 +34,7 @@ def find_planned(
     try:
         files = find_trial(word, runs)
     except ConfigError:
-        found = [item for name in _sweep_names() for item in _called(word, name, data, overrides)]
+        found = _of_any_sweep(word, data, overrides)
         if len(found) != 1:
             raise
         return found[0]
@@ -40,20 +42,32 @@ def find_planned(
 
 
 def _of_directory(files: TrialFiles, data: str | None, overrides: Sequence[str]) -> PlannedTrial:
-    root = files.root.resolve()
-    found = _called(root.name, root.parent.name, data or read_config(files).data.name, overrides)
+    root, config = files.root.resolve(), read_config(files)
+    sweep = load_sweep(root.parent.name, data=data or config.data.name, overrides=overrides)
+    expansion = expand(sweep)
+    found = _called(root.name, sweep, expansion)
     if not found:
-        advice = "its file has changed, or the trial was made with --set (give the same here)"
-        raise ConfigError([f"{files.root}: sweep {root.parent.name} makes no such trial today: {advice}"])
+        raise ConfigError([f"{files.root}: {_no_longer_made(config, sweep, expansion)}"])
     return found[0]
 
 
-def _called(word: str, sweep_name: str, data: str | None, overrides: Sequence[str]) -> list[PlannedTrial]:
-    sweep = load_sweep(sweep_name, data=data, overrides=overrides)
-    expansion = expand(sweep)
+def _no_longer_made(config: TrialConfig, sweep: Sweep, expansion: Expansion) -> str:
+    other = nearest(config, expansion.trials)
+    assert other is not None
+    changes = ", ".join(f"{item.path} {item.there!r} instead of {item.here!r}" for item in other[1])
+    near = f"the nearest it makes is {other[0]} with {changes or 'a new config version'}"
+    return f"{sweep.file} makes no such trial today (made with --set? give the same here); {near}"
+
+
+def _called(word: str, sweep: Sweep, expansion: Expansion) -> list[PlannedTrial]:
     exact = [trial for trial in expansion.trials if trial.id == word]
     near = [trial for trial in expansion.trials if trial.id.startswith(word)]
     return [PlannedTrial(trial, sweep, expansion) for trial in exact or near]
+
+
+def _of_any_sweep(word: str, data: str | None, overrides: Sequence[str]) -> list[PlannedTrial]:
+    sweeps = [load_sweep(name, data=data, overrides=overrides) for name in _sweep_names()]
+    return [found for sweep in sweeps for found in _called(word, sweep, expand(sweep))]
 
 
 def _sweep_names() -> list[str]:

@@ -77,6 +77,7 @@ class Launch:
         self._interrupts = 0
         self._answered = 0
         self._next_look = 0.0
+        self._said_no_room = False
 
     def run(self, after_each: Callable[[], None]) -> bool:
         """Run until no trial is left to run; whether it got that far without being interrupted.
@@ -101,7 +102,9 @@ class Launch:
 
     @contextmanager
     def _stop_signals(self) -> Iterator[None]:
-        before = {signum: signal.signal(signum, self._interrupt) for signum in STOP_SIGNALS}
+        """Answer signals while running; one that the caller has us ignore (as nohup does) stays ignored."""
+        heard = [signum for signum in STOP_SIGNALS if signal.getsignal(signum) != signal.SIG_IGN]
+        before = {signum: signal.signal(signum, self._interrupt) for signum in heard}
         try:
             yield
         finally:
@@ -114,19 +117,18 @@ class Launch:
 
     def _answer_interrupts(self) -> None:
         """The first interrupt lets every attempt save, the second kills them."""
-        if self._interrupts == self._answered:
+        interrupts = self._interrupts
+        if interrupts == self._answered:
             return
-        jobs = [
-            entry.job for entry in self._entries if entry.phase is Phase.RUNNING and entry.job is not None
-        ]
-        if self._answered == 0 and self._interrupts == 1:
+        jobs = [entry.job for entry in self._entries if entry.phase is Phase.RUNNING and entry.job]
+        if interrupts == 1:
             self._view.say(f"stopping: {len(jobs)} running trials save; once more to kill them", "yellow")
             for job in jobs:
                 job.terminate()
         else:
             for job in jobs:
                 job.kill()
-        self._answered = self._interrupts
+        self._answered = interrupts
 
     def _advance(self, entry: Entry) -> bool:
         """Move a trial on where its attempt has ended; whether the trial ended with it."""
@@ -166,13 +168,17 @@ class Launch:
 
     def _start_waiting(self) -> None:
         """Start waiting trials, in order, while the executor has room."""
-        for entry in self._entries:
-            if (
-                entry.phase is Phase.WAITING
-                and time.monotonic() >= entry.not_before
-                and not self._start(entry)
-            ):
+        now = time.monotonic()
+        due = [entry for entry in self._entries if entry.phase is Phase.WAITING and entry.not_before <= now]
+        for entry in due:
+            if not self._start(entry):
+                self._say_why_nothing_runs()
                 return
+
+    def _say_why_nothing_runs(self) -> None:
+        if not self._said_no_room and not any(entry.phase is Phase.RUNNING for entry in self._entries):
+            self._said_no_room = True
+            self._view.say("waiting for room: other launches of yours hold the GPUs or cores", "yellow")
 
     def _start(self, entry: Entry) -> bool:
         """Claim and submit one trial, unless somebody else does; False where there is no room."""

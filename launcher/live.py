@@ -154,7 +154,7 @@ def _where(progress: Progress) -> str:
 
 def _table(overview: Overview) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("trial", overflow="fold")
+    table.add_column("trial", overflow="fold", min_width=24)
     table.add_column("", width=20)
     for title in ("step", "images/s", "mIoU", "left"):
         table.add_column(title, justify="right", no_wrap=True)

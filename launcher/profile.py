@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import launcher
 from segda_core.config import Profile
 from segda_core.errors import ConfigError, did_you_mean, load_yaml, parse
 
-SHIPPED = Path(launcher.__file__).resolve().parent.parent / "sweeps"
+SHIPPED = Path(__file__).resolve().parent.parent / "sweeps"
 """Sweeps beside the installed checkout, used where the working directory has none of that name."""
 
 

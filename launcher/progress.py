@@ -42,7 +42,7 @@ def read_progress(attempt: AttemptFiles) -> Progress:
     rows = list(_newest_rows(attempt.history))
     trained = [row for row in rows if "losses" in row]
     return Progress(
-        phase=heartbeat["phase"],
+        phase="train" if trained and heartbeat["phase"] == "start" else heartbeat["phase"],
         step=max(heartbeat["step"], trained[0]["step"] if trained else 0),
         steps=heartbeat["steps"],
         images_per_second=heartbeat["images_per_second"],

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.claim import is_alive
-from segda_core.config import TrialConfig
-from segda_core.errors import load_yaml, parse
+from launcher.prepare import read_config
 from segda_core.layout import TrialFiles, read_json
 
 
@@ -37,9 +36,8 @@ def _superfluous(files: TrialFiles) -> Iterator[Path]:
     attempts = [files.attempt(number) for number in files.attempt_numbers()]
     if metrics is None or any(is_alive(attempt) for attempt in attempts):
         return
-    config = parse(TrialConfig, load_yaml(files.config), str(files.config))
     kept = {files.root / output["path"] for output in metrics["outputs"].values()}
-    steps = {str(step) for step in config.checkpoint.keep_steps}
+    steps = {str(step) for step in read_config(files).checkpoint.keep_steps}
     for attempt in attempts:
         if attempt.checkpoints.is_dir():
             found = (path for path in attempt.checkpoints.iterdir() if path.is_file())

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from launcher.find import sweep_names, trial_directories
+from launcher.leaderboard import Today
 from launcher.live import duration, percent
 from launcher.progress import read_progress
 from launcher.states import State, TrialStatus
@@ -24,12 +25,13 @@ ROWS = 60
 """Trials shown one by one; of a larger sweep only those that are neither done nor missing."""
 
 
-def read_sweep(sweep: Path) -> list[TrialStatus]:
+def read_sweep(sweep: Path, today: Today) -> list[TrialStatus]:
     """Status of every trial that has a directory or is in the sweep's plan."""
     names = {files.root.name for files in trial_directories(sweep)}
     plan = read_json(sweep / "plan.json") or {"data": {}}
     names.update(trial_id for ids in plan["data"].values() for trial_id in ids)
-    return [read_status(TrialFiles(sweep / name)) for name in sorted(names)]
+    hashes = today.manifest_hashes
+    return [read_status(TrialFiles(sweep / name), hashes.get(name), today.commit) for name in sorted(names)]
 
 
 def counts(statuses: Sequence[TrialStatus]) -> dict[State, int]:
@@ -42,38 +44,40 @@ def in_words(statuses: Sequence[TrialStatus]) -> str:
     """`6 done, 1 failed (nan)` of some trials."""
     parts = []
     for state, count in counts(statuses).items():
-        causes = sorted({status.cause for status in statuses if status.state is state and status.cause})
-        parts.append(f"{count} {state}" + (f" ({', '.join(causes)})" if causes else ""))
+        remarks = sorted({status.cause for status in statuses if status.state is state and status.cause})
+        older = sum(status.older_code for status in statuses if status.state is state)
+        remarks += [f"{older} by older code"] if older else []
+        parts.append(f"{count} {state}" + (f" ({', '.join(remarks)})" if remarks else ""))
     return ", ".join(parts) or "no trials"
 
 
-def render_sweeps(runs: Path) -> RenderableType:
+def render_sweeps(runs: Path, today: Today) -> RenderableType:
     """One row per sweep."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("sweep")
     table.add_column("trials", justify="right")
     table.add_column("states")
     for name in sweep_names(runs):
-        statuses = read_sweep(runs / name)
+        statuses = read_sweep(runs / name, today)
         table.add_row(Text(name), str(len(statuses)), in_words(statuses))
     return table if table.row_count else Text(f"no sweeps in {runs}")
 
 
-def render_sweep(sweep: Path) -> RenderableType:
+def render_sweep(sweep: Path, today: Today) -> RenderableType:
     """One row per trial, and the sum below."""
-    statuses = read_sweep(sweep)
+    statuses = read_sweep(sweep, today)
     shown = statuses
     if len(shown) > ROWS:
         shown = [status for status in shown if status.state not in (State.DONE, State.MISSING)][:ROWS]
-    lines: list[RenderableType] = [_table(sweep, shown)]
+    lines: list[RenderableType] = [_table(sweep, shown), *_reasons(shown)]
     if len(shown) < len(statuses):
         lines.append(Text(f"{len(statuses) - len(shown)} more trials; --json lists all", style="dim"))
     return Group(*lines, Text(f"{sweep.name}: {in_words(statuses)}", style="bold"))
 
 
-def as_json(runs: Path, names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+def as_json(sweeps: Sequence[Path], today: Today) -> dict[str, list[dict[str, Any]]]:
     """Sweep -> its trials' statuses, without the content of metrics.json."""
-    return {name: [_plain(runs / name, status) for status in read_sweep(runs / name)] for name in names}
+    return {sweep.name: [_plain(sweep, status) for status in read_sweep(sweep, today)] for sweep in sweeps}
 
 
 def _plain(sweep: Path, status: TrialStatus) -> dict[str, Any]:
@@ -84,18 +88,23 @@ def _plain(sweep: Path, status: TrialStatus) -> dict[str, Any]:
 
 def _table(sweep: Path, statuses: Sequence[TrialStatus]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("state")
-    table.add_column("trial", overflow="fold")
+    table.add_column("state", no_wrap=True)
+    table.add_column("trial", overflow="fold", min_width=24)
     for title in ("attempt", "step", "images/s", "mIoU", "left"):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("", overflow="fold")
     for status in statuses:
         table.add_row(*_cells(sweep, status))
     return table
 
 
+def _reasons(statuses: Sequence[TrialStatus]) -> list[Text]:
+    """Why trials stand as they do, a line each."""
+    told = [status for status in statuses if status.cause or status.message]
+    whys = [": ".join(part for part in (status.cause, status.message) if part) for status in told]
+    return [Text(f"{status.id}: {why}", style="dim") for status, why in zip(told, whys, strict=True)]
+
+
 def _cells(sweep: Path, status: TrialStatus) -> tuple[Text | str, ...]:
-    reason = f"{status.cause}: {status.message}" if status.cause else status.message
     return (
         Text(status.state, style=STYLES.get(status.state, "yellow")),
         Text(status.id),
@@ -104,7 +113,6 @@ def _cells(sweep: Path, status: TrialStatus) -> tuple[Text | str, ...]:
         "-" if status.images_per_second is None else f"{status.images_per_second:.1f}",
         percent(status.miou),
         _time_left(sweep, status),
-        Text(reason, style="dim"),
     )
 
 

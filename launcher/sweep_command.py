@@ -16,7 +16,7 @@ from launcher.decide import Action, Decision, Requests, decide, parse_rerun, par
 from launcher.dry_run import DryRun, plan_dry_run
 from launcher.executors import EXECUTORS
 from launcher.executors.base import Executor
-from launcher.launch import Entry, Launch
+from launcher.launch import Entry, Launch, Phase
 from launcher.leaderboard import Today, show, write_leaderboards
 from launcher.live import duration, make_view
 from launcher.manifest import Manifest, problems, read_manifests
@@ -141,7 +141,8 @@ def _entry(surveyed: Survey, trial: Trial) -> Entry:
     if surveyed.statuses[trial.id].state is State.CANCELLED:
         uncancel(files)
     name, manifest = surveyed.sweep.executor.name, surveyed.manifests[trial.id]
-    return Entry(files, trial.config, Submission(name, manifest.hash, decision.fresh))
+    phase = Phase.ELSEWHERE if decision.action is Action.WAIT else Phase.WAITING
+    return Entry(files, trial.config, Submission(name, manifest.hash, decision.fresh), phase)
 
 
 def _launch(surveyed: Survey, entries: Sequence[Entry], executor: Executor, console: Console) -> bool:
@@ -164,6 +165,7 @@ def _announce(surveyed: Survey, console: Console) -> None:
     described = read_manifests(run, absent_classes=True)
     for text in dict.fromkeys(_surprise(trial, described[trial.id]) for trial in run):
         lines += [f"note: {text}"] if text else []
+    lines += [f"waiting  {trial.id}: running elsewhere" for trial in surveyed.chosen(Action.WAIT)]
     for trial in surveyed.chosen(Action.SKIP):
         if surveyed.statuses[trial.id].state is not State.DONE:
             lines.append(f"left     {trial.id}: {surveyed.decisions[trial.id].reason}")
@@ -191,5 +193,7 @@ def _close(surveyed: Survey, statuses: Sequence[TrialStatus], finished: bool, co
     if failed:
         console.print(f"{name}: {len(failed)} of {len(statuses)} trials failed", style="red", highlight=False)
         return SOME_FAILED
-    console.print(f"{name}: done", style="green", highlight=False)
+    left = [status for status in statuses if status.state is not State.DONE]
+    but = f", but {in_words(left)}" if left else ""
+    console.print(f"{name}: done{but}", style="green", highlight=False)
     return DONE

@@ -13,7 +13,7 @@ from segda_core import checkpoint
 from segda_core.config import TrialConfig
 from segda_core.data.dataset import sample_names
 from segda_core.data.loader import build_loader
-from segda_core.data.manifest import manifest_hash, select_images
+from segda_core.data.manifest import select_images
 from segda_core.distributed import World, connect
 from segda_core.engine import Engine
 from segda_core.environment import environment
@@ -76,7 +76,7 @@ class Attempt:
             self._resume()
             with ExitStack() as stack:
                 if self.world.is_main:
-                    self._write_environment()
+                    write_json(self.files.environment, environment(self.images, self.completed))
                     self.history = stack.enter_context(History(self.files))
                 self._train()
                 self._finish()
@@ -108,23 +108,6 @@ class Attempt:
         self.pace.train_seconds = state["train_seconds"]
         self.earlier_seconds = state["wall_seconds"]
         logger.info("resumed at step %d from %s", self.completed, path)
-
-    def _write_environment(self) -> None:
-        images = self.images
-        counts = {
-            "source": len(images.source),
-            "target": images.target_count,
-            "labelled": len(images.labelled),
-            "validation": len(images.validation),
-        }
-        content = {
-            **environment(),
-            "manifest_hash": manifest_hash(images),
-            "images": counts,
-            "skipped": images.skipped,
-            "first_step": self.completed,
-        }
-        write_json(self.files.environment, content)
 
     def _train(self) -> None:
         self.heartbeat.phase = "train"
@@ -198,13 +181,11 @@ class Attempt:
         path = self.files.checkpoints / f"nan-{step}.pt"
         if self.world.is_main:
             checkpoint.save(path, self._state())
-        names = ", ".join(name for name, first in first_bad.items() if first == step)
-        images = "; ".join(
-            f"{stream}: {', '.join(files)}"
-            for stream, files in sample_names(self.config, self.images, step).items()
-        )
+        losses = ", ".join(name for name, first in first_bad.items() if first == step)
+        streams = sample_names(self.config, self.images, step).items()
+        images = "; ".join(f"{stream}: {', '.join(files)}" for stream, files in streams)
         raise NonFiniteLossError(
-            f"step {step}: loss {names} is NaN or infinite; state after {self.completed} steps in {path}; "
+            f"step {step}: loss {losses} is NaN or infinite; state after {self.completed} steps in {path}; "
             f"images of the step: {images}"
         )
 

@@ -147,8 +147,8 @@ class TinyConfig(Frozen):
     name: Literal["tiny"]
     width: Annotated[int, Field(ge=8, multiple_of=8)] = 16
     """Channels of the first stage; later stages double it."""
-    norm: Literal["batch", "group"] = "batch"
-    """group: statistics per image, so that N ranks equal one exactly."""
+    norm: Literal["batch", "group"] = "group"
+    """group: statistics per image, so N ranks equal one and no running mean mixes two domains."""
     align_corners: bool = False
 
 
@@ -215,7 +215,7 @@ class DiscriminatorOptimizerConfig(Frozen):
 
 
 class ScheduleConfig(Frozen):
-    """Learning-rate factor over steps; warm-up multiplies, it does not shift (METHODS 2.3)."""
+    """Learning-rate factor over steps; warm-up replaces the first, the rest stay put (METHODS 2.3)."""
 
     name: Literal["poly", "linear", "constant"] = "poly"
     power: Annotated[float, Field(gt=0)] = 0.9

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from segda_core.data.manifest import TrialImages, manifest_hash
+
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "pydantic", "segda")
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -36,8 +38,8 @@ def _git(checkout: Path, *arguments: str) -> bytes | None:
     return finished.stdout if finished.returncode == 0 else None
 
 
-def environment() -> dict[str, Any]:
-    """The machine's part of environment.json."""
+def environment(images: TrialImages, first_step: int) -> dict[str, Any]:
+    """Content of environment.json: code, packages, devices, images, and the step this attempt starts at."""
     return {
         **code_version(),
         "python": sys.version.split()[0],
@@ -46,6 +48,15 @@ def environment() -> dict[str, Any]:
         "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
         "host": socket.gethostname(),
         "platform": platform.platform(),
+        "manifest_hash": manifest_hash(images),
+        "images": {
+            "source": len(images.source),
+            "target": images.target_count,
+            "labelled": len(images.labelled),
+            "validation": len(images.validation),
+        },
+        "skipped": images.skipped,
+        "first_step": first_step,
     }
 
 

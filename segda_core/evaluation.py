@@ -18,6 +18,7 @@ from segda_core.config import PROTOCOLS, EvaluationConfig, ProtocolName, Size
 from segda_core.data.dataset import ValidationSet
 from segda_core.data.index import ImageRecord
 from segda_core.data.labels import Pixels
+from segda_core.data.loader import start_worker
 from segda_core.data.manifest import TrialImages, manifest_hash
 from segda_core.distributed import World
 from segda_core.metrics import Scores, confusion_matrix, scores
@@ -79,7 +80,15 @@ def _own_matrices(
     predictor: Predictor, samples: Subset[Sample], workers: int, stop: StopRequest
 ) -> NDArray[np.int32]:
     matrices = [np.zeros((0, NUM_CLASSES, NUM_CLASSES), dtype=np.int32)]
-    loader = DataLoader(samples, batch_size=None, num_workers=workers, collate_fn=_as_it_is)
+    loader = DataLoader(
+        samples,
+        batch_size=None,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        generator=torch.Generator(),  # else each iterator draws from the global one
+        worker_init_fn=start_worker,
+        multiprocessing_context="fork" if workers else None,
+    )
     for group in equal_sizes(loader, PIXELS_AT_ONCE[predictor.segmenter.mean.device.type]):
         if stop.verdict != Verdict.CONTINUE:
             break

@@ -38,7 +38,7 @@ class LossMeter:
             self._sums = torch.zeros_like(values)
             self._first_bad = torch.full_like(values, NEVER)
         self._sums += values
-        seen = torch.where(values.isfinite(), NEVER, float(step))
+        seen = torch.full_like(values, step).masked_fill(values.isfinite(), NEVER)
         self._first_bad = torch.minimum(self._first_bad, seen)
 
     def is_finite(self) -> bool:

@@ -1,4 +1,4 @@
-"""Sweep files on disk for tests: a data profile `toy` without images, and whatever a test writes beside it."""
+"""Sweep files on disk for tests: a data profile `toy` without images, and what a test writes beside it."""
 
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,9 @@ def write_sweep(folder: Path, name: str = "demo", **content: Any) -> Path:
     path = folder / "sweeps" / f"{name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = {"name": name, "data": "toy", "base": {"steps": 5, "method": {"name": "joint"}}, **content}
-    path.write_text(yaml.safe_dump({key: value for key, value in whole.items() if value is not None}))
+    path.write_text(
+        yaml.safe_dump({key: value for key, value in whole.items() if value is not None}, sort_keys=False)
+    )
     if not (folder / "sweeps" / "data" / "toy.yaml").exists():
         write_profile(folder)
     return path

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from domains import write_cityscapes, write_gta5
+
 from segda_core.classes import CLASSES
 from segda_core.config import TrialConfig
 from segda_core.errors import parse

@@ -46,7 +46,7 @@ def check(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(asdict(report), indent=1))
     else:
-        Console().print(render(report))
+        Console().print(render(report), crop=False)  # file names stay whole
     return 1 if report.problems else 0
 
 

@@ -1,6 +1,5 @@
 """What a launch writes before it starts anything: plan.json, and each trial's directory once."""
 
-import os
 import threading
 from pathlib import Path
 
@@ -102,7 +101,9 @@ def test_a_config_changed_by_hand_is_refused(tmp_path: Path) -> None:
     files = prepare(trial, tmp_path / "runs")
     files.config.write_text(files.config.read_text().replace("steps: 5", "steps: 6"))
     changed = fingerprint(read_config(files))
-    with pytest.raises(ConfigError, match=f"config.yaml: changed since it was written: it is now trial {changed}"):
+    with pytest.raises(
+        ConfigError, match=f"config.yaml: changed since it was written: it is now trial {changed}"
+    ):
         prepare(trial, tmp_path / "runs")
 
 
@@ -127,5 +128,5 @@ def test_many_launchers_prepare_the_same_trials_at_once(tmp_path: Path) -> None:
     assert faults == []
     for trial in select(expansion.trials, []):
         files = trial.files(tmp_path / "runs")
-        assert sorted(os.listdir(files.root)) == ["config.yaml", "trial.json"]
+        assert sorted(path.name for path in files.root.iterdir()) == ["config.yaml", "trial.json"]
         assert read_config(files) == trial.config

@@ -43,7 +43,11 @@ def test_a_zombie_does_not_run() -> None:
 
 def test_ends_every_process_of_an_attempt_and_no_other(tmp_path: Path) -> None:
     first, second = tmp_path / "attempts/1", tmp_path / "attempts/12"
-    obedient, stubborn, other = start(first, "import time; time.sleep(60)"), start(first, STUBBORN), start(second, STUBBORN)
+    obedient, stubborn, other = (
+        start(first, "import time; time.sleep(60)"),
+        start(first, STUBBORN),
+        start(second, STUBBORN),
+    )
     for process in (stubborn, other):
         assert process.stdout is not None
         process.stdout.readline()

@@ -47,7 +47,7 @@ def test_axes_select_by_resolved_value(trials: list[Trial], only: list[str], cou
     ("only", "expected"),
     [
         (["join-toy"], "no trial's id begins with 'join-toy'"),
-        (["methd=joint"], "no axis 'methd'; there are: method, target.subset.size, seed, target.subset.seed"),
+        (["methd=joint"], "no axis 'methd'; there are: method, seed, target.subset.size, target.subset.seed"),
         (["methd=joint"], "did you mean 'method'?"),
         (["method=jont"], "no trial has method=jont; there are: source_only, supervised, joint, adaptsegnet"),
         (["method=jont"], "did you mean 'joint'?"),
@@ -65,6 +65,8 @@ def test_what_selects_nothing_is_an_error(trials: list[Trial], only: list[str], 
 def test_a_last_part_that_several_axes_share_is_refused(tmp_path: Path) -> None:
     grid = {"transforms.source.jitter": [0.1, 0.2], "transforms.target.jitter": [0.1, 0.2]}
     trials = expanded(tmp_path, grid=grid).trials
-    with pytest.raises(ConfigError, match=r"'jitter' may be transforms.source.jitter or transforms.target.jitter"):
+    with pytest.raises(
+        ConfigError, match=r"'jitter' may be transforms.source.jitter or transforms.target.jitter"
+    ):
         select(trials, ["jitter=0.1"])
     assert len(select(trials, ["transforms.source.jitter=0.1"])) == 2

@@ -171,7 +171,7 @@ def test_ids_do_not_depend_on_the_process_or_the_order_of_keys(tmp_path: Path) -
 
 def test_a_known_config_keeps_its_id(tmp_path: Path) -> None:
     """Results on disk are found by this id: it changes with CONFIG_VERSION and nothing else."""
-    assert expanded(tmp_path).trials[0].id == ""
+    assert expanded(tmp_path).trials[0].id == "joint-toy-nall-s0-ba8b8cf6f54c"
 
 
 def test_adding_a_value_an_axis_at_its_default_or_a_profile_size_keeps_ids(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_thousands_of_trials_expand_in_time(tmp_path: Path) -> None:
     expansion = expanded(tmp_path, base={"steps": 1}, grid=grid)
     took = time.process_time() - started
     assert len(expansion.trials) == 3 * 50 * 16 + 16
-    assert took < 1.5  # 0.3 s on two quiet cores
+    assert took < 3.0  # 0.4 s where nothing else runs
 
 
 def test_everything_excluded_is_an_error(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from trials import VALIDATION, small_config, write_domains, write_trial
 
 from segda_core import checkpoint
 from segda_core.attempt import run_attempt
@@ -14,7 +15,6 @@ from segda_core.heartbeat import Heartbeat
 from segda_core.layout import TrialFiles, read_json
 from segda_core.methods import METHODS
 from segda_core.process import StopRequest, Verdict
-from trials import VALIDATION, small_config, write_domains, write_trial
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,12 @@ def test_the_result_says_everything_the_leaderboard_needs(finished):
     metrics = read_json(trial.metrics)
 
     assert metrics == read_json(trial.attempt(1).metrics)
-    assert (metrics["schema"], metrics["trial"], metrics["task"], metrics["attempt"]) == (1, "joint", "train", 1)
+    assert (metrics["schema"], metrics["trial"], metrics["task"], metrics["attempt"]) == (
+        1,
+        "joint",
+        "train",
+        1,
+    )
     output = metrics["outputs"]["segmenter"]
     assert output["path"] == "attempts/1/checkpoints/final.pt"
     assert output["sha256"] == checkpoint.sha256(trial.root / output["path"])

@@ -39,7 +39,10 @@ def test_a_correct_trial_has_no_problem() -> None:
             {"method": {"name": "adaptsegnet", "discriminator": {"lrr": 1.0}}},
             "method.discriminator.lrr: unknown key; allowed: lr, betas; did you mean 'lr'?",
         ),
-        ({"source": [{"nam": "a"}]}, "source[0].nam: unknown key; allowed: name, holdout; did you mean 'name'?"),
+        (
+            {"source": [{"nam": "a"}]},
+            "source[0].nam: unknown key; allowed: name, holdout; did you mean 'name'?",
+        ),
         ({"source": [{"nam": "a"}]}, "source[0].name: missing; it needs text"),
         (
             {"method": {"name": "adaptsegnt"}},
@@ -79,7 +82,10 @@ def test_a_correct_trial_has_no_problem() -> None:
             "; `ladder` stands for the profile's sizes only as the grid's target.subset.size: ladder",
         ),
         ({"source": "a"}, "source: found 'a'; allowed: a list"),
-        ({"source": [{"name": "a", "holdout": 3}]}, "source[0].holdout: found 3; allowed: a number less than 1 or"),
+        (
+            {"source": [{"name": "a", "holdout": 3}]},
+            "source[0].holdout: found 3; allowed: a number less than 1 or",
+        ),
         ({"evaluation": {"size": [64]}}, "evaluation.size[1]: missing; it needs an integer"),
         ({"evaluation": {"size": [64, 32], "classes": ["raod"]}}, "did you mean 'road'?"),
         ({"evaluation": {}}, "evaluation.size: missing; it needs a list"),
@@ -110,7 +116,12 @@ def test_every_problem_is_said_once_with_its_path() -> None:
     changes = {"steps": "x", "method": {"name": "adaptsegnet", "gan": "y", "levls": 1}, "seeed": 1}
     problems = check(TrialConfig, trial(**changes))
     assert isinstance(problems, list)
-    assert sorted(str(problem).split(":")[0] for problem in problems) == ["method.gan", "method.levls", "seeed", "steps"]
+    assert sorted(str(problem).split(":")[0] for problem in problems) == [
+        "method.gan",
+        "method.levls",
+        "seeed",
+        "steps",
+    ]
 
 
 def test_parse_names_the_file_in_each_problem() -> None:
@@ -142,7 +153,11 @@ def test_broken_yaml_names_file_and_place(tmp_path: Path, text: str, expected: s
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"a: \xe9")
-    for path, fault in ((tmp_path / "none.yaml", "No such file"), (tmp_path, "directory"), (tmp_path / "latin.yaml", "UTF-8")):
+    for path, fault in (
+        (tmp_path / "none.yaml", "No such file"),
+        (tmp_path, "directory"),
+        (tmp_path / "latin.yaml", "UTF-8"),
+    ):
         with pytest.raises(ConfigError, match=fault):
             load_yaml(path)
 

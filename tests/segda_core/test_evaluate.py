@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from trials import small_config, write_domains, write_trial
 
 from segda_core import evaluate, predict
 from segda_core.attempt import run_attempt
@@ -14,7 +15,6 @@ from segda_core.heartbeat import Heartbeat
 from segda_core.layout import read_json
 from segda_core.pictures import colourise, overlay
 from segda_core.process import StopRequest
-from trials import small_config, write_domains, write_trial
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,10 @@ def test_a_checkpoint_alone_on_another_profile(trial, root, command, tmp_path):
     ("content", "said"),
     [
         ("name: other", "needs 'trial'"),
-        ("{name: o, domains: {}, trial: {target: {name: city}, evaluation: {size: [8, 8]}}}", "no domain 'city'"),
+        (
+            "{name: o, domains: {}, trial: {target: {name: city}, evaluation: {size: [8, 8]}}}",
+            "no domain 'city'",
+        ),
     ],
 )
 def test_a_profile_without_a_target_is_refused(trial, command, capsys, tmp_path, content, said):

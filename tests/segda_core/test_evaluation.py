@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from trials import VALIDATION, small_config, write_domains
 
 from segda_core.config import TinyConfig
 from segda_core.data.index import list_images
@@ -9,7 +10,6 @@ from segda_core.distributed import World
 from segda_core.evaluation import build_predictor, equal_sizes, evaluate, protocol_digest, resolved_protocol
 from segda_core.models import build_segmenter
 from segda_core.process import Leave, StopRequest, Verdict
-from trials import VALIDATION, small_config, write_domains
 
 ALONE = World(0, 1, torch.device("cpu"))
 
@@ -104,9 +104,7 @@ def test_the_resolved_protocol_says_what_was_done(predictor, records, config):
 
 def test_protocols_that_differ_have_other_digests(predictor, records, config):
     def digest(name, chosen):
-        return protocol_digest(
-            resolved_protocol(name, config.evaluation, predictor, chosen, ("small", 1))
-        )
+        return protocol_digest(resolved_protocol(name, config.evaluation, predictor, chosen, ("small", 1)))
 
     digests = {digest("single", records), digest("multi_scale", records), digest("single", records[1:])}
     assert len(digests) == 3

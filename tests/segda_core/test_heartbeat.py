@@ -31,12 +31,11 @@ def test_the_thread_writes_what_training_reports(trial, monkeypatch):
     heartbeat = Heartbeat(trial, trial.attempt(1), StopRequest())
     heartbeat.start()
     heartbeat.step, heartbeat.steps, heartbeat.phase = 12, 200, "train"
-    deadline = time.monotonic() + 5
-    while read_json(trial.attempt(1).heartbeat)["step"] != 12 and time.monotonic() < deadline:
+    deadline = time.monotonic() + 30
+    while (last := read_json(trial.attempt(1).heartbeat))["step"] != 12 and time.monotonic() < deadline:
         time.sleep(0.01)
     heartbeat.end()
 
-    last = read_json(trial.attempt(1).heartbeat)
     assert (last["step"], last["steps"], last["phase"]) == (12, 200, "train")
 
 

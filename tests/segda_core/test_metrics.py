@@ -74,7 +74,7 @@ def test_a_declared_class_that_is_never_predicted_scores_zero():
 
 
 def test_a_declared_class_without_truth_is_an_error_that_names_it():
-    with pytest.raises(DataError, match="sidewalk.*data check"):
+    with pytest.raises(DataError, match=r"sidewalk.*data check"):
         scores(matrix_of({(ROAD, ROAD): 5, (ROAD, SIDEWALK): 1}), ["road", "sidewalk"])
 
 

@@ -24,7 +24,7 @@ from segda_core.optim import (
 
 @pytest.fixture(scope="module")
 def tiny():
-    return Tiny(TinyConfig(name="tiny", width=8))
+    return Tiny(TinyConfig(name="tiny", width=8, norm="batch"))
 
 
 def sizes(optimizer):

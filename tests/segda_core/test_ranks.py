@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
+from trials import small_config, write_domains
 
 from segda_core.data.index import list_images
 from segda_core.data.loader import build_loader
@@ -18,7 +19,6 @@ from segda_core.engine import Engine
 from segda_core.evaluation import build_predictor, evaluate
 from segda_core.methods import METHODS
 from segda_core.process import Verdict
-from trials import small_config, write_domains
 
 STEPS = 3
 CASES = [(method, micro_batches) for method in METHODS for micro_batches in (1, 2)]

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from trials import small_config, write_domains, write_trial
 
 from segda_core import checkpoint
 from segda_core.layout import TrialFiles, read_json
-from trials import small_config, write_domains, write_trial
 
-STEPS = 150
+STEPS = 120
 PATIENCE = 60.0
 
 
@@ -59,7 +59,7 @@ def test_signs_of_life_need_no_torch():
 
 @pytest.mark.processes
 def test_terminated_and_resumed_equals_uninterrupted(root, tmp_path):
-    config = small_config(root, "adaptsegnet", steps=STEPS)
+    config = small_config(root, "joint", steps=STEPS, checkpoint={"every": 1000})
     whole = write_trial(tmp_path / "whole", config)
     undisturbed = start(whole, 1)
     trial = write_trial(tmp_path / "a trial's folder", config)

@@ -90,7 +90,7 @@ def finish_render(picture: Pixels, labels: np.ndarray, noise: np.random.Generato
 TEXTURE = np.full(256, 0.04, np.float32)
 TEXTURE[[ROAD, SIDEWALK, BUILDING]] = (0.03, 0.05, 0.07)
 TEXTURE[SKY] = 0.004
-TEXTURE[[VEGETATION, TERRAIN]] = (0.24, 0.14)
+TEXTURE[[VEGETATION, TERRAIN]] = (0.19, 0.12)
 """Strength of a camera's surface texture by label id."""
 
 
@@ -102,9 +102,9 @@ def finish_camera(picture: Pixels, labels: np.ndarray, noise: np.random.Generato
     texture = TEXTURE[labels] * (picture.mean(2) < 215)
     picture = picture * (1 + texture * grain)[..., None]
     luma = _luma(picture)
-    picture = luma + (picture - luma) * np.float32(noise.uniform(0.7, 0.95))
+    picture = luma + (picture - luma) * np.float32(noise.uniform(0.8, 1.02))
     picture = picture * (
-        np.float32(noise.uniform(1.02, 1.3)) * noise.uniform(0.95, 1.05, 3).astype(np.float32)
+        np.float32(noise.uniform(1.08, 1.35)) * noise.uniform(0.95, 1.05, 3).astype(np.float32)
     )
     picture = picture * np.array((0.97, 1.02, 0.96), np.float32)
     picture = 14 + picture * np.float32(0.9)

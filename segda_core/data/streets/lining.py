@@ -50,9 +50,7 @@ def _building(plan: Plan, side: Side, start: float, length: float) -> Building:
     storeys = {"suburb": chance.randint(1, 3), "works": chance.randint(2, 3)}.get(side.kind, 0)
     storeys = storeys or round(chance.triangular(low, high, low + (high - low) * 0.35))
     storey = 4.2 if side.kind == "works" else chance.uniform(2.9, 3.6)
-    pitched = (
-        storeys <= 4 and side.kind != "works" and chance.random() < (0.8 if look.name == "camera" else 0.4)
-    )
+    pitched = storeys <= 4 and side.kind != "works" and chance.random() < look.pitched
     return Building(
         side=side.side,
         x=side.facade + side.side * chance.choice((0.0, 0.0, chance.uniform(0, 1.5))),
@@ -161,9 +159,9 @@ def _traffic_lights(plan: Plan, side: Side, steel: Colour) -> Iterator[Thing]:
         if chance.random() < 0.12:
             yield Post("light", side.at(0.5), chance.uniform(12, 36), -side.side, 3.4, steel, lamp)
         return
-    tall = chance.random() < (0.7 if plan.look.name == "render" else 0.3)
-    z = crossing[1] + 1.5 if plan.look.name == "render" or side.side < 0 else crossing[0] - 1.5
-    yield Post("light", side.at(0.5), z, -side.side, 5.8 if tall else 3.4, steel, lamp)
+    over_road = chance.random() < plan.look.signal_arms
+    z = crossing[1] + 1.5 if over_road or side.side < 0 else crossing[0] - 1.5
+    yield Post("light", side.at(0.5), z, -side.side, 5.8 if over_road else 3.4, steel, lamp)
 
 
 def _horizon(plan: Plan) -> Iterator[Thing]:

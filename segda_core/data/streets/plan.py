@@ -112,7 +112,7 @@ def _layout(look: Look, due: frozenset[str], chance: random.Random) -> Layout:
         crossing=(near, near + chance.uniform(7, 11)) if chance.random() < look.crossing else None,
         zebra=chance.random() < 0.75,
         tracks=centre - median / 2 if median else None,
-        double_line=look.name == "render" and median == 0,
+        double_line=look.double_line and median == 0,
     )
 
 

@@ -47,6 +47,12 @@ class Look:
     """Chance of a side street."""
     sides: tuple[str, ...]
     """What may line a side: city, suburb, park, works."""
+    pitched: float
+    """Chance of a pitched roof on a low house."""
+    signal_arms: float
+    """Chance of traffic lights on arms over the road."""
+    double_line: bool
+    """Whether a double line parts the directions."""
 
     asphalt: tuple[Colour, ...]
     marking: Colour
@@ -99,6 +105,9 @@ RENDER = Look(
     walkers=(4, 10),
     crossing=0.4,
     sides=("city", "city", "city", "suburb", "park", "works"),
+    pitched=0.4,
+    signal_arms=0.7,
+    double_line=True,
     asphalt=colours("#626268 #706e70 #54565e"),
     marking=(238, 238, 232),
     centre_line=(244, 190, 40),
@@ -113,7 +122,7 @@ RENDER = Look(
     storeys=(2, 12),
     masonry=colours("#ceba9c #ba6c50 #d6d4ce"),
     fences=colours("#ecece6 #966c46 #c4c8cc"),
-    cars=colours("#cc181a #1842c4 #f4c018 #f4f4f2 #1c1c20 #ec7418 #228c46 #782c8c #96c4e6 #b8bac0"),
+    cars=colours("#cc181a #1842c4 #f4c018 #f4f4f2 #1c1c20 #ec7418 #228c46 #96c4e6 #b8babe #8a8c92 #3a3c44"),
     car_models=("sedan", "sedan", "coupe", "off_roader", "pickup", "van"),
     big=(
         ((210, 40, 36), (244, 244, 240)),
@@ -149,13 +158,16 @@ CAMERA = Look(
     walkers=(4, 13),
     crossing=0.5,
     sides=("city", "city", "city", "city", "suburb", "park", "works"),
+    pitched=0.8,
+    signal_arms=0.3,
+    double_line=False,
     asphalt=colours("#706e6c #5c5c5c #807c76 #686462"),
     marking=(206, 206, 200),
     centre_line=(206, 206, 200),
     paving=colours("#86827c #76706a #8e8478"),
     kerb=(150, 148, 142),
-    grass=colours("#58623a #686642 #4e5c36"),
-    foliage=colours("#40522e #4e5632 #605830 #384830"),
+    grass=colours("#5e7038 #707640 #526a36"),
+    foliage=colours("#48682e #587434 #707438 #3e5e30"),
     trees=("broad", "broad", "broad", "conifer", "bush"),
     walls=colours("#a89c8a #beb4a2 #846052 #948e88 #706a64 #b0a078 #9c8270 #c6c2ba"),
     trims=colours("#cec8be #625a54 #a8a094 #464242"),
@@ -163,7 +175,7 @@ CAMERA = Look(
     storeys=(3, 6),
     masonry=colours("#847a70 #765448 #96928c"),
     fences=colours("#4a4e4c #70604e #8a8c8c"),
-    cars=colours("#1a1a1e #96989c #c4c6c8 #4e525a #242e4c #681c1e #3c3e3c #d6d6d2"),
+    cars=colours("#1a1a1e #96989c #c4c6c8 #4e525a #243460 #7c1c1e #3c3e3c #d6d6d2 #2c4a7c"),
     car_models=("hatchback", "hatchback", "estate", "sedan", "van", "off_roader"),
     big=(
         ((196, 160, 40), (60, 60, 62)),

@@ -1,0 +1,77 @@
+"""Commands that run in the training core: each starts `python -m segda_core.…` and returns its exit code."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from launcher.find import find_trial
+from launcher.profile import load_profile
+
+core_app = typer.Typer()
+data_app = typer.Typer(no_args_is_help=True, help="Images: make those segda draws itself, check any.")
+core_app.add_typer(data_app, name="data")
+
+Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder that holds all results.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+TrialWord = Annotated[str, typer.Argument(metavar="TRIAL", help="Id, its beginning, or the directory.")]
+RUNS = Path("runs")
+
+
+@core_app.command(epilog="Example: segda evaluate joint-streets-n10-s0 --protocol mirror")
+def evaluate(
+    trial: Annotated[str, typer.Argument(metavar="TRIAL|CHECKPOINT")],
+    data: Annotated[str | None, typer.Option(metavar="P", help="Data profile; else the trial's own.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="Preset; else the profile's own.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the result here as JSON.")] = None,
+    as_json_: AsJson = False,
+    runs: Runs = RUNS,
+) -> None:
+    """Score a trained segmenter again, on other data or under another protocol."""
+    path = Path(trial) if Path(trial).is_file() else find_trial(trial, runs).root
+    profile = None if data is None else load_profile(data)[0]
+    options = _options({"--data": profile, "--protocol": protocol, "--out": out})
+    _child("segda_core.evaluate", str(path), *options, *(["--json"] if as_json_ else []))
+
+
+@core_app.command(epilog="Example: segda predict runs/.../final.pt photos/ --out predictions")
+def predict(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Files or folders.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the pictures go.")],
+    protocol: Annotated[str | None, typer.Option(help="Preset.")] = None,
+) -> None:
+    """Write colour, overlay and train-id pictures of a segmenter's predictions."""
+    options = _options({"--out": out, "--protocol": protocol})
+    _child("segda_core.predict", str(checkpoint), *map(str, images), *options)
+
+
+@data_app.command("make", epilog="Example: segda data make streets")
+def data_make(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="streets")],
+    root: Annotated[Path | None, typer.Option(metavar="DIR", help="Else where its profile looks.")] = None,
+) -> None:
+    """Draw a pair of domains."""
+    _child("segda_core.data", "make", name, *_options({"--root": root}))
+
+
+@data_app.command("check", epilog="Example: segda data check gta5_cityscapes")
+def data_check(
+    profile: Annotated[str, typer.Argument(metavar="PROFILE", help="In sweeps/data/, by name or path.")],
+    as_json_: AsJson = False,
+) -> None:
+    """Open every image of a profile: counts, sizes, share of each class, problems."""
+    path, _ = load_profile(profile)
+    _child("segda_core.data", "check", str(path), *(["--json"] if as_json_ else []))
+
+
+def _options(given: dict[str, Any]) -> list[str]:
+    """Those options that were given, as words."""
+    return [word for name, value in given.items() if value is not None for word in (name, str(value))]
+
+
+def _child(module: str, *words: str) -> None:
+    """Run a command of the training core, which may load torch, and leave with its exit code."""
+    raise typer.Exit(subprocess.run([sys.executable, "-m", module, *words], check=False).returncode)

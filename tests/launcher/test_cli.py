@@ -1,0 +1,53 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from launcher.cli import app
+
+COMMANDS = ["sweep", "status", "logs", "cancel", "explain", "leaderboard", "prune", "evaluate", "predict"]
+
+
+def segda(*words: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "launcher.cli", *words]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    "words", [[], *[[command] for command in COMMANDS], ["schema"], ["data", "make"], ["data", "check"]]
+)
+def test_every_command_has_help_with_an_example(words: list[str]) -> None:
+    result = CliRunner().invoke(app, [*words, "--help"])
+    assert result.exit_code == 0
+    assert "Example: segda" in re.sub(r"\x1b\[[0-9;]*m", "", result.output)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["swep"], "Did you mean 'sweep'"),
+        (["sweep", "x", "--onyl", "y"], "--only"),
+        (["sweep", "no_such"], "no sweep 'no_such'"),
+        (["status", "no_such"], "no sweep 'no_such' in runs"),
+        (["logs", "no_such"], "no trial 'no_such'"),
+        (["sweep", "target.yaml"], "target.yaml: cannot be read"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_says_why(tmp_path: Path, words: list[str], said: str) -> None:
+    result = segda(*words, cwd=tmp_path)
+    assert result.returncode == 2
+    assert said in result.stderr and "Traceback" not in result.stderr
+
+
+def test_starts_fast_and_without_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; before = time.process_time(); import launcher.cli;"
+        "print(time.process_time() - before); print(*sorted(sys.modules))"
+    )
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    seconds, modules = output.splitlines()
+    assert float(seconds) < 0.5
+    assert not {"torch", "torchvision", "timm", "numpy", "ray", "submitit"} & set(modules.split())

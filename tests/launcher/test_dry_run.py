@@ -1,0 +1,168 @@
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from launcher.decide import Requests
+from launcher.dry_run import DryRun, plan_dry_run, render
+from launcher.forecast import Past, estimated_bytes
+from launcher.manifest import Manifest
+from launcher.prepare import prepare
+from launcher.status import read_status
+from launcher.sweep import expand, select
+from launcher.trial import Trial
+from segda_core.layout import write_json
+from sweeps import METHODS, expanded, load, write_profile
+
+GRID = {"method": METHODS, "target.subset.size": [10, 40]}
+BASE = {"steps": 100, "batch_size": 4}
+
+
+def finish(trial: Trial, runs: Path, images_per_second: float = 8.0, wall: float = 130.0) -> None:
+    """Leave a trial's directory as a finished attempt does."""
+    files = prepare(trial, runs)
+    metrics: dict[str, Any] = {
+        "attempt": 1,
+        "steps": trial.config.steps,
+        "miou": 0.5,
+        "images_per_second": images_per_second,
+        "wall_seconds": wall,
+        "manifest_hash": "hash",
+        "code": {"commit": None},
+    }
+    files.attempt(1).checkpoints.mkdir(parents=True)
+    (files.attempt(1).checkpoints / "final.pt").write_bytes(bytes(1000))
+    write_json(files.metrics, metrics)
+
+
+def dry_run(folder: Path, only: list[str], manifest: Manifest, *overrides: str, **content: Any) -> DryRun:
+    sweep = load(folder, *overrides, **content)
+    expansion = expand(sweep)
+    chosen = select(expansion.trials, only)
+    runs = folder / "runs"
+    look = {trial.id: (read_status(trial.files(runs), manifest.hash), manifest) for trial in chosen}
+    return plan_dry_run(sweep, expansion, chosen, look, Requests(), runs)
+
+
+def text_of(planned: DryRun) -> str:
+    stream = io.StringIO()
+    render(planned, Console(file=stream, width=80))
+    return stream.getvalue()
+
+
+def test_it_says_what_runs_what_stays_and_why(tmp_path: Path) -> None:
+    trials = expanded(tmp_path, base=BASE, grid=GRID).trials
+    finish(trials[1], tmp_path / "runs")
+    planned = dry_run(tmp_path, [], Manifest(hash="hash"), base=BASE, grid=GRID)
+    text = text_of(planned)
+    assert len(planned.to_run) == 6 and planned.planned == 7
+    for trial in trials:
+        assert trial.id in text
+    assert ["skip", trials[1].id, "done", "done"] in [line.split() for line in text.splitlines()]
+    assert "7 trials: 6 to run, 1 left as they are" in text
+    assert "1 more points are the same as one of 1 of these trials, as method=source_only, size=40" in text
+    assert f"-m segda_core.train {tmp_path}/runs/demo/{trials[0].id} --attempt 1" in text
+    assert "OMP_NUM_THREADS=1 " in text and "--nproc-per-node 1" in text
+
+
+def test_changed_images_make_a_result_stale(tmp_path: Path) -> None:
+    finish(expanded(tmp_path).trials[0], tmp_path / "runs")
+    planned = dry_run(tmp_path, [], Manifest(hash="other"))
+    assert [(trial.state, trial.action) for trial in planned.trials] == [("stale", "skip")]
+    assert "--rerun stale" in text_of(planned)
+
+
+def test_selection_is_said(tmp_path: Path) -> None:
+    planned = dry_run(tmp_path, ["method=joint"], Manifest(), base=BASE, grid=GRID)
+    assert len(planned.trials) == 2
+    assert "2 trials: 2 to run (5 more are not selected)" in text_of(planned)
+
+
+def test_images_that_cannot_be_used_and_notes_are_shown(tmp_path: Path) -> None:
+    manifest = Manifest(
+        problem="data/camvid: no such folder",
+        skipped=("a.png: truncated",),
+        labelled=10,
+        absent_classes=("train", "rider"),
+    )
+    content: dict[str, Any] = {"grid": {"seed": [0]}, "exclude": [{"seed": 5}]}
+    planned = dry_run(tmp_path, [], manifest, **content)
+    assert planned.problems == ["data/camvid: no such folder"]
+    text = text_of(planned)
+    assert "problem: data/camvid: no such folder" in text
+    assert "note: left out: a.png: truncated" in text
+    assert "note: no label among 10 target images shows train, rider" in text
+    assert "exclude[0] matches no point" in text
+
+
+def test_json_holds_everything(tmp_path: Path) -> None:
+    planned = dry_run(tmp_path, [], Manifest(hash="hash", source=3), base=BASE, grid=GRID)
+    content = json.loads(json.dumps(planned.as_json()))
+    assert [trial["id"] for trial in content["trials"]] == [trial.id for trial in planned.trials]
+    assert all(trial["command"].endswith("--attempt 1") for trial in content["trials"])
+    assert content["trials"][0]["images"]["source"] == 3
+    assert content["merged"] == [
+        {"point": {"method": METHODS[0], "target.subset.size": 40}, "id": planned.trials[0].id}
+    ]
+    assert (content["unjudged"], content["seconds"]) == (7, 0)
+
+
+def test_time_is_judged_by_finished_trials_of_the_same_kind(tmp_path: Path) -> None:
+    """100 steps of 2 x 4 images at 8 a second are 100 s: 30 of 130 s were start and evaluation."""
+    joint, supervised = [{"name": "joint"}], [{"name": "supervised"}]
+    finish(expanded(tmp_path, base=BASE, grid={"method": joint}).trials[0], tmp_path / "runs")
+    base = {**BASE, "steps": 200}
+    planned = dry_run(
+        tmp_path, [], Manifest(), base=base, grid={"method": joint + supervised, "seed": [0, 1]}
+    )
+    assert [trial.seconds for trial in planned.trials] == [230.0, 230.0, None, None]
+    assert [trial.disk_bytes for trial in planned.trials[:2]] == [1000, 1000]
+    assert (
+        "time: about 8 min one after another, by finished trials, and 2 trials nothing is known about"
+        in text_of(planned)
+    )
+
+
+@pytest.mark.parametrize(
+    "setting", ["threads=2", "precision=bf16", "model.width=32", "transforms.source.mirror=false"]
+)
+def test_trials_of_another_kind_say_nothing_about_time(tmp_path: Path, setting: str) -> None:
+    finish(expanded(tmp_path, base={**BASE, "method": {"name": "joint"}}).trials[0], tmp_path / "runs")
+    planned = dry_run(tmp_path, [], Manifest(), setting, base={**BASE, "method": {"name": "joint"}})
+    assert planned.trials[0].seconds is None
+    assert "time: unknown, nothing comparable has finished yet" in text_of(planned)
+
+
+def test_two_steps_say_nothing_about_time(tmp_path: Path) -> None:
+    finish(expanded(tmp_path, "steps=2").trials[0], tmp_path / "runs")
+    assert dry_run(tmp_path, [], Manifest()).trials[0].seconds is None
+
+
+def test_an_unreadable_result_of_another_sweep_is_passed_over(tmp_path: Path) -> None:
+    trial = expanded(tmp_path, base={**BASE, "method": {"name": "joint"}}).trials[0]
+    finish(trial, tmp_path / "runs")
+    trial.files(tmp_path / "runs").config.write_text("old: settings\n")
+    assert Past(tmp_path / "runs").forecast(trial.config).seconds is None
+
+
+def test_disk_without_experience_is_weights_and_two_training_states(tmp_path: Path) -> None:
+    tiny, resnet = (
+        estimated_bytes(trial.config)
+        for trial in expanded(
+            tmp_path, grid={"model": [{"name": "tiny"}, {"name": "deeplabv2_resnet101"}]}
+        ).trials
+    )
+    assert tiny == pytest.approx(4 * 204_502 + 2 * 12 * 204_502, rel=0.05)
+    assert resnet == pytest.approx(44.6e6 * (4 + 24))
+
+
+def test_a_bigger_ladder_plans_only_the_new_trials(tmp_path: Path) -> None:
+    grid = {"target.subset.size": "ladder"}
+    for trial in expanded(tmp_path, grid=grid).trials:
+        finish(trial, tmp_path / "runs")
+    write_profile(tmp_path, ladder=[10, 20, 40, 160])
+    planned = dry_run(tmp_path, [], Manifest(hash="hash"), grid=grid)
+    assert [trial.point["target.subset.size"] for trial in planned.to_run] == [20]

@@ -1,0 +1,91 @@
+"""What every executor promises the launch loop, with real runners and workers."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from small_sweep import wait_until
+from trials import small_config, write_domains
+
+from launcher.claim import Submission, claim
+from launcher.executors import EXECUTORS
+from launcher.executors.base import Executor, Job
+from launcher.prepare import prepare, read_config
+from launcher.process import processes_of
+from launcher.trial import Trial
+from segda_core.layout import AttemptFiles, TrialFiles, read_json
+
+pytestmark = [pytest.mark.processes, pytest.mark.parametrize("name", sorted(EXECUTORS))]
+
+LONG = 100_000
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A path that a shell would have to quote."""
+    monkeypatch.setenv("SEGDA_RUNTIME_DIR", str(tmp_path / "locks"))
+    folder = tmp_path / 'it\'s a "path" $HOME; `true`'
+    folder.mkdir()
+    write_domains(folder)
+    yield folder
+    for attempt in folder.glob("runs/*/*/attempts/*"):
+        assert processes_of(attempt) == []
+
+
+def make(folder: Path, **changes: object) -> TrialFiles:
+    return prepare(Trial("sweep", small_config(folder, "joint", **changes)), folder / "runs")
+
+
+def start(executor: Executor, files: TrialFiles) -> tuple[Job, AttemptFiles]:
+    room = executor.reserve(read_config(files))
+    attempt = claim(files, Submission(executor.name, "hash"))
+    assert room is not None and attempt is not None
+    return room.start(attempt), attempt
+
+
+def outcome(attempt: AttemptFiles) -> tuple[str, str | None]:
+    content = read_json(attempt.outcome)
+    assert content is not None, attempt.log.read_text()
+    return content["status"], content["cause"]
+
+
+def test_success_and_failure_side_by_side(name: str, folder: Path) -> None:
+    executor = EXECUTORS[name](2, 30)
+    good, bad = make(folder, seed=0), make(folder, seed=1, source=[{"name": "source", "holdout": "none.txt"}])
+    jobs = [start(executor, files) for files in (good, bad)]
+    assert executor.reserve(read_config(good)) is None, "two trials at once were asked for"
+    wait_until(lambda: all(job.has_ended() for job, _ in jobs))
+    assert [outcome(attempt) for _, attempt in jobs] == [("done", None), ("failed", "data")]
+    assert read_json(good.metrics)["attempt"] == 1 and not bad.metrics.exists()
+    assert "runner: " in jobs[0][1].log.read_text()
+    assert claim(good, Submission(name, "hash")) is None
+    room = executor.reserve(read_config(good))
+    assert room is not None
+    room.release()
+
+
+def test_terminate_saves_cancel_cancels(name: str, folder: Path) -> None:
+    executor = EXECUTORS[name](2, 30)
+    terminated, cancelled = (start(executor, make(folder, seed=seed, steps=LONG)) for seed in (0, 1))
+    for _, attempt in (terminated, cancelled):
+        wait_until(lambda attempt=attempt: list(attempt.checkpoints.glob("*.pt")))
+    terminated[0].terminate()
+    TrialFiles(cancelled[1].root.parent.parent).cancel.touch()
+    wait_until(lambda: all(job.has_ended() for job, _ in (terminated, cancelled)))
+    assert outcome(terminated[1]) == ("saved", None)
+    assert outcome(cancelled[1]) == ("cancelled", None)
+
+
+def test_kill_ends_at_once_and_a_still_step_in_time(name: str, folder: Path) -> None:
+    impatient = EXECUTORS[name](2, 0.0001)
+    still, still_attempt = start(impatient, make(folder, seed=0, steps=LONG))
+    killed, killed_attempt = start(EXECUTORS[name](2, 30), make(folder, seed=1, steps=LONG))
+    wait_until(killed_attempt.heartbeat.exists)
+    killed.kill()
+    before = time.monotonic()
+    wait_until(killed.has_ended)
+    assert time.monotonic() - before < 5
+    assert not killed_attempt.outcome.exists()
+    wait_until(still.has_ended)
+    assert outcome(still_attempt) == ("failed", "timeout")

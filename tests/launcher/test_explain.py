@@ -1,0 +1,158 @@
+import io
+import shutil
+from pathlib import Path
+
+import pytest
+from domains import write_cityscapes, write_gta5
+from rich.console import Console
+
+from launcher.decide import Requests
+from launcher.explain import Explanation, explain, render
+from launcher.find_planned import find_planned
+from launcher.manifest import problems, read_manifests
+from launcher.prepare import prepare
+from launcher.sweep import expand
+from segda_core.errors import ConfigError
+from segda_core.layout import write_json
+from sweeps import METHODS, TOY_PROFILE, expanded, load, write_profile, write_sweep
+
+GRID = {"method": METHODS, "target.subset.size": [2, 4], "seed": [0, 1]}
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a sweep and the images of its profile."""
+    monkeypatch.chdir(tmp_path)
+    write_gta5(tmp_path / "render", 3)
+    write_cityscapes(tmp_path / "camera", 5, 2)
+    write_sweep(tmp_path, base={"steps": 30, "optimizer": {"name": "adamw"}}, grid=GRID)
+    return tmp_path
+
+
+def explained(word: str, *overrides: str) -> Explanation:
+    found = find_planned(word, Path("runs"), overrides=overrides)
+    return explain(found.trial, found.sweep, found.expansion, Path("runs"), Requests())
+
+
+def test_each_value_says_where_it_comes_from(place: Path) -> None:
+    origins = {value.path: value.origin for value in explained("joint-toy-n4-s1", "threads=2").values}
+    assert origins["model.name"] == "profile (sweeps/data/toy.yaml: trial.model.name)"
+    assert origins["source[0].name"] == "profile (sweeps/data/toy.yaml: trial.source[0].name)"
+    assert origins["steps"] == "base (sweeps/demo.yaml: base.steps)"
+    assert origins["method.name"] == "grid (sweeps/demo.yaml: grid.method[2].name)"
+    assert origins["target.subset.size"] == "grid (sweeps/demo.yaml: grid.target.subset.size[1])"
+    assert origins["threads"] == "--set threads"
+    assert origins["method.lambda_aux"] == origins["target.subset.seed"] == "default"
+    assert origins["target.labelled.size"] == "follows from method joint"
+    assert origins["data.domains.camera.root"] == "data profile"
+    source_only = {value.path: value.origin for value in explained("source_only-toy-s0").values}
+    assert source_only["target.subset"] == "not what grid gives: source_only does not use it"
+    assert source_only["transforms.target.crop"] == "not what profile gives: source_only does not use it"
+
+
+def test_it_says_whether_and_why_the_trial_would_run(place: Path) -> None:
+    assert explained("joint-toy-n4-s1").decision.reason == "not run yet"
+
+
+def test_the_nearest_finished_trial_and_what_differs(place: Path) -> None:
+    sweep = load(place, base={"steps": 30, "optimizer": {"name": "adamw"}}, grid=GRID)
+    done = {trial.id: trial for trial in expand(sweep).trials}
+    for beginning in ("joint-toy-n2-s0", "supervised-toy-n4-s1"):
+        trial = next(trial for name, trial in done.items() if name.startswith(beginning))
+        write_json(prepare(trial, Path("runs")).metrics, {})
+    found = explained("joint-toy-n4-s0")
+    assert found.nearest is not None and found.nearest.startswith("joint-toy-n2-s0")
+    assert {(item.path, item.here, item.there) for item in found.differences} == {
+        ("target.subset.size", 4, 2),
+        ("target.labelled.size", 4, 2),
+    }
+
+
+def test_a_changed_base_is_found_by_comparison_with_what_ran_before(place: Path) -> None:
+    before = expanded(place, base={"steps": 20, "optimizer": {"name": "adamw"}}, grid=GRID).trials[2]
+    write_json(prepare(before, Path("runs")).metrics, {})
+    write_sweep(place, base={"steps": 30, "optimizer": {"name": "adamw"}}, grid=GRID)
+    today = expanded(place, base={"steps": 30, "optimizer": {"name": "adamw"}}, grid=GRID).trials[2]
+    found = explained(today.id)
+    assert found.nearest == before.id
+    with pytest.raises(ConfigError, match=f"the nearest it makes is {today.id} with steps 30 instead of 20"):
+        explained(before.id)
+    assert [(item.path, item.here, item.there) for item in found.differences] == [("steps", 30, 20)]
+
+
+def test_settings_that_the_directory_keeps_are_said(place: Path) -> None:
+    trial = expanded(place, base={"steps": 30, "method": {"name": "joint"}, "workers": 0}).trials[0]
+    prepare(trial, Path("runs"))
+    write_sweep(place, base={"steps": 30, "method": {"name": "joint"}, "workers": 3})
+    found = explained(trial.id)
+    assert [(item.path, item.here, item.there) for item in found.kept] == [("workers", 0, 3)]
+
+
+def test_the_page_for_people(place: Path) -> None:
+    stream = io.StringIO()
+    render(explained("joint-toy-n4-s1"), Console(file=stream, width=80))
+    text = stream.getvalue()
+    assert "missing; next launch: run (not run yet)" in text
+    assert "grid (sweeps/demo.yaml: grid.seed[1])" in text
+
+
+def test_trials_are_found_by_directory_id_and_beginning(place: Path) -> None:
+    trial = expanded(place, base={"steps": 30, "optimizer": {"name": "adamw"}}, grid=GRID).trials[3]
+    assert find_planned(trial.id, Path("runs")).trial.id == trial.id
+    files = prepare(trial, Path("runs"))
+    for word in (trial.id, trial.id[:-2], str(files.root), f"{files.root}/"):
+        assert find_planned(word, Path("runs")).trial.id == trial.id
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [("nothing-toy", "no trial 'nothing-toy' in runs"), ("joint-toy", "no trial 'joint-toy' in runs")],
+)
+def test_unknown_and_ambiguous_words_are_errors(place: Path, word: str, expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        find_planned(word, Path("runs"))
+
+
+def test_a_directory_that_the_sweep_no_longer_makes(place: Path) -> None:
+    trial = expanded(place, "steps=4", base={"steps": 30, "method": {"name": "joint"}}).trials[0]
+    prepare(trial, Path("runs"))
+    with pytest.raises(ConfigError, match="makes no such trial today"):
+        find_planned(trial.id, Path("runs"))
+    assert find_planned(trial.id, Path("runs"), overrides=["steps=4"]).trial.id == trial.id
+
+
+def test_manifests_are_read_once_for_each_choice_of_images(place: Path) -> None:
+    trials = expanded(place, base={"steps": 1}, grid={**GRID, "batch_size": [1, 2]}).trials
+    manifests = read_manifests(trials, absent_classes=True)
+    assert set(manifests) == {trial.id for trial in trials}
+    counts = {}
+    for trial in trials:
+        found = manifests[trial.id]
+        counts[trial.config.method.name] = (found.source, found.target, found.labelled, found.validation)
+    assert counts == {
+        "source_only": (3, 0, 0, 2),
+        "supervised": (0, 4, 4, 2),
+        "joint": (3, 4, 4, 2),
+        "adaptsegnet": (3, 4, 0, 2),
+    }
+    assert len({manifest.hash for manifest in manifests.values()}) == 1 + 2 * 3
+    assert problems(manifests.values()) == []
+
+
+def test_images_that_are_missing_are_a_problem_said_once(place: Path) -> None:
+    shutil.rmtree("camera")
+    trials = expanded(place, base={"steps": 1}, grid=GRID).trials
+    found = problems(read_manifests(trials).values())
+    assert sorted(line.split(":")[0] for line in found) == [
+        "camera/leftImg8bit/train",
+        "camera/leftImg8bit/val",
+    ]
+
+
+def test_more_target_images_than_there_are_is_a_problem(place: Path) -> None:
+    write_profile(place, ladder=[2, 50], trial=TOY_PROFILE["trial"])
+    trials = expanded(place, grid={"target.subset.size": "ladder"}).trials
+    found = problems(read_manifests(trials).values())
+    assert len(found) == 1 and "50" in found[0]

@@ -1,0 +1,41 @@
+from pathlib import Path
+
+import pytest
+
+from launcher.profile import SHIPPED, load_profile
+from launcher.sweep import expand, load_sweep
+from segda_core.config import STREAMS, Profile
+from segda_core.errors import load_yaml, parse
+
+PROFILES = sorted((SHIPPED / "data").rglob("*.yaml"))
+SWEEPS = sorted(set(SHIPPED.rglob("*.yaml")) - set(PROFILES) - set((SHIPPED / "reference").rglob("*.yaml")))
+
+
+def test_all_are_found() -> None:
+    assert {"target_size", "smoke", "real_pair"} <= {path.stem for path in SWEEPS}
+    assert {"streets", "gta5_cityscapes", "carla_camvid"} <= {path.stem for path in PROFILES}
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_every_profile_loads_and_has_a_ladder(path: Path) -> None:
+    profile = parse(Profile, load_yaml(path), str(path))
+    assert load_profile(profile.name, beside=SHIPPED) == (path, profile) and len(profile.ladder) >= 3
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("data", [None, *(path.stem for path in PROFILES)])
+def test_every_sweep_expands_on_every_profile(path: Path, data: str | None) -> None:
+    assert expand(load_sweep(str(path), data=data)).trials
+
+
+def test_smoke_covers_every_method_in_two_steps() -> None:
+    trials = expand(load_sweep("smoke")).trials
+    assert {trial.config.method.name for trial in trials} == set(STREAMS)
+    assert {trial.config.steps for trial in trials} == {2}
+
+
+def test_target_size_has_every_method_size_and_seed() -> None:
+    expansion = expand(load_sweep("target_size"))
+    assert (len(expansion.trials), len(expansion.merged)) == (2 + 3 * 3 * 2, 4)
+    sizes = {trial.config.target.subset.size for trial in expansion.trials if trial.config.target.subset}
+    assert sizes == {10, 40, 160}

@@ -1,0 +1,96 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from launcher.executors.slots import lock_places, visible_cores, visible_gpus
+
+GPUS = "0, GPU-aaaa\n1, GPU-bbbb\n2, GPU-cccc"
+
+
+@pytest.fixture(autouse=True)
+def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGDA_RUNTIME_DIR", str(tmp_path / "locks"))
+
+
+@pytest.fixture
+def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for the driver's tool that lists three GPUs."""
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\necho '{GPUS}'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+
+
+def test_a_place_is_locked_once_until_it_is_released() -> None:
+    first = lock_places(["a", "b", "c"], 2)
+    assert first is not None and first.names == ("a", "b")
+    assert lock_places(["a", "b", "c"], 2) is None
+    second = lock_places(["a", "b", "c"], 1)
+    assert second is not None and second.names == ("c",)
+    first.release()
+    third = lock_places(["a", "b", "c"], 2)
+    assert third is not None and third.names == ("a", "b")
+    second.release()
+    third.release()
+
+
+def test_too_few_free_places_leave_none_locked() -> None:
+    held = lock_places(["a"], 1)
+    assert held is not None
+    assert lock_places(["a", "b"], 2) is None
+    free = lock_places(["b"], 1)
+    assert free is not None
+    held.release()
+    free.release()
+
+
+def test_a_child_that_inherits_the_files_keeps_the_place() -> None:
+    held = lock_places(["a"], 1)
+    assert held is not None
+    child = subprocess.Popen(
+        [sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE, pass_fds=held.handles
+    )
+    held.release()
+    assert lock_places(["a"], 1) is None
+    child.communicate(b"\n")
+    again = lock_places(["a"], 1)
+    assert again is not None
+    again.release()
+
+
+@pytest.mark.usefixtures("nvidia_smi")
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [
+        (None, ["GPU-aaaa", "GPU-bbbb", "GPU-cccc"]),
+        ("2,0", ["GPU-cccc", "GPU-aaaa"]),
+        ("GPU-bb", ["GPU-bbbb"]),
+        ("MIG-1234", ["MIG-1234"]),
+        ("", []),
+        ("-1", []),
+    ],
+)
+def test_gpus_that_are_visible(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, expected: list[str]
+) -> None:
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert visible_gpus() == expected
+
+
+def test_no_driver_no_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert visible_gpus() == []
+
+
+def test_cores_are_those_of_the_affinity_mask() -> None:
+    command = "from launcher.executors.slots import visible_cores; print(visible_cores())"
+    core = visible_cores()[-1].removeprefix("cpu-")
+    pinned = subprocess.run(
+        ["taskset", "-c", core, sys.executable, "-c", command], capture_output=True, text=True, check=True
+    )
+    assert pinned.stdout == f"['cpu-{core}']\n"

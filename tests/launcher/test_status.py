@@ -1,0 +1,152 @@
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from launcher.find import trial_directories
+from launcher.leaderboard import Today
+from launcher.process import identity
+from launcher.progress import read_progress
+from launcher.states import State, TrialStatus
+from launcher.status import read_status
+from launcher.status_view import as_json, in_words, read_sweep
+from segda_core.layout import AttemptFiles, TrialFiles, write_json
+
+METRICS = {
+    "attempt": 1, "steps": 6, "images_per_second": 10.0, "miou": 0.5,
+    "manifest_hash": "then", "code": {"commit": "abc"},
+}  # fmt: skip
+HEARTBEAT = {"step": 4, "steps": 6, "images_per_second": 8.0, "time": 100.0, "phase": "train"}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> TrialFiles:
+    files = TrialFiles(tmp_path / "sweep" / "trial-1")
+    write_json(files.trial, {"id": "trial-1"})
+    return files
+
+
+def make_attempt(files: TrialFiles, number: int = 1, **outcome: object) -> AttemptFiles:
+    attempt = files.attempt(number)
+    attempt.root.mkdir(parents=True)
+    write_json(
+        attempt.submission, {"executor": "local", "manifest_hash": "then", **identity(), "pid_start": 1}
+    )
+    if outcome:
+        write_json(attempt.outcome, {"cause": None, "message": "", "step": None, "time": 1.0, **outcome})
+    return attempt
+
+
+def write_history(attempt: AttemptFiles, *rows: dict, rest: str = "") -> None:
+    attempt.history.write_text("".join(json.dumps(row) + "\n" for row in rows) + rest)
+
+
+def test_missing_without_attempt_or_directory(files: TrialFiles, tmp_path: Path) -> None:
+    assert read_status(files) == TrialStatus("trial-1", State.MISSING)
+    assert read_status(TrialFiles(tmp_path / "nowhere")).state is State.MISSING
+
+
+def test_done_stale_and_older_code(files: TrialFiles) -> None:
+    make_attempt(files, status="done")
+    write_json(files.metrics, METRICS)
+    status = read_status(files, "then", "abc")
+    assert (status.state, status.miou, status.older_code) == (State.DONE, 0.5, False)
+    assert read_status(files, "now", "abc").state is State.STALE
+    assert read_status(files, "then", "def").older_code
+
+
+def test_running_while_its_runner_runs(files: TrialFiles) -> None:
+    attempt = make_attempt(files)
+    write_json(attempt.runner(0), identity())
+    write_json(attempt.heartbeat, HEARTBEAT)
+    status = read_status(files)
+    assert (status.state, status.step, status.steps, status.images_per_second) == (State.RUNNING, 4, 6, 8.0)
+
+
+def test_queued_before_its_runner(files: TrialFiles) -> None:
+    attempt = make_attempt(files)
+    write_json(attempt.submission, {"executor": "slurm", "manifest_hash": "then", **identity()})
+    assert read_status(files).state is State.QUEUED
+
+
+def test_killed_where_nothing_lives(files: TrialFiles) -> None:
+    make_attempt(files)
+    status = read_status(files)
+    assert (status.state, status.cause, status.attempt) == (State.FAILED, "killed", 1)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "cause"),
+    [
+        ({"status": "failed", "cause": "nan"}, State.FAILED, "nan"),
+        ({"status": "saved"}, State.MISSING, None),
+        ({"status": "superseded"}, State.MISSING, None),
+        ({"status": "stopped"}, State.STOPPED, None),
+        ({"status": "done"}, State.MISSING, None),
+    ],
+)
+def test_the_newest_outcome_decides(
+    files: TrialFiles, outcome: dict, state: State, cause: str | None
+) -> None:
+    make_attempt(files, 9, status="failed", cause="oom")
+    make_attempt(files, 10, **outcome)
+    status = read_status(files)
+    assert (status.state, status.cause, status.attempt) == (state, cause, 10)
+
+
+@pytest.mark.parametrize("outcome", [{"status": "cancelled"}, {"status": "failed", "cause": "nan"}])
+def test_cancelled_while_the_marker_is_there(files: TrialFiles, outcome: dict) -> None:
+    make_attempt(files, **outcome)
+    files.cancel.touch()
+    assert read_status(files).state is State.CANCELLED
+    files.cancel.unlink()
+    assert read_status(files).state is not State.CANCELLED
+
+
+def test_an_unfinished_trial_whose_images_changed(files: TrialFiles) -> None:
+    make_attempt(files, status="saved")
+    assert read_status(files, "now").inputs_changed
+    assert not read_status(files, "then").inputs_changed
+
+
+def test_progress_is_the_newest_of_heartbeat_and_history(files: TrialFiles) -> None:
+    attempt = make_attempt(files)
+    write_json(attempt.heartbeat, {**HEARTBEAT, "steps": 20, "phase": "start"})
+    rows = [{"step": 2 * row, "losses": {}, "time": 10.0 + row} for row in range(1, 5)]
+    write_history(attempt, rows[0], {"step": 3, "miou": 0.25, "time": 12.0}, *rows[1:], rest='{"step": 9')
+    progress = read_progress(attempt)
+    assert (progress.step, progress.miou, progress.steps_per_second) == (8, 0.25, 2.0)
+    assert (progress.phase, progress.seconds_left) == ("train", 6.0)
+
+
+def test_no_progress_yet(files: TrialFiles) -> None:
+    progress = read_progress(make_attempt(files))
+    assert (progress.phase, progress.step, progress.seconds_left) == ("start", None, None)
+
+
+def test_a_sweep_is_its_plan_and_its_directories(files: TrialFiles) -> None:
+    make_attempt(files, status="failed", cause="nan")
+    sweep = files.root.parent
+    write_json(sweep / "plan.json", {"schema": 1, "data": {"a": ["trial-1"], "b": ["trial-2"]}})
+    (sweep / "not-a-trial").mkdir()
+    assert [found.root.name for found in trial_directories(sweep)] == ["trial-1"]
+    statuses = read_sweep(sweep, Today())
+    assert in_words(statuses) == "1 failed (nan), 1 missing"
+    older = TrialStatus("trial-3", State.DONE, older_code=True)
+    assert in_words([*statuses, older, older]) == "2 done (2 by older code), 1 failed (nan), 1 missing"
+    rows = as_json([sweep], Today())["sweep"]
+    assert [(row["id"], row["state"]) for row in rows] == [("trial-1", "failed"), ("trial-2", "missing")]
+
+
+def test_ten_thousand_trials_in_three_seconds(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    for number in range(2500):
+        files = TrialFiles(sweep / f"trial-{number}")
+        files.attempt(1).root.mkdir(parents=True)
+        files.trial.write_text("{}")
+        text = json.dumps({**METRICS, "status": "done", "message": ""})
+        (files.metrics if number % 2 else files.attempt(1).outcome).write_text(text)
+    started = time.process_time()
+    assert len(read_sweep(sweep, Today())) == 2500
+    assert time.process_time() - started < 3.0 / 4

@@ -1,0 +1,139 @@
+"""Commands on existing directories: find, logs, cancel, prune."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from trials import small_config, write_trial
+
+from launcher.cancel import cancel, uncancel
+from launcher.find import choose, find_sweep, find_trial
+from launcher.logs import find_attempt, read_log
+from launcher.process import identity
+from launcher.prune import prune
+from launcher.states import State
+from launcher.status import read_status
+from segda_core.errors import ConfigError
+from segda_core.layout import TrialFiles, write_json
+
+DONE = {"attempt": 1, "steps": 6, "images_per_second": 1.0, "miou": 0.5, "manifest_hash": "h", "code": {}}
+OUTPUTS = {"segmenter": {"path": "attempts/1/checkpoints/final.pt", "sha256": ""}}
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Sweeps `one` (joint-a, joint-b) and `two` (joint-a, supervised-c), nothing run."""
+    for sweep, name, seed in (("one", "joint-a", 0), ("one", "joint-b", 1), ("two", "joint-a", 0)):
+        make_trial(tmp_path / sweep / name, "joint", seed)
+    make_trial(tmp_path / "two" / "supervised-c", "supervised", 0)
+    return tmp_path
+
+
+def make_trial(folder: Path, method: str, seed: int) -> TrialFiles:
+    config = small_config(folder, method, seed=seed)
+    folder.mkdir(parents=True)
+    files = write_trial(folder, config, attempts=0)
+    write_json(files.trial, {"sweep": folder.parent.name, "id": folder.name, "point": {"seed": seed}})
+    return files
+
+
+def finish(files: TrialFiles, outcome: str = "done") -> TrialFiles:
+    for name in ("2.pt", "3.pt", ".4.pt.17", "final.pt"):
+        path = files.attempt(1).checkpoints / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"1234")
+    write_json(files.attempt(1).outcome, {"status": outcome, "cause": None, "message": "", "time": 1.0})
+    if outcome == "done":
+        write_json(files.metrics, {**DONE, "outputs": OUTPUTS})
+    return files
+
+
+def checkpoints(files: TrialFiles) -> list[str]:
+    return sorted(path.name for path in files.attempt(1).checkpoints.iterdir())
+
+
+def test_find_by_id_beginning_and_path(runs: Path) -> None:
+    assert find_trial("joint-b", runs).root == runs / "one/joint-b"
+    assert find_trial("super", runs).root == runs / "two/supervised-c"
+    assert find_trial(str(runs / "two/joint-a"), runs).root == runs / "two/joint-a"
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [("joint-a", "any of 2 trials"), ("jiont-b", "did you mean 'joint-b'"), ("x", "no trial")],
+)
+def test_find_says_what_is_wrong(runs: Path, word: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        find_trial(word, runs)
+
+
+def test_find_sweep_suggests(runs: Path) -> None:
+    assert find_sweep("one", runs) == runs / "one"
+    with pytest.raises(ConfigError, match="did you mean 'one'"):
+        find_sweep("onne", runs)
+
+
+def test_choose_by_id_and_axis(runs: Path) -> None:
+    names = [files.root.name for files in choose(runs / "two", [])]
+    assert names == ["joint-a", "supervised-c"]
+    with pytest.raises(ConfigError, match="no trial"):
+        choose(runs / "two", ["method=joint", "seed=7"])
+
+
+def test_cancel_marks_what_is_not_over(runs: Path) -> None:
+    done, pending = finish(TrialFiles(runs / "one/joint-a")), TrialFiles(runs / "one/joint-b")
+    assert cancel([done, pending]) == [pending]
+    assert (read_status(done).state, read_status(pending).state) == (State.DONE, State.CANCELLED)
+    assert cancel([done, pending]) == []
+    uncancel(pending)
+    assert read_status(pending).state is State.MISSING
+
+
+def test_prune_keeps_outputs_and_says_what_it_frees(runs: Path) -> None:
+    files = finish(TrialFiles(runs / "one/joint-a"))
+    assert (prune([files], dry_run=True).files, len(checkpoints(files))) == (3, 4)
+    assert prune([files], dry_run=False).size == 12
+    assert checkpoints(files) == ["final.pt"]
+    assert prune([files], dry_run=False).files == 0
+
+
+def test_prune_keeps_the_steps_that_are_to_be_kept(tmp_path: Path) -> None:
+    config = small_config(tmp_path, checkpoint={"every": 1, "keep_steps": [2]})
+    files = finish(write_trial(tmp_path, config))
+    prune([files], dry_run=False)
+    assert checkpoints(files) == ["2.pt", "final.pt"]
+
+
+def test_prune_leaves_unfinished_and_running_trials_alone(runs: Path) -> None:
+    saved = finish(TrialFiles(runs / "one/joint-a"), "saved")
+    rerun = finish(TrialFiles(runs / "one/joint-b"))
+    write_json(rerun.attempt(2).runner(0), identity())
+    assert prune([saved, rerun], dry_run=False).files == 0
+    assert len(checkpoints(saved)) == len(checkpoints(rerun)) == 4
+
+
+def test_logs_of_the_newest_or_a_named_attempt(runs: Path) -> None:
+    files = TrialFiles(runs / "one/joint-a")
+    with pytest.raises(ConfigError, match="has not run yet"):
+        find_attempt(files, None)
+    for number in (1, 2):
+        write_json(files.attempt(number).outcome, {})
+        files.attempt(number).log.write_text(f"attempt {number}\n")
+    assert "".join(read_log(find_attempt(files, None), follow=True)) == "attempt 2\n"
+    assert "".join(read_log(find_attempt(files, 1), follow=False)) == "attempt 1\n"
+    with pytest.raises(ConfigError, match="no attempt 3; it has: 1, 2"):
+        find_attempt(files, 3)
+
+
+def test_following_a_log_ends_with_the_attempt(runs: Path) -> None:
+    attempt = TrialFiles(runs / "one/joint-a").attempt(1)
+    write_json(attempt.runner(0), identity())
+    attempt.log.write_text("first\n")
+    pieces: list[str] = []
+    reader = threading.Thread(target=lambda: pieces.extend(read_log(attempt, follow=True)))
+    reader.start()
+    with attempt.log.open("a") as log:
+        log.write("last\n")
+    write_json(attempt.outcome, {})
+    reader.join(timeout=10)
+    assert not reader.is_alive() and "".join(pieces) == "first\nlast\n"

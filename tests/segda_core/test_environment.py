@@ -1,0 +1,32 @@
+import hashlib
+import subprocess
+
+from segda_core.environment import code_version, installed
+
+
+def git(folder, *arguments):
+    names = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    done = subprocess.run(["git", "-C", folder, *names, *arguments], check=True, capture_output=True)
+    return done.stdout
+
+
+def test_a_checkout_is_known_by_commit_and_changes(tmp_path):
+    git(tmp_path, "init", "-q")
+    (tmp_path / "code.py").write_text("a = 1\n")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "first")
+    commit = git(tmp_path, "rev-parse", "HEAD").decode().strip()
+    assert code_version(tmp_path) == {"commit": commit, "diff_hash": None}
+
+    (tmp_path / "code.py").write_text("a = 2\n")
+    changes = hashlib.sha256(git(tmp_path, "diff", "HEAD")).hexdigest()
+    assert code_version(tmp_path) == {"commit": commit, "diff_hash": changes}
+
+
+def test_an_installed_package_has_no_commit(tmp_path):
+    assert code_version(tmp_path) == {"commit": None, "diff_hash": None}
+
+
+def test_versions():
+    assert installed("numpy") is not None
+    assert installed("no-such-package") is None
