@@ -1,0 +1,1 @@
+"""Plans, submits, watches and ranks trials; never imports torch."""

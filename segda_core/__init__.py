@@ -1,0 +1,1 @@
+"""Data, models, methods, training and evaluation; never imports the launcher."""

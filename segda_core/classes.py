@@ -29,7 +29,7 @@ IGNORE_INDEX = 255
 """Train id of pixels without a class: never trained on, never scored."""
 
 LABEL_IDS: tuple[int, ...] = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
-"""`LABEL_IDS[train_id]` is the id stored in GTA5 and Cityscapes `labelIds` PNGs; every other id is ignored."""
+"""`LABEL_IDS[train_id]` is the id in GTA5 and Cityscapes `labelIds` PNGs; every other id is ignored."""
 
 PALETTE: tuple[tuple[int, int, int], ...] = (
     (128, 64, 128),

@@ -1,4 +1,4 @@
-"""Names of the files in a trial's directory, and writing them so that readers see each whole or not at all."""
+"""Names of the files in a trial's directory, written so that readers see each whole or not at all."""
 
 import json
 import os
