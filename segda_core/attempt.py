@@ -149,7 +149,10 @@ class Attempt:
         return self.stop.verdict
 
     def _after_step(self, verdict: Verdict) -> None:
-        """What is due after a step, in an order that lets a checkpoint vouch for its step's evaluation."""
+        """What is due after a step: the evaluation before the checkpoint, which thus vouches for it.
+
+        Except where a request to stop cut the evaluation short: its row of the history is then missing.
+        """
         config, completed = self.config, self.completed
         last = completed == config.steps
         evaluates = config.evaluation.every > 0 and completed % config.evaluation.every == 0 and not last
@@ -238,8 +241,6 @@ class Attempt:
         self._note_scores(evaluation)
         if evaluation is None:
             return
-        if superseded(self.trial, self.files):
-            raise Leave(Verdict.SUPERSEDED)
         images = self.completed * self.pace.images_per_step
         gpus = self.world.ranks if self.world.device.type == "cuda" else 0
         wall = self._wall_seconds()

@@ -6,7 +6,7 @@ runs (roots, log intervals, loader workers) but not what it computes, and stay o
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from segda_core.classes import CLASSES
 
@@ -27,6 +27,17 @@ Size = Annotated[tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
 """(width, height) in pixels."""
 
 ClassName = Literal[CLASSES]  # type: ignore[valid-type]  # mypy cannot read a Literal made from a tuple
+
+
+def _in_train_id_order(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in CLASSES if name in names)
+
+
+ClassNames = Annotated[tuple[ClassName, ...], LIST, Field(min_length=1), AfterValidator(_in_train_id_order)]
+"""A set of classes, each once and in train-id order, so that equal sets hash equally."""
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
+"""Decay of a running average in Adam."""
 
 
 class Frozen(BaseModel):
@@ -168,7 +179,7 @@ class DeepLabV2Config(Frozen):
     name: Literal["deeplabv2_resnet101"]
     weights: str = "imagenet"
     """`none`, `imagenet` (torchvision's ResNet-101) or a file."""
-    dilations: Annotated[tuple[Annotated[int, Field(gt=0)], ...], LIST] = (6, 12, 18, 24)
+    dilations: Annotated[tuple[Annotated[int, Field(gt=0)], ...], LIST, Field(min_length=1)] = (6, 12, 18, 24)
     """Branches of each head. (6, 12) is what the released code computes: its return sits inside the loop."""
     batch_norm: Literal["train_stats_frozen_affine", "frozen", "trainable"] = "train_stats_frozen_affine"
     """Released code: affine parameters fixed, batch statistics used and moved. frozen: running statistics."""
@@ -193,13 +204,19 @@ class SgdConfig(Frozen):
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     head_lr_multiplier: Annotated[float, Field(gt=0)] = 10.0
 
+    @model_validator(mode="after")
+    def _check(self) -> "SgdConfig":
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
 
 class AdamWConfig(Frozen):
     """AdamW; defaults are DAFormer's (METHODS 7.3), no weight decay on norms and biases."""
 
     name: Literal["adamw"]
     lr: Annotated[float, Field(gt=0)] = 6e-5
-    betas: Annotated[tuple[float, float], LIST] = (0.9, 0.999)
+    betas: Annotated[tuple[Beta, Beta], LIST] = (0.9, 0.999)
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     head_lr_multiplier: Annotated[float, Field(gt=0)] = 10.0
 
@@ -211,7 +228,7 @@ class DiscriminatorOptimizerConfig(Frozen):
     """Adam of a discriminator (AdaptSegNet: lr 1e-4, betas 0.9 and 0.99)."""
 
     lr: Annotated[float, Field(gt=0)] = 1e-4
-    betas: Annotated[tuple[float, float], LIST] = (0.9, 0.99)
+    betas: Annotated[tuple[Beta, Beta], LIST] = (0.9, 0.99)
 
 
 class ScheduleConfig(Frozen):
@@ -352,7 +369,7 @@ PROTOCOLS: dict[str, Protocol] = {
 class EvaluationConfig(Frozen):
     """Scoring on the whole validation split against labels at their full size."""
 
-    classes: Annotated[tuple[ClassName, ...], LIST] = CLASSES
+    classes: ClassNames = CLASSES
     """mIoU is the mean over exactly these."""
     size: Size
     """(width, height) of the network's input under the presets that do not fix one."""

@@ -109,10 +109,13 @@ def connect(ranks: int) -> Iterator[World]:
     else:
         store = dist.HashStore()  # type: ignore[attr-defined]  # torch's __init__ does not list it
         dist.init_process_group(backend, device_id=device_id, store=store, rank=0, world_size=1)
+    failed = True
     try:
         yield World(dist.get_rank(), ranks, device, _control_group() if ranks > 1 else None)
+        failed = False
     finally:
-        dist.destroy_process_group()
+        if not (failed and backend == "nccl"):  # NCCL would wait for the other ranks, and they for this one
+            dist.destroy_process_group()
 
 
 def _control_group() -> dist.ProcessGroup:

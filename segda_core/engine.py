@@ -49,7 +49,7 @@ class Engine:
         self.world = world
         self.method = build_method(config, world.device)
         self.wrapped = [Wrapped(update, wrap(update)) for update in self.method.updates()]
-        self.meter = LossMeter(world.device)
+        self.meter = LossMeter()
         self.rates: dict[str, float] = {}
         """Learning rates of the last step, see `learning_rates`."""
 
@@ -143,13 +143,17 @@ def network_seed(seed: int, step: int, rank: int) -> int:
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
-    """The same batch on the training device, copied without waiting."""
+    """The same batch on the training device; from pinned memory a GPU fetches it without being waited for."""
+
+    def copied(tensor: Tensor) -> Tensor:
+        if device.type == "cuda":
+            tensor = tensor.pin_memory()
+        return tensor.to(device, non_blocking=True)
 
     def moved(domain: DomainBatch | None) -> DomainBatch | None:
         if domain is None:
             return None
-        labels = None if domain.labels is None else domain.labels.to(device, non_blocking=True)
-        return DomainBatch(domain.images.to(device, non_blocking=True), labels)
+        return DomainBatch(copied(domain.images), None if domain.labels is None else copied(domain.labels))
 
     return Batch(**{field.name: moved(getattr(batch, field.name)) for field in fields(Batch)})
 

@@ -10,17 +10,17 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch.utils.data import DataLoader, Subset
 
 from segda_core.classes import NUM_CLASSES
 from segda_core.config import PROTOCOLS, EvaluationConfig, ProtocolName, Size
 from segda_core.data.dataset import ValidationSet
 from segda_core.data.index import ImageRecord
-from segda_core.data.labels import Pixels
+from segda_core.data.labels import Pixels, label_size
 from segda_core.data.loader import start_worker
 from segda_core.data.manifest import TrialImages, manifest_hash
 from segda_core.distributed import World
+from segda_core.errors import DataError
 from segda_core.metrics import Scores, confusion_matrix, scores
 from segda_core.models.base import Segmenter
 from segda_core.predictor import Predictor, passes
@@ -163,12 +163,16 @@ def protocol_digest(protocol: dict[str, Any]) -> str:
 
 
 def label_sizes(records: Sequence[ImageRecord]) -> list[Size]:
-    """Every (width, height) among the labels, from the files' headers alone."""
+    """Every (width, height) among the labels; one that cannot be read and may be skipped is left out."""
     sizes: dict[Size, None] = {}
     for record in records:
-        if record.label is not None:
-            with Image.open(record.label) as picture:
-                sizes[picture.size] = None
+        if record.label is None:
+            continue
+        try:
+            sizes[label_size(record.label)] = None
+        except DataError:
+            if not record.may_skip:
+                raise
     return list(sizes)
 
 

@@ -24,8 +24,7 @@ class LossReading:
 class LossMeter:
     """Adds losses up on the device; only `read` and `is_finite` wait for it."""
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self) -> None:
         self._names: list[str] = []
         self._sums = torch.zeros(0)
         self._first_bad = torch.zeros(0)

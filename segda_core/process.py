@@ -56,9 +56,14 @@ def die_with_parent() -> None:
 
     Workers of torchrun have a session of their own, so nothing else reaches them when it is killed.
     """
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM) != 0:
-            raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    signal_at_parents_death(signal.SIGTERM)
     if "TORCHELASTIC_RUN_ID" in os.environ and os.getppid() == 1:
         raise SystemExit("the parent process died before this worker started")
+
+
+def signal_at_parents_death(number: signal.Signals) -> None:
+    """Have the kernel send this process a signal when its parent dies (Linux)."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(_PR_SET_PDEATHSIG, number) != 0:
+            raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")

@@ -5,10 +5,10 @@ from typing import Any
 
 from segda_core.classes import CLASSES
 from segda_core.config import TrialConfig
-from segda_core.data.manifest import TrialImages, manifest_hash
-from segda_core.environment import code_version
+from segda_core.data.manifest import TrialImages
 from segda_core.evaluation import Evaluation, resolved_protocol
-from segda_core.layout import AttemptFiles, TrialFiles, publish, write_json
+from segda_core.heartbeat import superseded
+from segda_core.layout import AttemptFiles, TrialFiles, publish, read_json, write_json
 from segda_core.pictures import save_preview
 from segda_core.predictor import Predictor
 from segda_core.weights import save_final
@@ -38,12 +38,17 @@ def write_result(
     evaluation: Evaluation,
     effort: Effort,
 ) -> bool:
-    """Write everything below the attempt, publish metrics.json; False if the trial has a result already."""
+    """Write everything below the attempt, publish metrics.json; False where that is no longer its right.
+
+    The trial has a result already, or a higher attempt exists: a rerun makes it before it removes a result.
+    """
     final = files.checkpoints / "final.pt"
     digest = save_final(final, predictor.segmenter, config, trial.root.name, config.steps)
     evaluation.save(files.confusion)
     save_preview(files.preview, predictor, images.validation)
     output = {"path": str(final.relative_to(trial.root)), "sha256": digest}
+    ran_on = read_json(files.environment)
+    assert ran_on is not None
     content = {
         "schema": SCHEMA,
         "trial": trial.root.name,
@@ -63,9 +68,11 @@ def write_result(
         "wall_seconds": round(effort.wall_seconds, 1),
         "gpu_hours": round(effort.gpu_hours, 4),
         "quality": None,
-        "manifest_hash": manifest_hash(images),
-        "code": code_version(),
+        "manifest_hash": ran_on["manifest_hash"],
+        "code": {key: ran_on[key] for key in ("commit", "diff_hash")},
     }
+    if superseded(trial, files):
+        return False
     write_json(files.metrics, content)
     return publish(files.metrics, trial.metrics)
 

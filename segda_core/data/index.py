@@ -55,15 +55,10 @@ def expand_root(text: str) -> Path:
     return Path(re.sub(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}", value, text))
 
 
-def list_images(domain: Domain, split: Split) -> list[ImageRecord]:
-    """The images of one split, sorted by name; label None where there is none."""
-    return list(scan(domain, split).records)
-
-
 def scan(domain: Domain, split: Split) -> Listing:
     """The images of one split and what was left out; the file list restricts training images only.
 
-    gta5 has no validation split: all its images are `train`.
+    A record's label is None where there is none. gta5 has no validation split: all its images are `train`.
     """
     root = expand_root(domain.root)
     if domain.layout == "gta5":

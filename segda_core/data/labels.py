@@ -56,6 +56,15 @@ def label_counts(path: Path) -> tuple[tuple[int, int], Counts]:
     return picture.size, counts[:NUM_CLASSES]
 
 
+def label_size(path: Path) -> tuple[int, int]:
+    """(width, height) of one label, from the file's header alone."""
+    try:
+        with Image.open(path) as picture:
+            return picture.size
+    except UNREADABLE as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+
+
 def _remap(table: Pixels, ids: Pixels) -> Pixels:
     train_ids: Pixels = table[ids]
     return train_ids

@@ -1,9 +1,7 @@
 """Feeds the engine: micro-batches of one rank, step after step, read by loader processes."""
 
-import ctypes
 import logging
 import signal
-import sys
 from collections.abc import Iterator
 from itertools import product
 
@@ -15,14 +13,11 @@ from segda_core.data.dataset import Notes, Samples, TrainingSet
 from segda_core.data.manifest import TrialImages
 from segda_core.errors import DataError
 from segda_core.methods.base import Batch, DomainBatch
-from segda_core.process import STOP_SIGNALS
+from segda_core.process import STOP_SIGNALS, signal_at_parents_death
 
 KEPT_BYTES = 512 * 2**20
 """Decoded images kept in memory per rank, over its loader processes: all of `streets`, most of a small real
 pair, and little beside a rank's activations; what does not fit is decoded again every epoch."""
-
-PR_SET_PDEATHSIG = 1
-"""prctl(2): the signal a process gets when its parent dies."""
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +103,6 @@ def start_worker(number: int) -> None:
 
     The rank handles those: it saves, and still needs its loader to end in order.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal_at_parents_death(signal.SIGKILL)
     for ignored in STOP_SIGNALS:
         signal.signal(ignored, signal.SIG_IGN)

@@ -105,6 +105,7 @@ class DeepLabV2(Segmenter):
         for norm in self._batch_norms():
             norm.requires_grad_(config.batch_norm == "trainable")
         load_weights(self, config.weights, resnet101_imagenet, self._load_trunk)
+        self.train()  # a new module is in training mode without this call, frozen batch norm too
 
     def logits(self, inputs: Tensor) -> Logits:
         """Logits at stride 8 (a 512 x 1024 image gives 65 x 129)."""

@@ -8,7 +8,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from trials import VALIDATION, small_config, write_domains, write_trial
 
-from segda_core import checkpoint
+from segda_core import checkpoint, environment, result
 from segda_core.attempt import run_attempt
 from segda_core.failure import NonFiniteLossError
 from segda_core.heartbeat import Heartbeat
@@ -139,6 +139,35 @@ def test_the_result_says_everything_the_leaderboard_needs(finished):
     assert set(metrics["code"]) == {"commit", "diff_hash"}
 
 
+def test_the_result_names_the_code_that_ran_and_not_what_lies_there_now(root, tmp_path, monkeypatch):
+    commits = iter("123")
+    monkeypatch.setattr(environment, "code_version", lambda: {"commit": next(commits), "diff_hash": None})
+    trial = write_trial(tmp_path / "trial", small_config(root, "source_only", steps=1))
+    run(trial)
+    assert read_json(trial.metrics)["code"] == {"commit": "1", "diff_hash": None}
+
+
+def test_an_unreadable_validation_label_may_be_skipped(root, tmp_path):
+    copy = tmp_path / "domains"
+    shutil.copytree(root, copy)
+    label = min((copy / "target/gtFine/val").rglob("*_labelIds.png"))
+    label.write_bytes(b"no picture")
+    config = small_config(copy, "source_only", steps=1)
+    domains = {
+        name: domain.model_copy(update={"on_bad": "skip"}) for name, domain in config.data.domains.items()
+    }
+    config = config.model_copy(update={"data": config.data.model_copy(update={"domains": domains})})
+    trial = write_trial(tmp_path / "trial", config)
+
+    run(trial)
+
+    assert read_json(trial.metrics)["protocol"]["label_size"] == [64, 32]
+    with np.load(trial.attempt(1).confusion) as content:
+        assert [int(matrix.sum()) > 0 for matrix in content["matrices"]] == [False] + [True] * (
+            VALIDATION - 1
+        )
+
+
 def test_a_method_without_a_target_counts_none(finished):
     metrics = read_json(finished["source_only"].metrics)
     assert (metrics["target_images"], metrics["labelled_images"], metrics["subset_seed"]) == (0, 0, None)
@@ -177,10 +206,10 @@ def test_pictures_and_environment_are_written(finished):
     attempt = finished["joint"].attempt(1)
     with Image.open(attempt.preview) as preview:
         assert preview.size[0] == 3 * 384 + 2 * 4
-    environment = read_json(attempt.environment)
-    assert environment["images"] == {"source": 12, "target": 8, "labelled": 8, "validation": VALIDATION}
-    assert environment["packages"]["torch"] == torch.__version__.partition("+")[0]
-    assert environment["manifest_hash"] == read_json(finished["joint"].metrics)["manifest_hash"]
+    stored = read_json(attempt.environment)
+    assert stored["images"] == {"source": 12, "target": 8, "labelled": 8, "validation": VALIDATION}
+    assert stored["packages"]["torch"] == torch.__version__.partition("+")[0]
+    assert stored["manifest_hash"] == read_json(finished["joint"].metrics)["manifest_hash"]
 
 
 def test_evaluation_on_the_way_adds_rows_and_changes_nothing(finished, root, tmp_path):
@@ -216,6 +245,19 @@ def test_a_finished_trial_and_a_superseded_attempt_are_left_alone(finished, root
     run(trial, 2)
     assert trial.attempt(2).superseded.exists()
     assert read_json(trial.metrics) == read_json(finished["joint"].metrics)
+
+
+def test_superseded_while_the_result_is_written_publishes_nothing(root, tmp_path, monkeypatch):
+    trial = write_trial(tmp_path / "trial", small_config(root, "source_only", steps=1))
+
+    def claim_the_next(*_):
+        trial.attempt(2).root.mkdir()
+
+    monkeypatch.setattr(result, "save_preview", claim_the_next)
+    run(trial)
+
+    assert trial.attempt(1).superseded.exists()
+    assert not trial.metrics.exists() and not trial.attempt(1).metrics.exists()
 
 
 def test_superseded_while_training_writes_no_checkpoint(root, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from segda_core import config as module
+from segda_core.classes import CLASSES
 from segda_core.config import (
     CONFIG_VERSION,
     NOT_IN_IDENTITY,
@@ -19,7 +20,7 @@ from segda_core.config import (
     canonical,
     identity,
 )
-from segda_core.errors import parse
+from segda_core.errors import ConfigError, parse
 
 FROZEN = Path(__file__).with_name("frozen_defaults.json")
 
@@ -169,6 +170,28 @@ def test_identity_leaves_out_defaults_and_what_does_not_change_a_result() -> Non
 )
 def test_whatever_changes_a_result_changes_identity(changes: dict[str, Any]) -> None:
     assert identity(resolved(**changes)) != identity(resolved())
+
+
+def test_classes_are_a_set() -> None:
+    one = resolved(evaluation={"size": [64, 32], "classes": ["car", "road", "car"]})
+    assert one.evaluation.classes == ("road", "car")
+    assert one == resolved(evaluation={"size": [64, 32], "classes": ["road", "car"]})
+    whole = resolved(evaluation={"size": [64, 32], "classes": list(reversed(CLASSES))})
+    assert identity(whole) == identity(resolved())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"evaluation": {"size": [64, 32], "classes": []}}, "evaluation.classes.*at least 1 entries"),
+        ({"model": {"name": "deeplabv2_resnet101", "dilations": []}}, "dilations.*at least 1 entries"),
+        ({"optimizer": {"name": "adamw", "betas": [0.9, 1.0]}}, r"optimizer.betas\[1\].*less than 1"),
+        ({"optimizer": {"name": "sgd", "momentum": 0.0, "nesterov": True}}, "nesterov needs a momentum"),
+    ],
+)
+def test_what_could_only_fail_later_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        resolved(**changes)
 
 
 def test_a_config_cannot_be_changed() -> None:

@@ -73,7 +73,7 @@ def test_counts_add_up_over_micro_batches():
 
 
 def test_the_meter_averages_over_steps_and_remembers_the_first_bad_one():
-    meter = LossMeter(torch.device("cpu"))
+    meter = LossMeter()
     for step, value in enumerate((1.0, 2.0, 6.0)):
         meter.add({"good": torch.tensor(value), "other": torch.tensor(0.5)}, step)
     reading = meter.read(ALONE, 3)

@@ -4,7 +4,7 @@ import torch
 from trials import VALIDATION, small_config, write_domains
 
 from segda_core.config import TinyConfig
-from segda_core.data.index import list_images
+from segda_core.data.index import scan
 from segda_core.data.labels import read_image, read_label
 from segda_core.distributed import World
 from segda_core.evaluation import build_predictor, equal_sizes, evaluate, protocol_digest, resolved_protocol
@@ -28,7 +28,7 @@ def config(root):
 
 @pytest.fixture
 def records(config):
-    return list_images(config.data.domains["target"], "val")
+    return scan(config.data.domains["target"], "val").records
 
 
 @pytest.fixture

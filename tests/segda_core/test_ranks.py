@@ -11,7 +11,7 @@ import torch.distributed as dist
 import torch.multiprocessing
 from trials import small_config, write_domains
 
-from segda_core.data.index import list_images
+from segda_core.data.index import scan
 from segda_core.data.loader import build_loader
 from segda_core.data.manifest import select_images
 from segda_core.distributed import World, connect
@@ -56,7 +56,7 @@ def score(root: Path, world: World):
     torch.manual_seed(0)
     engine = Engine(config.model_copy(update={"ranks": world.ranks}), world)
     predictor = build_predictor(engine.method.segmenter, "single", config.evaluation)
-    return evaluate(predictor, list_images(config.data.domains["target"], "val"), world)
+    return evaluate(predictor, scan(config.data.domains["target"], "val").records, world)
 
 
 def equal_on_all_ranks(tensor: torch.Tensor) -> bool:

@@ -6,7 +6,7 @@ import domains
 import pytest
 
 from segda_core.config import Domain
-from segda_core.data.index import expand_root, list_images, scan
+from segda_core.data.index import expand_root, scan
 from segda_core.errors import DataError
 
 
@@ -19,17 +19,17 @@ def camera(root: Path, **changes: str) -> Domain:
 
 
 def test_gta5_layout(drawn_pair):
-    records = list_images(game(drawn_pair), "train")
+    records = scan(game(drawn_pair), "train").records
     assert [record.name for record in records] == [f"{number:05}" for number in range(1, 13)]
     assert records[4].image == drawn_pair / "game/images/00005.png"
     assert records[4].label == drawn_pair / "game/labels/00005.png"
 
 
 def test_cityscapes_layout(drawn_pair):
-    train = [record.name for record in list_images(camera(drawn_pair), "train")]
+    train = [record.name for record in scan(camera(drawn_pair), "train").records]
     assert train[:2] == ["aachen/aachen_000000_000019", "aachen/aachen_000002_000019"]
     assert train[5:] == [f"bochum/bochum_{number:06}_000019" for number in range(1, 10, 2)]
-    validation = list_images(camera(drawn_pair), "val")
+    validation = scan(camera(drawn_pair), "val").records
     stem = "lindau/lindau_000010_000019"
     assert validation[0].name == stem
     assert validation[0].image == drawn_pair / f"camera/leftImg8bit/val/{stem}_leftImg8bit.png"
@@ -43,11 +43,11 @@ def test_jpeg_images_and_train_id_labels(pair):
     label = pair / "camera/gtFine/val/lindau/lindau_000010_000019_gtFine_labelIds.png"
     image.rename(image.with_suffix(".JPG"))
     train_ids = label.rename(label.with_name("lindau_000010_000019_gtFine_labelTrainIds.png"))
-    record = list_images(camera(pair), "val")[0]
+    record = scan(camera(pair), "val").records[0]
     assert record.image == image.with_suffix(".JPG")
     assert record.label == train_ids
     shutil.copy(train_ids, label)
-    assert list_images(camera(pair), "val")[0].label == label
+    assert scan(camera(pair), "val").records[0].label == label
 
 
 def test_root_from_the_environment(monkeypatch):
@@ -71,15 +71,18 @@ def test_root_from_the_environment(monkeypatch):
 )
 def test_published_list_forms(pair, line):
     (pair / "camera/list.txt").write_text(line)
-    records = list_images(camera(pair, list="list.txt"), "train")
+    records = scan(camera(pair, list="list.txt"), "train").records
     assert [record.name for record in records] == ["aachen/aachen_000004_000019"]
 
 
 def test_list_restricts_training_and_never_validation(pair):
     (pair / "game/list.txt").write_text("00007.png\n00002.png\n")
     (pair / "camera/list.txt").write_text("aachen/aachen_000004_000019\n")
-    assert [record.name for record in list_images(game(pair, list="list.txt"), "train")] == ["00002", "00007"]
-    assert len(list_images(camera(pair, list="list.txt"), "val")) == 4
+    assert [record.name for record in scan(game(pair, list="list.txt"), "train").records] == [
+        "00002",
+        "00007",
+    ]
+    assert len(scan(camera(pair, list="list.txt"), "val").records) == 4
 
 
 def unknown_name(root: Path) -> None:
@@ -150,9 +153,9 @@ def test_unusable_folders_always_fail(pair, damage, list_file, message, on_bad):
 def test_cityscapes_without_images_and_gta5_without_validation(tmp_path, drawn_pair):
     (tmp_path / "camera/leftImg8bit/train/aachen").mkdir(parents=True)
     with pytest.raises(DataError, match=r"leftImg8bit/train: no images"):
-        list_images(camera(tmp_path), "train")
+        scan(camera(tmp_path), "train")
     with pytest.raises(DataError, match="gta5 layout has no validation split"):
-        list_images(game(drawn_pair), "val")
+        scan(game(drawn_pair), "val")
 
 
 def test_drawn_domains_show_every_class_and_ignored_ids():

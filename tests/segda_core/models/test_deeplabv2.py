@@ -80,6 +80,12 @@ def test_batch_norm_modes(mode, affine_trained, statistics_move):
     assert count(segmenter.trunk_parameters()) == trunk
 
 
+def test_batch_norm_is_frozen_from_the_start():
+    with torch.device("meta"):
+        segmenter = build(batch_norm="frozen")
+    assert segmenter.training and not segmenter.trunk.bn1.training
+
+
 def test_frozen_batch_norm_survives_train_of_the_module_around_it():
     with torch.device("meta"):
         around = nn.Sequential(build(batch_norm="frozen"))
