@@ -4,7 +4,7 @@ Everything a trial's result depends on is a field here. Fields marked `NotInIden
 runs (roots, log intervals, loader workers) but not what it computes, and stay out of its hash.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -107,7 +107,7 @@ class SubsetConfig(Frozen):
 
     size: Annotated[int, Field(gt=0)] | Literal["all"] = "all"
     pick: Literal["random", "first"] = "random"
-    """first: the first names of the sorted list, as the notes' d1000, d500 and d100 (METHODS finding 3)."""
+    """first: the first names of the sorted list, as file lists cut by hand do: often one city only."""
     seed: Annotated[int, Field(ge=0)] = 0
 
 
@@ -174,7 +174,7 @@ class Lite0Config(Frozen):
 
 
 class DeepLabV2Config(Frozen):
-    """DeepLabV2-ResNet101 with two heads as in AdaptSegNet (METHODS 2.2)."""
+    """DeepLabV2-ResNet101 with two heads as in AdaptSegNet (Tsai et al., CVPR 2018)."""
 
     name: Literal["deeplabv2_resnet101"]
     weights: str = "imagenet"
@@ -195,7 +195,7 @@ ModelConfig = Annotated[TinyConfig | Lite0Config | DeepLabV2Config, Field(discri
 
 
 class SgdConfig(Frozen):
-    """Stochastic gradient descent; defaults are AdaptSegNet's generator (METHODS 2.2)."""
+    """Stochastic gradient descent; defaults are those of AdaptSegNet's generator."""
 
     name: Literal["sgd"]
     lr: Annotated[float, Field(gt=0)] = 2.5e-4
@@ -212,7 +212,7 @@ class SgdConfig(Frozen):
 
 
 class AdamWConfig(Frozen):
-    """AdamW; defaults are DAFormer's (METHODS 7.3), no weight decay on norms and biases."""
+    """AdamW; defaults are DAFormer's (Hoyer et al., CVPR 2022), no weight decay on norms and biases."""
 
     name: Literal["adamw"]
     lr: Annotated[float, Field(gt=0)] = 6e-5
@@ -232,7 +232,7 @@ class DiscriminatorOptimizerConfig(Frozen):
 
 
 class ScheduleConfig(Frozen):
-    """Learning-rate factor over steps; warm-up replaces the first, the rest stay put (METHODS 2.3)."""
+    """Learning-rate factor over steps; warm-up replaces the first, the rest stay put (as in MRNet's code)."""
 
     name: Literal["poly", "linear", "constant"] = "poly"
     power: Annotated[float, Field(gt=0)] = 0.9
@@ -247,22 +247,44 @@ class ScheduleConfig(Frozen):
 # --- methods ----------------------------------------------------------------------------------------
 
 
-class SourceOnlyConfig(Frozen):
+Stream = Literal["source", "target", "target_labelled"]
+"""source, target_labelled: images and labels. target: images of the subset, never a label."""
+
+
+class MethodSettings(Frozen):
+    """Base of every method's configuration, with what the method may see."""
+
+    streams: ClassVar[tuple[Stream, ...]]
+    """What it may open; loaders yield nothing else."""
+    target_labels: ClassVar[Literal["required", "optional", "never"]]
+    """Whether `target.labelled` defaults to the whole subset, to none, or is an error."""
+
+
+class SourceOnlyConfig(MethodSettings):
     """Train on labelled source images alone: the lower anchor of every comparison."""
+
+    streams = ("source",)
+    target_labels = "never"
 
     name: Literal["source_only"]
     lambda_aux: Annotated[float, Field(ge=0)] = 0.1
 
 
-class SupervisedConfig(Frozen):
-    """Train on labelled target images alone: the notes' segmentation-only."""
+class SupervisedConfig(MethodSettings):
+    """Train on labelled target images alone."""
+
+    streams = ("target_labelled",)
+    target_labels = "required"
 
     name: Literal["supervised"]
     lambda_aux: Annotated[float, Field(ge=0)] = 0.1
 
 
-class JointConfig(Frozen):
+class JointConfig(MethodSettings):
     """Train on labelled source and labelled target images together."""
+
+    streams = ("source", "target_labelled")
+    target_labels = "required"
 
     name: Literal["joint"]
     lambda_aux: Annotated[float, Field(ge=0)] = 0.1
@@ -278,8 +300,11 @@ ADVERSARIAL_WEIGHTS: dict[tuple[str, str], tuple[float, float, float]] = {
 """(levels, gan) -> (lambda_aux, lambda_adv_aux, lambda_adv_main): AdaptSegNet's README and issue 88."""
 
 
-class AdaptSegNetConfig(Frozen):
-    """Adversarial output-space alignment (Tsai et al., CVPR 2018; METHODS 2.2)."""
+class AdaptSegNetConfig(MethodSettings):
+    """Adversarial output-space alignment (Tsai et al., CVPR 2018)."""
+
+    streams = ("source", "target")
+    target_labels = "never"
 
     name: Literal["adaptsegnet"]
     levels: Literal["single", "multi"] = "multi"
@@ -307,23 +332,11 @@ MethodConfig = Annotated[
     SourceOnlyConfig | SupervisedConfig | JointConfig | AdaptSegNetConfig, Field(discriminator="name")
 ]
 
-Stream = Literal["source", "target", "target_labelled"]
-"""source, target_labelled: images and labels. target: images of the subset, never a label."""
-
-STREAMS: dict[str, tuple[Stream, ...]] = {
-    "source_only": ("source",),
-    "supervised": ("target_labelled",),
-    "joint": ("source", "target_labelled"),
-    "adaptsegnet": ("source", "target"),
+METHOD_CONFIGS: dict[str, type[MethodSettings]] = {
+    get_args(method.model_fields["name"].annotation)[0]: method
+    for method in get_args(get_args(MethodConfig)[0])
 }
-"""What each method may open; loaders yield nothing else."""
-
-TARGET_LABELS: dict[str, Literal["required", "optional", "never"]] = {
-    "source_only": "never",
-    "supervised": "required",
-    "joint": "required",
-    "adaptsegnet": "never",
-}
+"""Every method's configuration class by name."""
 
 
 # --- evaluation -------------------------------------------------------------------------------------
@@ -337,7 +350,7 @@ class Protocol(Frozen):
     at_label_size: bool = False
     """One pass at the label's own size."""
     pad_to_odd: bool = False
-    """Zero-pad the normalised image by one pixel right and below (SegmenTron, METHODS 1.4)."""
+    """Zero-pad the normalised image by one pixel right and below (SegmenTron's evaluation)."""
     scales: Annotated[tuple[Annotated[float, Field(gt=0)], ...], LIST] = (1.0,)
     """Factors on each input size."""
     mirror: bool = False
@@ -363,7 +376,7 @@ PROTOCOLS: dict[str, Protocol] = {
     ),
     "p_seg": Protocol(at_label_size=True, pad_to_odd=True, align_corners=True),
 }
-"""Preset protocols; the last three are those of the published numbers (METHODS 1.4)."""
+"""Preset protocols; the last three score as AdaptSegNet, MRNet (Seg-Uncertainty) and SegmenTron published."""
 
 
 class EvaluationConfig(Frozen):
@@ -402,7 +415,7 @@ class TrialConfig(Frozen):
     """Of the segmenter; a method's other networks have their own."""
     schedule: ScheduleConfig = ScheduleConfig()
     steps: Annotated[int, Field(gt=0)]
-    """Optimizer steps (the notes say "epoch")."""
+    """Optimizer steps."""
     batch_size: Annotated[int, Field(gt=0)] = 2
     """Images per domain in one step, over all ranks and micro-batches."""
     micro_batches: Annotated[int, Field(gt=0)] = 1
@@ -438,14 +451,14 @@ class TrialConfig(Frozen):
             if name not in self.data.domains:
                 allowed = ", ".join(sorted(self.data.domains))
                 raise ValueError(f"data profile {self.data.name} has no domain {name!r}; it has: {allowed}")
-        if "source" in STREAMS[self.method.name] and not self.source:
+        if "source" in self.method.streams and not self.source:
             raise ValueError(f"method {self.method.name} needs a source; source is empty")
         return self
 
     @property
     def streams(self) -> tuple[Stream, ...]:
         """What the method may open."""
-        return STREAMS[self.method.name]
+        return self.method.streams
 
     @property
     def uses_target_labels(self) -> bool:
@@ -457,20 +470,21 @@ def canonical(raw: dict[str, Any]) -> dict[str, Any]:
     """Drop what the method does not open and fill in its target labels, so that equal trials hash equally."""
     method, target = raw.get("method"), raw.get("target")
     name = method.get("name") if isinstance(method, dict) else None
-    if name not in STREAMS or not isinstance(target, dict):
+    if name not in METHOD_CONFIGS or not isinstance(target, dict):
         return raw  # the field errors say more
+    settings = METHOD_CONFIGS[name]
     transforms = raw.get("transforms")
     unused = set()
-    if "source" not in STREAMS[name]:
+    if "source" not in settings.streams:
         raw = {**raw, "source": []}
         unused.add("source")
-    if TARGET_LABELS[name] == "never" and target.get("labelled") is not None:
+    if settings.target_labels == "never" and target.get("labelled") is not None:
         raise ValueError(f"target.labelled is set, but method {name} never sees target labels")
-    if set(STREAMS[name]) == {"source"}:
+    if set(settings.streams) == {"source"}:
         target = {**target, "subset": None, "labelled": None}
         unused.add("target")
     else:
-        target = _canonical_subset(target, TARGET_LABELS[name])
+        target = _canonical_subset(target, settings.target_labels)
     if isinstance(transforms, dict):
         raw = {**raw, "transforms": {key: value for key, value in transforms.items() if key not in unused}}
     return {**raw, "target": target}

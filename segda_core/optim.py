@@ -48,7 +48,7 @@ def learning_rate_factor(config: ScheduleConfig, step: int, steps: int) -> float
     """Factor on every group's learning rate at a step.
 
     Warm-up replaces the first factors and leaves the later ones where they are: poly is not re-based
-    (MRNet, METHODS 2.3). From `length` on the factor is 0.
+    (MRNet's released code). From `length` on the factor is 0.
     """
     if step < config.warmup_steps:
         return config.warmup_start + (1 - config.warmup_start) * step / config.warmup_steps

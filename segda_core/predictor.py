@@ -15,7 +15,7 @@ from segda_core.errors import ConfigError
 from segda_core.models.base import Segmenter
 
 AUX_WEIGHT = 0.5
-"""Of the auxiliary logits in `main_and_aux` (METHODS 1.4, P-MR)."""
+"""Of the auxiliary logits in `main_and_aux` (MRNet, Seg-Uncertainty)."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Predictor:
     """Applies one segmenter under one protocol, in float32 and without gradients.
 
     Passes give logits where there is one of the main head alone; otherwise probabilities, made at the
-    network's own resolution, upsampled and summed (METHODS 1.4).
+    network's own resolution, upsampled and summed.
     """
 
     def __init__(self, segmenter: Segmenter, protocol: Protocol, size: Size) -> None:

@@ -11,7 +11,7 @@ from segda_core.layout import write_text
 
 
 def write_leaderboards(sweep_dir: Path, *, today: Today | None = None) -> None:
-    """Write leaderboard.md, .csv, .json and .txt (the notes' listing), each whole or not at all.
+    """Write leaderboard.md, .csv, .json and .txt (IoU by class and trial), each whole or not at all.
 
     Written again where a trial finished meanwhile: of several writers the last one then knows every result.
     """

@@ -1,4 +1,4 @@
-"""AdaptSegNet: adversarial alignment of output maps (Tsai et al., CVPR 2018, arXiv 1802.10349; METHODS 2.2).
+"""AdaptSegNet: adversarial alignment of output maps (Tsai et al., CVPR 2018, arXiv 1802.10349).
 
 A discriminator for each adapted head tells source from target class probabilities; the segmenter is trained
 so that its target probabilities are taken for source ones (source is label 0, target label 1):

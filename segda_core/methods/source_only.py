@@ -1,7 +1,7 @@
 """Source only: cross-entropy on labelled source images, where every adaptation starts from.
 
-L = CE(main, y) + lambda_aux CE(aux, y). Paper: the supervised part of AdaptSegNet (Tsai et al., CVPR 2018;
-METHODS 2.2), its baseline "without adaptation". Kept: both heads, means over labelled pixels, lambda_aux 0.1.
+L = CE(main, y) + lambda_aux CE(aux, y). Paper: the supervised part of AdaptSegNet (Tsai et al., CVPR 2018),
+its baseline "without adaptation". Kept: both heads, means over labelled pixels, lambda_aux 0.1.
 Different: the mean is over the pixels of the whole batch, so that it does not depend on how ranks share it.
 """
 

@@ -1,9 +1,9 @@
-"""Supervised: cross-entropy on labelled target images alone, the notes' segmentation-only (METHODS 2.6).
+"""Supervised: cross-entropy on labelled target images alone ("segmentation only").
 
-L = CE(main, y) + lambda_aux CE(aux, y). Kept of the notes' runs: two heads, labelled target only, no
-discriminator. Different: plain cross-entropy instead of MRNet's class weights and hard-pixel mining, so that
-the number says what the labels are worth and nothing else, and AdaptSegNet's lambda_aux (0.1; there 0.5). The
-mean is over the labelled pixels of the whole batch.
+L = CE(main, y) + lambda_aux CE(aux, y). Kept of Seg-Uncertainty's segmentation-only runs: two heads,
+labelled target only, no discriminator. Different: plain cross-entropy instead of MRNet's class weights and
+hard-pixel mining, so that the number says what the labels are worth and nothing else, and AdaptSegNet's
+lambda_aux (0.1; there 0.5). The mean is over the labelled pixels of the whole batch.
 """
 
 from segda_core.config import SupervisedConfig, TrialConfig

@@ -1,4 +1,4 @@
-"""`deeplabv2_resnet101`: the two-head DeepLabV2 of AdaptSegNet (Tsai et al., CVPR 2018; METHODS 2.2).
+"""`deeplabv2_resnet101`: the two-head DeepLabV2 of AdaptSegNet (Tsai et al., CVPR 2018).
 
 A caffe-style ResNet-101 (stride on the first 1x1 convolution, max-pool that rounds up) kept at stride 8 by
 dilation 2 in layer3 and 4 in layer4. Each head sums dilated 3x3 convolutions straight to the classes: the
@@ -118,7 +118,7 @@ class DeepLabV2(Segmenter):
 
     @property
     def trunk_lr_multiplier(self) -> float:
-        """The configured factor (3 comes near the released optimizer, METHODS 2.2)."""
+        """The configured factor (3 comes near the released optimizer)."""
         return self.config.trunk_lr_multiplier
 
     def train(self, mode: bool = True) -> "DeepLabV2":

@@ -8,7 +8,7 @@ from segda_core.classes import NUM_CLASSES
 
 
 class OutputDiscriminator(nn.Sequential):
-    """AdaptSegNet's (METHODS 2.2): five 4x4 convolutions of stride 2, LeakyReLU between, no norm, no sigmoid.
+    """AdaptSegNet's (Tsai et al., CVPR 2018): five 4x4 convolutions of stride 2, LeakyReLU between, no norm.
 
     (batch, 19, height, width) probabilities to (batch, 1, height / 32, width / 32) raw scores.
     """

@@ -4,7 +4,7 @@ import pytest
 
 from launcher.profile import SHIPPED, load_profile
 from launcher.sweep import expand, load_sweep
-from segda_core.config import STREAMS, Profile
+from segda_core.config import METHOD_CONFIGS, Profile
 from segda_core.errors import load_yaml, parse
 
 PROFILES = sorted((SHIPPED / "data").rglob("*.yaml"))
@@ -30,7 +30,7 @@ def test_every_sweep_expands_on_every_profile(path: Path, data: str | None) -> N
 
 def test_smoke_covers_every_method_in_two_steps() -> None:
     trials = expand(load_sweep("smoke")).trials
-    assert {trial.config.method.name for trial in trials} == set(STREAMS)
+    assert {trial.config.method.name for trial in trials} == set(METHOD_CONFIGS)
     assert {trial.config.steps for trial in trials} == {2}
 
 

@@ -11,9 +11,8 @@ from segda_core import config as module
 from segda_core.classes import CLASSES
 from segda_core.config import (
     CONFIG_VERSION,
+    METHOD_CONFIGS,
     NOT_IN_IDENTITY,
-    STREAMS,
-    TARGET_LABELS,
     Frozen,
     Profile,
     TrialConfig,
@@ -39,7 +38,12 @@ def frozen_now() -> dict[str, Any]:
     }
     presets = {name: protocol.model_dump(mode="json") for name, protocol in module.PROTOCOLS.items()}
     published = {"-".join(key): value for key, value in module.ADVERSARIAL_WEIGHTS.items()}
-    current = {"defaults": defaults, "presets": presets, "published": published, "streams": STREAMS}
+    current = {
+        "defaults": defaults,
+        "presets": presets,
+        "published": published,
+        "streams": {name: method.streams for name, method in METHOD_CONFIGS.items()},
+    }
     return dict(json.loads(json.dumps(current)))
 
 
@@ -70,19 +74,18 @@ def resolved(**changes: Any) -> TrialConfig:
     return parse(TrialConfig, trial(**changes), "test")
 
 
-def test_streams_and_label_rules_cover_the_same_methods() -> None:
-    assert set(STREAMS) == set(TARGET_LABELS)
-    for method, streams in STREAMS.items():
-        assert ("target_labelled" in streams) == (TARGET_LABELS[method] == "required")
+def test_methods_that_require_labels_open_labelled_images() -> None:
+    for settings in METHOD_CONFIGS.values():
+        assert ("target_labelled" in settings.streams) == (settings.target_labels == "required")
 
 
-@pytest.mark.parametrize("method", list(STREAMS))
+@pytest.mark.parametrize("method", list(METHOD_CONFIGS))
 def test_a_written_config_reads_back_as_itself(method: str) -> None:
     config = resolved(method={"name": method})
     assert parse(TrialConfig, config.model_dump(mode="json"), "test") == config
 
 
-@pytest.mark.parametrize("method", list(STREAMS))
+@pytest.mark.parametrize("method", list(METHOD_CONFIGS))
 def test_canonical_is_stable(method: str) -> None:
     once = canonical(trial(method={"name": method}))
     assert canonical(once) == once

@@ -1,4 +1,4 @@
-"""What is printed and written: terminal, CSV, JSON, Markdown and the notes' listing."""
+"""What is printed and written: terminal, CSV, JSON, Markdown and the listing by trial."""
 
 import csv
 import io

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
-from segda_core.config import STREAMS, TrialConfig
+from segda_core.config import METHOD_CONFIGS, TrialConfig
 from segda_core.methods import METHODS
 from segda_core.methods.base import Batch, DomainBatch
 from segda_core.models import build_segmenter
@@ -83,7 +83,7 @@ def batches():
 
     def make(name, images=2):
         generator = torch.Generator().manual_seed(1)
-        streams = {stream: domain(stream, images, generator) for stream in STREAMS[name]}
+        streams = {stream: domain(stream, images, generator) for stream in METHOD_CONFIGS[name].streams}
         return [
             Batch(**{stream: pick(whole, [i]) for stream, whole in streams.items()}) for i in range(images)
         ]

@@ -1,4 +1,4 @@
-"""AdaptSegNet's losses against METHODS 2.2 written out, and whom each gradient reaches."""
+"""AdaptSegNet's losses against the paper's formulas written out, and whom each gradient reaches."""
 
 import pytest
 import torch

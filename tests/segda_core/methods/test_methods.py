@@ -7,7 +7,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from segda_core.config import STREAMS, TARGET_LABELS
+from segda_core.config import METHOD_CONFIGS
 from segda_core.methods import METHODS
 from segda_core.methods.base import Used
 
@@ -25,9 +25,9 @@ def variant(request):
 
 
 def test_every_method_has_its_streams_and_label_rule():
-    assert METHODS.keys() == STREAMS.keys() == TARGET_LABELS.keys()
-    for name, streams in STREAMS.items():
-        assert ("target_labelled" in streams) == (TARGET_LABELS[name] == "required")
+    assert METHODS.keys() == METHOD_CONFIGS.keys()
+    for settings in METHOD_CONFIGS.values():
+        assert ("target_labelled" in settings.streams) == (settings.target_labels == "required")
 
 
 def test_a_step_has_finite_losses_and_moves_every_trained_parameter(build, batches, join, variant):
@@ -66,7 +66,7 @@ def test_batches_are_left_as_they_were(build, batches, variant):
     trial.backward([batch])
     for stream in (field.name for field in fields(batch)):
         domain, old = getattr(batch, stream), getattr(before, stream)
-        assert (domain is None) == (stream not in STREAMS[variant["name"]])
+        assert (domain is None) == (stream not in METHOD_CONFIGS[variant["name"]].streams)
         if domain is not None:
             assert torch.equal(domain.images, old.images)
             assert (domain.labels is None) == (stream == "target")

@@ -1,4 +1,4 @@
-"""DeepLabV2-ResNet101 as METHODS 2.2 counts and describes it."""
+"""DeepLabV2-ResNet101 against the parameter counts and sizes of the published network."""
 
 import pytest
 import torch
