@@ -4,11 +4,12 @@ import os
 import secrets
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 
-from launcher.process import end_processes, identity, on_this_machine, still_runs
+from launcher.process import end_processes, identity, on_this_machine, processes_of, still_runs
 from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
 
 SILENCE_S = 60.0
@@ -46,7 +47,11 @@ def claim(files: TrialFiles, submission: Submission) -> AttemptFiles | None:
         attempt.root.mkdir()
     except FileExistsError:
         return None
-    write_json(attempt.submission, {**asdict(submission), **identity(), "time": time.time()})
+    try:
+        write_json(attempt.submission, {**asdict(submission), **identity(), "time": time.time()})
+    except OSError:
+        attempt.root.rmdir()  # a full disk: nobody shall wait for this attempt
+        raise
     if submission.fresh:
         files.metrics.unlink(missing_ok=True)
     return attempt
@@ -65,7 +70,7 @@ def is_alive(attempt: AttemptFiles) -> bool:
     if runner is not None and on_this_machine(runner):
         return still_runs(runner)
     submission = read_json(attempt.submission)
-    if runner is None and submission is not None and _never_starts(submission):
+    if runner is None and submission is not None and _never_starts(attempt, submission):
         return False
     return file_system_time(attempt.root.parent) - _last_sign(attempt) < SILENCE_S
 
@@ -85,29 +90,31 @@ def _has_ended(attempt: AttemptFiles) -> bool:
     return True
 
 
-def _never_starts(submission: dict[str, object]) -> bool:
-    """Whether a local attempt without a runner never gets one: its launcher died, or is this very process.
+def _never_starts(attempt: AttemptFiles, submission: dict[str, object]) -> bool:
+    """Whether a local attempt without a record of its runner never gets one.
 
-    A launcher asks about an attempt of its own only once the runner it started has ended.
+    Its launcher died; or is this very process, and the runner it started is gone.
     """
     if submission["executor"] != "local" or not on_this_machine(submission):
         return False
-    return submission["pid"] == os.getpid() or not still_runs(submission)
+    if submission["pid"] == os.getpid():
+        return not processes_of(attempt.root)
+    return not still_runs(submission)
 
 
 def _last_sign(attempt: AttemptFiles) -> float:
-    try:
-        return attempt.heartbeat.stat().st_mtime
-    except FileNotFoundError:
-        return attempt.root.stat().st_mtime
+    for path in (attempt.heartbeat, attempt.root):
+        with suppress(FileNotFoundError):
+            return path.stat().st_mtime
+    return 0.0  # deleted by hand
 
 
 @cache
 def _clock_offset(folder: Path) -> float:
-    """Seconds the file system is ahead of this machine; 0 where we may not write, so cannot ask."""
+    """Seconds the file system is ahead of this machine; 0 where we cannot write, so cannot ask."""
     try:
         handle, probe = tempfile.mkstemp(dir=folder, prefix=".clock.")
-    except PermissionError:
+    except OSError:  # read-only, full, or gone
         return 0.0
     try:
         return os.fstat(handle).st_mtime - time.time()

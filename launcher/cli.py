@@ -1,6 +1,6 @@
 """The command line `segda`: reads words, calls one function per command, and maps errors to exit codes.
 
-Exit codes: 0 done, 1 some trials failed, 2 wrong usage or configuration, 130 interrupted.
+Exit codes: 0 done, 1 some trials failed, 2 wrong usage, configuration, images or folders, 130 interrupted.
 """
 
 import json
@@ -52,7 +52,7 @@ def main() -> None:
     """Entry of the console script."""
     try:
         app()
-    except (ConfigError, DataError) as error:
+    except (ConfigError, DataError, OSError) as error:  # OSError: a full disk, a folder that is read-only
         print(error, file=sys.stderr)
         sys.exit(2)
 
@@ -88,6 +88,10 @@ def sweep(
     ] = None,
 ) -> None:
     """Run every trial of a sweep that is not done yet, then print the leaderboard."""
+    if as_json and not dry_run:
+        raise typer.BadParameter(
+            "goes with --dry-run; a sweep that runs writes leaderboard.json", param_hint="--json"
+        )
     if max_parallel is not None:
         settings = [*(settings or []), f"executor.max_parallel={max_parallel}"]
     loaded = load_sweep(name, data=data, executor=executor, overrides=settings or [])
@@ -142,10 +146,14 @@ def logs(
 def cancel(
     name: Annotated[str, typer.Argument(metavar="SWEEP")],
     only: Annotated[list[str] | None, typer.Argument(metavar="[ID|axis=value]...")] = None,
+    as_json_: AsJson = False,
     runs: Runs = RUNS,
 ) -> None:
     """Stop running trials of a sweep, and keep pending ones from starting, until `--retry cancelled`."""
     marked = cancel_trials(choose(find_sweep(name, runs), only or []))
+    if as_json_:
+        _print_json({"cancelled": [files.root.name for files in marked]})
+        return
     for files in marked:
         print(f"cancelled  {files.root.name}")
     print(f"{len(marked)} trials cancelled")
@@ -192,10 +200,14 @@ def leaderboard(
 def prune(
     name: Annotated[str, typer.Argument(metavar="SWEEP")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be freed.")] = False,
+    as_json_: AsJson = False,
     runs: Runs = RUNS,
 ) -> None:
     """Delete the training states of finished trials; final weights stay."""
     pruned = prune_trials(choose(find_sweep(name, runs), []), dry_run)
+    if as_json_:
+        _print_json({"checkpoints": pruned.files, "bytes": pruned.size, "deleted": not dry_run})
+        return
     verb = "would free" if dry_run else "freed"
     print(f"{verb} {pruned.size} bytes ({pruned.size / 1e6:.1f} MB) in {pruned.files} checkpoints")
 

@@ -100,7 +100,9 @@ def _unfinished(status: TrialStatus) -> Decision:
 
 
 def _failed(status: TrialStatus, requests: Requests) -> Decision:
-    cause = status.cause or "unknown"
+    cause = status.cause
+    if cause is None:
+        return Decision(Action.SKIP, f"failed: {status.message}")
     if requests.retry & {"all", cause}:
         return _again(status, f"failed ({cause}), asked for by --retry")
     if cause in MACHINE_CAUSES:

@@ -3,7 +3,7 @@
 import shlex
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from launcher.points import short
 from launcher.states import State, TrialStatus
 from launcher.sweep import Expansion, Sweep
 from launcher.trial import Trial
+from segda_core.config import TrialConfig
 
 STYLES = {Action.RUN: "green", Action.WAIT: "cyan", Action.SKIP: "dim"}
 
@@ -37,7 +38,7 @@ class PlannedTrial:
     """Shell line that trains its next attempt; None where it does not run."""
     seconds: float | None
     disk_bytes: int
-    images: Manifest | None
+    images: Manifest
 
 
 @dataclass(frozen=True)
@@ -57,16 +58,13 @@ class DryRun:
     problems: list[str]
     """Images that cannot be used: nothing would be queued."""
     free_bytes: int
+    seconds: float
+    """Until the last of the trials to run that could be judged has ended."""
 
     @property
     def to_run(self) -> list[PlannedTrial]:
         """Trials that a launch would run."""
         return [trial for trial in self.trials if trial.action is Action.RUN]
-
-    @property
-    def seconds(self) -> float:
-        """Added up over the trials to run that could be judged."""
-        return sum(trial.seconds or 0.0 for trial in self.to_run)
 
     @property
     def unjudged(self) -> int:
@@ -97,33 +95,39 @@ class DryRun:
 def plan_dry_run(
     sweep: Sweep,
     expansion: Expansion,
-    chosen: Sequence[Trial],
-    look: Mapping[str, tuple[TrialStatus, Manifest | None]],
+    look: Mapping[str, tuple[TrialStatus, Manifest]],
     requests: Requests,
     runs: Path,
+    at_once: Callable[[TrialConfig], int],
 ) -> DryRun:
-    """What would happen to the chosen trials, given the state and the images of each (by id)."""
+    """What would happen to the trials whose state and images are given (by id).
+
+    `at_once` says how many trials like one its executor runs side by side.
+    """
     past = Past(runs)
+    chosen = [trial for trial in expansion.trials if trial.id in look]
     for trial in chosen:
         if metrics := look[trial.id][0].metrics:
             past.add(trial.config, metrics, trial.files(runs))
-    manifests = [manifest for _, manifest in look.values() if manifest is not None]
+    manifests = [manifest for _, manifest in look.values()]
+    trials = [_plan(trial, *look[trial.id], requests, past, runs) for trial in chosen]
     return DryRun(
         sweep=sweep.name,
         file=str(sweep.file),
         data=sweep.data,
         executor=sweep.executor.name,
         planned=len(expansion.trials),
-        trials=[_plan(trial, *look[trial.id], requests, past, runs) for trial in chosen],
+        trials=trials,
         merged=expansion.merged,
         notes=[*expansion.notes, *_image_notes(manifests)],
         problems=problems(manifests),
         free_bytes=_free_bytes(runs),
+        seconds=_side_by_side(trials, [at_once(trial.config) for trial in chosen]),
     )
 
 
 def _plan(
-    trial: Trial, status: TrialStatus, images: Manifest | None, requests: Requests, past: Past, runs: Path
+    trial: Trial, status: TrialStatus, images: Manifest, requests: Requests, past: Past, runs: Path
 ) -> PlannedTrial:
     decision = decide(status, requests)
     runs_now = decision.action is Action.RUN
@@ -140,6 +144,13 @@ def _plan(
         disk_bytes=forecast.disk_bytes if forecast else 0,
         images=images,
     )
+
+
+def _side_by_side(trials: Sequence[PlannedTrial], at_once: Sequence[int]) -> float:
+    """Seconds for all, each beside as many like it as have room; at least those of the longest."""
+    judged = [(trial.seconds or 0.0, room) for trial, room in zip(trials, at_once, strict=True)]
+    longest = max((seconds for seconds, _ in judged), default=0.0)
+    return max(longest, sum(seconds / room for seconds, room in judged))
 
 
 def _command(trial: Trial, status: TrialStatus, runs: Path) -> str:
@@ -165,15 +176,13 @@ def _free_bytes(runs: Path) -> int:
 
 
 def _trial_json(trial: PlannedTrial) -> dict[str, Any]:
-    images = None if trial.images is None else trial.images.model_dump(mode="json")
-    return {**asdict(trial), "images": images}
+    return {**asdict(trial), "images": trial.images.model_dump(mode="json")}
 
 
 def render(dry_run: DryRun, console: Console) -> None:
     """The dry run for a terminal: a line for each trial, then what it all takes."""
-    console.print(
-        f"[bold]{dry_run.sweep}[/] on {dry_run.data} ({dry_run.file}), executor {dry_run.executor}\n"
-    )
+    title = f" on {dry_run.data} ({dry_run.file}), executor {dry_run.executor}\n"
+    console.print(Text.assemble((dry_run.sweep, "bold"), title), soft_wrap=True)
     console.print(_trial_lines(dry_run.trials), soft_wrap=True)
     for line in _summary(dry_run):
         console.print(Text(line), soft_wrap=True)
@@ -222,7 +231,7 @@ def _needs(dry_run: DryRun) -> list[str]:
     if not judged:
         return [disk, "time: unknown, nothing comparable has finished yet"]
     rest = f", and {dry_run.unjudged} trials nothing is known about" if dry_run.unjudged else ""
-    return [disk, f"time: about {_time(dry_run.seconds)} one after another, by finished trials{rest}"]
+    return [disk, f"time: about {_time(dry_run.seconds)}, by finished trials{rest}"]
 
 
 def _commands(to_run: Sequence[PlannedTrial]) -> list[str]:

@@ -64,5 +64,10 @@ def choose(sweep: Path, only: Sequence[str]) -> list[TrialFiles]:
 
 def read_trial(files: TrialFiles) -> Trial:
     """A trial as its directory holds it."""
-    content = read_json(files.trial) or {}
-    return Trial(content["sweep"], read_config(files), content["point"])
+    config = read_config(files)
+    try:
+        content = read_json(files.trial) or {}
+        return Trial(content["sweep"], config, content["point"])
+    except (ValueError, KeyError, TypeError) as error:
+        fault = "delete it, `segda sweep` writes it again"
+        raise ConfigError([f"{files.trial}: cannot be read: {error}; {fault}"]) from error

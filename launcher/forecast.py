@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Hashable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from launcher.prepare import read_config
 from segda_core.config import AdaptSegNetConfig, ModelConfig, TinyConfig, TrialConfig
-from segda_core.errors import ConfigError
 from segda_core.layout import TrialFiles, read_json
 
 READ_PER_KIND = 8
@@ -83,16 +83,14 @@ class Past:
         for files in self._directories:
             if found == READ_PER_KIND:
                 return
-            if files.root.name.startswith(f"{method}-{data}-") and (metrics := read_json(files.metrics)):
+            if files.root.name.startswith(f"{method}-{data}-") and files.metrics.exists():
                 found += 1
-                self._add_directory(files, metrics)
+                self._add_directory(files)
 
-    def _add_directory(self, files: TrialFiles, metrics: Mapping[str, Any]) -> None:
-        try:
-            config = read_config(files)
-        except ConfigError:  # written by a version with other settings: nothing to compare with
-            return
-        self.add(config, metrics, files)
+    def _add_directory(self, files: TrialFiles) -> None:
+        with suppress(ValueError, KeyError):  # broken, or written by another version: nothing to compare with
+            if metrics := read_json(files.metrics):
+                self.add(read_config(files), metrics, files)
 
 
 def estimated_bytes(config: TrialConfig) -> int:

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from types import FrameType
 
@@ -50,11 +50,10 @@ class Entry:
     config: TrialConfig
     submission: Submission
     """What its next claim says."""
+    seen: int = 0
+    """Number of the newest attempt when it was decided to run the trial (again); 0 before the first."""
     phase: Phase = Phase.WAITING
-    attempt: AttemptFiles | None = None
     job: Job | None = None
-    status: TrialStatus | None = None
-    """How it ended; None until then."""
     progress: Progress = field(default_factory=Progress)
     retries: int = 0
     not_before: float = 0.0
@@ -79,16 +78,15 @@ class Launch:
         self._next_look = 0.0
         self._said_no_room = False
 
-    def run(self, after_each: Callable[[], None]) -> bool:
+    def run(self, meanwhile: Callable[[bool], None]) -> bool:
         """Run until no trial is left to run; whether it got that far without being interrupted.
 
-        `after_each` is called whenever a trial has ended.
+        `meanwhile` is called several times a second, with whether a trial has ended since the last call.
         """
         with self._stop_signals():
             while self._work_left():
                 ended = [entry for entry in self._entries if self._advance(entry)]
-                if ended:
-                    after_each()
+                meanwhile(bool(ended))
                 self._answer_interrupts()
                 if not self._interrupts:
                     self._start_waiting()
@@ -140,8 +138,10 @@ class Launch:
         return False
 
     def _settle(self, entry: Entry) -> bool:
-        """Read what became of an attempt, and decide what its trial does next."""
-        status = read_status(entry.files)
+        """Read what became of an attempt, and decide what its trial does next; whether it is over."""
+        return self._act_on(entry, read_status(entry.files))
+
+    def _act_on(self, entry: Entry, status: TrialStatus) -> bool:
         if status.state in ALIVE:
             if entry.phase is not Phase.ELSEWHERE:
                 self._view.say(f"waiting  {entry.id}: running elsewhere")
@@ -152,17 +152,19 @@ class Launch:
         elif _to_be_continued(status) and entry.retries < self._retry:
             self._try_again(entry, status)
         else:
-            entry.phase, entry.status = Phase.OVER, status
+            entry.phase = Phase.OVER
             self._view.say(*_ending(entry, status))
             return True
         return False
 
     def _try_again(self, entry: Entry, status: TrialStatus) -> None:
         pause = min(BACKOFF_S * 2**entry.retries, BACKOFF_LIMIT_S)
+        newest = status.attempt or 0
         entry.phase = Phase.WAITING
         entry.retries += 1
         entry.not_before = time.monotonic() + pause
-        entry.submission = Submission(entry.submission.executor, entry.submission.manifest_hash)
+        entry.submission = replace(entry.submission, fresh=entry.submission.fresh and newest <= entry.seen)
+        entry.seen = newest
         reason = f"{status.cause or 'stopped'}: {status.message}"
         self._view.say(f"again    {entry.id} in {duration(pause)} ({reason})", "yellow")
 
@@ -185,17 +187,30 @@ class Launch:
         room = self._executor.reserve(entry.config)
         if room is None:
             return False
-        attempt = None if entry.files.cancel.exists() else claim(entry.files, entry.submission)
-        if attempt is None:
+        try:
+            attempt = self._claim(entry)
+            job = None if attempt is None else room.start(attempt)
+        except (OSError, ValueError) as error:  # a full disk, a directory deleted by hand, a broken file
+            room.release()
+            newest = max(entry.files.attempt_numbers(), default=0)
+            self._act_on(entry, TrialStatus(entry.id, State.FAILED, "disk", str(error), newest))
+            return True
+        if attempt is None or job is None:
             room.release()
             self._settle(entry)
             return True
-        entry.attempt = attempt
-        entry.job = room.start(attempt)
+        entry.job = job
         entry.phase, entry.started, entry.progress = Phase.RUNNING, time.monotonic(), Progress()
         again = f" (attempt {attempt.number})" if attempt.number > 1 else ""
         self._view.say(f"started  {entry.id}{again}")
         return True
+
+    def _claim(self, entry: Entry) -> AttemptFiles | None:
+        """The trial's next attempt; None where it was cancelled, or somebody made one since we decided."""
+        newest = max(entry.files.attempt_numbers(), default=0)
+        if entry.files.cancel.exists() or newest != entry.seen:
+            return None
+        return claim(entry.files, entry.submission)
 
     def _show(self) -> None:
         if time.monotonic() < self._next_look:
@@ -203,8 +218,9 @@ class Launch:
         self._next_look = time.monotonic() + LOOK_S
         shown = [entry for entry in self._entries if entry.phase in (Phase.RUNNING, Phase.ELSEWHERE)]
         for entry in shown:
-            numbers = entry.files.attempt_numbers()
-            entry.progress = read_progress(entry.files.attempt(numbers[-1]))
+            if numbers := entry.files.attempt_numbers():  # none: deleted by hand
+                progress = read_progress(entry.files.attempt(numbers[-1]))
+                entry.progress = replace(progress, steps=entry.config.steps)
         self._view.show(
             Overview(
                 finished=sum(entry.phase is Phase.OVER for entry in self._entries),
@@ -240,5 +256,6 @@ def _ending(entry: Entry, status: TrialStatus) -> tuple[str, str]:
         return f"done     {entry.id}: mIoU {percent(status.miou)}{took}", "green"
     if status.state is State.FAILED:
         log = entry.files.attempt(status.attempt or 1).log
-        return f"failed   {entry.id}: {status.cause}: {status.message}; log: {log}", "red"
+        where = f"; log: {log}" if log.exists() else ""
+        return f"failed   {entry.id}: {status.cause or 'unknown'}: {status.message}{where}", "red"
     return f"{status.state:<9}{entry.id}" + (f": {status.message}" if status.message else ""), "yellow"

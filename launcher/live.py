@@ -148,7 +148,7 @@ def duration(seconds: float) -> str:
 def _where(progress: Progress) -> str:
     if progress.phase == "start" or progress.step is None:
         return "starting"
-    place = f"step {progress.step}/{progress.steps}"
+    place = f"step {progress.step}/{progress.steps or '?'}"
     return f"{place}, evaluating" if progress.phase == "evaluate" else place
 
 

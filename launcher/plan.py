@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from launcher.sweep import Expansion, Sweep
+from segda_core.errors import ConfigError
 from segda_core.layout import read_json, write_json
 
 SCHEMA = 1
@@ -18,8 +19,12 @@ def plan_file(runs: Path, sweep: str) -> Path:
 
 def read_plan(runs: Path, sweep: str) -> dict[str, list[str]]:
     """Data name -> ids of the full expansion; empty where nothing was planned yet."""
-    raw = read_json(plan_file(runs, sweep))
-    return {} if raw is None else dict(raw["data"])
+    path = plan_file(runs, sweep)
+    try:
+        raw = read_json(path)
+        return {} if raw is None else {data: [str(each) for each in ids] for data, ids in raw["data"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError([f"{path}: not a plan; delete it, the next `segda sweep` writes it"]) from error
 
 
 def write_plan(runs: Path, sweep: Sweep, expansion: Expansion) -> None:

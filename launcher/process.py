@@ -20,10 +20,11 @@ PR_SET_PDEATHSIG = 1
 
 
 def host_and_boot() -> dict[str, str]:
-    """What tells this machine, since it was last started, from every other."""
+    """What tells this machine, since it was last started, from every other; containers count as machines."""
     return {
         "host": socket.gethostname(),
         "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+        "pid_namespace": str(Path("/proc/self/ns/pid").readlink()),
     }
 
 
@@ -73,7 +74,7 @@ def death_signal(parent: int) -> Callable[[], None]:
 
 def processes_of(attempt: Path) -> list[int]:
     """Pids on this machine, other than our own, that were started for the attempt."""
-    mark = f"{ATTEMPT_VARIABLE}={attempt.resolve()}".encode()
+    mark = os.fsencode(f"{ATTEMPT_VARIABLE}={attempt.resolve()}")
     pids = (int(entry.name) for entry in os.scandir("/proc") if entry.name.isdecimal())
     return [pid for pid in pids if pid != os.getpid() and mark in _environment(pid)]
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from launcher.claim import is_alive
 from launcher.prepare import read_config
-from segda_core.layout import TrialFiles, read_json
+from launcher.status import read_status
+from segda_core.layout import TrialFiles
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def prune(trials: Iterable[TrialFiles], dry_run: bool) -> Pruned:
 
 def _superfluous(files: TrialFiles) -> Iterator[Path]:
     """Checkpoints nobody needs: none where the trial is not done, or an attempt may still be running."""
-    metrics = read_json(files.metrics)
+    metrics = read_status(files).metrics
     attempts = [files.attempt(number) for number in files.attempt_numbers()]
     if metrics is None or any(is_alive(attempt) for attempt in attempts):
         return

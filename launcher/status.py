@@ -15,6 +15,15 @@ KILLED = {"status": "failed", "cause": "killed", "message": "it ended without a 
 def read_status(
     files: TrialFiles, manifest_hash: str | None = None, commit: str | None = None
 ) -> TrialStatus:
+    """`understand`, but a trial with a broken file is failed without a cause: others can still be read."""
+    try:
+        return understand(files, manifest_hash, commit)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        message = f"a file of it cannot be read ({error}); --rerun {files.root.name} starts it anew"
+        return TrialStatus(files.root.name, State.FAILED, message=message)
+
+
+def understand(files: TrialFiles, manifest_hash: str | None = None, commit: str | None = None) -> TrialStatus:
     """State of one trial; stale where `manifest_hash` (of its images today) is not the one it was made with.
 
     `commit` is the code checked out now, to mark results of another one.
@@ -33,7 +42,7 @@ def read_status(
     if outcome["status"] == "done" and (metrics := read_json(files.metrics)) is not None:
         return _done(files, metrics, manifest_hash, commit)
     status = _ended(files, attempt, outcome)
-    return replace(status, inputs_changed=_inputs_changed(attempt, manifest_hash))
+    return replace(status, inputs_changed=_inputs_changed(files, manifest_hash))
 
 
 def _done(
@@ -54,11 +63,12 @@ def _done(
     )
 
 
-def _inputs_changed(attempt: AttemptFiles, manifest_hash: str | None) -> bool:
-    submission = read_json(attempt.submission)
-    if manifest_hash is None or submission is None:
-        return False
-    return bool(submission["manifest_hash"] != manifest_hash)
+def _inputs_changed(files: TrialFiles, manifest_hash: str | None) -> bool:
+    """By the newest attempt that says: a launcher killed right after its claim left one that does not."""
+    for number in reversed(files.attempt_numbers() if manifest_hash is not None else []):
+        if (submission := read_json(files.attempt(number).submission)) is not None:
+            return bool(submission["manifest_hash"] != manifest_hash)
+    return False
 
 
 def _ended(files: TrialFiles, attempt: AttemptFiles, outcome: dict[str, Any]) -> TrialStatus:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from rich.text import Text
 from launcher.find import sweep_names, trial_directories
 from launcher.leaderboard import Today
 from launcher.live import duration, percent
+from launcher.plan import read_plan
 from launcher.progress import read_progress
 from launcher.states import State, TrialStatus
 from launcher.status import read_status
-from segda_core.layout import TrialFiles, read_json
+from segda_core.layout import TrialFiles
 
 STYLES = {State.DONE: "green", State.RUNNING: "cyan", State.FAILED: "red", State.MISSING: "dim"}
 """Colours of the states; yellow for the others."""
@@ -28,8 +29,7 @@ ROWS = 60
 def read_sweep(sweep: Path, today: Today) -> list[TrialStatus]:
     """Status of every trial that has a directory or is in the sweep's plan."""
     names = {files.root.name for files in trial_directories(sweep)}
-    plan = read_json(sweep / "plan.json") or {"data": {}}
-    names.update(trial_id for ids in plan["data"].values() for trial_id in ids)
+    names.update(trial_id for ids in read_plan(sweep.parent, sweep.name).values() for trial_id in ids)
     hashes = today.manifest_hashes
     return [read_status(TrialFiles(sweep / name), hashes.get(name), today.commit) for name in sorted(names)]
 
@@ -81,9 +81,8 @@ def as_json(sweeps: Sequence[Path], today: Today) -> dict[str, list[dict[str, An
 
 
 def _plain(sweep: Path, status: TrialStatus) -> dict[str, Any]:
-    content = asdict(status)
-    del content["metrics"]
-    return {**content, "path": str(sweep / status.id)}
+    names = (field.name for field in fields(status) if field.name != "metrics")
+    return {**{name: getattr(status, name) for name in names}, "path": str(sweep / status.id)}
 
 
 def _table(sweep: Path, statuses: Sequence[TrialStatus]) -> Table:
@@ -109,7 +108,7 @@ def _cells(sweep: Path, status: TrialStatus) -> tuple[Text | str, ...]:
         Text(status.state, style=STYLES.get(status.state, "yellow")),
         Text(status.id),
         _or_dash(status.attempt),
-        "-" if status.step is None else f"{status.step}/{status.steps}",
+        "-" if status.step is None else f"{status.step}/{status.steps or '?'}",
         "-" if status.images_per_second is None else f"{status.images_per_second:.1f}",
         percent(status.miou),
         _time_left(sweep, status),

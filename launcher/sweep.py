@@ -8,13 +8,10 @@ from launcher.faults import Faults
 from launcher.layers import Layer, merge, put
 from launcher.points import Point, in_order, make_axes, values
 from launcher.profile import SHIPPED, check_name, find_yaml, load_profile
-from launcher.selection import select
 from launcher.sweep_file import ExecutorConfig, SweepFile
 from launcher.trial import Trial
 from segda_core.config import Profile, TrialConfig
 from segda_core.errors import ConfigError, Json, Problem, check, load_yaml, parse, parse_yaml
-
-__all__ = ["Expansion", "Sweep", "expand", "load_sweep", "select"]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from launcher.cancel import uncancel
 from launcher.claim import Submission
@@ -22,10 +23,11 @@ from launcher.live import duration, make_view
 from launcher.manifest import Manifest, problems, read_manifests
 from launcher.plan import write_plan
 from launcher.prepare import prepare
+from launcher.selection import select
 from launcher.states import State, TrialStatus
 from launcher.status import read_status
 from launcher.status_view import in_words
-from launcher.sweep import Expansion, Sweep, expand, select
+from launcher.sweep import Expansion, Sweep, expand
 from launcher.trial import Trial
 from segda_core.errors import ConfigError, DataError
 from segda_core.layout import TrialFiles
@@ -72,7 +74,7 @@ def survey(sweep: Sweep, runs: Path, only: Sequence[str], retry: str | None, rer
     expansion = expand(sweep)
     trials = select(expansion.trials, only)
     requests = parse_rerun(rerun, [trial.id for trial in trials]) if rerun else Requests()
-    requests = replace(requests, retry=parse_retry(retry)) if retry else requests
+    requests = requests if retry is None else replace(requests, retry=parse_retry(retry))
     manifests = read_manifests(trials)
     surveyed = Survey(sweep, expansion, trials, runs, manifests, current_commit(), requests, {}, {})
     statuses = {trial.id: surveyed.read_status(trial) for trial in trials}
@@ -91,11 +93,17 @@ def make_images(surveyed: Survey) -> bool:
 
 
 def dry_run(surveyed: Survey) -> DryRun:
-    """What a launch would do."""
+    """What a launch would do; `ConfigError` where its executor can never run one of the trials."""
+    executor = make_executor(surveyed)
     images = read_manifests(surveyed.trials, absent_classes=True)
     look = {trial.id: (surveyed.statuses[trial.id], images[trial.id]) for trial in surveyed.trials}
     return plan_dry_run(
-        surveyed.sweep, surveyed.expansion, surveyed.trials, look, surveyed.requests, surveyed.runs
+        surveyed.sweep,
+        surveyed.expansion,
+        look,
+        surveyed.requests,
+        surveyed.runs,
+        executor.at_once,
     )
 
 
@@ -110,12 +118,45 @@ def run_sweep(surveyed: Survey, console: Console) -> int:
     executor = make_executor(surveyed)
     entries = _prepare(surveyed)
     _announce(surveyed, console)
-    finished = not entries or _launch(surveyed, entries, executor, console)
+    board = Board(surveyed.runs / surveyed.sweep.name, surveyed.today)
+    finished = not entries or _launch(surveyed, entries, executor, console, board)
     statuses = surveyed.read_statuses()
-    write_leaderboards(surveyed.runs / surveyed.sweep.name, today=surveyed.today)
+    if fault := board.write():
+        _say(console, f"the leaderboard's files are not written: {fault}", "red")
     took = duration(time.monotonic() - started)
-    console.print(f"{surveyed.sweep.name}: {in_words(statuses)} in {took}", style="bold", highlight=False)
+    _say(console, f"{surveyed.sweep.name}: {in_words(statuses)} in {took}", "bold")
     return _close(surveyed, statuses, finished, console)
+
+
+class Board:
+    """The sweep's leaderboard files during a launch, rewritten after trials have ended.
+
+    Where many trials make that slow, a tenth of the time at most goes into it.
+    """
+
+    def __init__(self, folder: Path, today: Today) -> None:
+        self._folder = folder
+        self._today = today
+        self._behind = False
+        self._not_before = 0.0
+
+    def keep_up(self, ended: bool) -> None:
+        """Rewrite the files where trials have ended since they were written, and it is time."""
+        self._behind = self._behind or ended
+        if self._behind and time.monotonic() >= self._not_before:
+            self.write()
+
+    def write(self) -> str | None:
+        """Write the files; why that failed, as on a full disk: derived files shall not end a launch."""
+        started = time.monotonic()
+        try:
+            write_leaderboards(self._folder, today=self._today)
+        except OSError as error:
+            return str(error)
+        finally:
+            ended = time.monotonic()
+            self._behind, self._not_before = False, ended + 9 * (ended - started)
+        return None
 
 
 def make_executor(surveyed: Survey) -> Executor:
@@ -136,20 +177,21 @@ def _prepare(surveyed: Survey) -> list[Entry]:
 
 
 def _entry(surveyed: Survey, trial: Trial) -> Entry:
-    decision = surveyed.decisions[trial.id]
+    decision, status = surveyed.decisions[trial.id], surveyed.statuses[trial.id]
     files: TrialFiles = prepare(trial, surveyed.runs)
-    if surveyed.statuses[trial.id].state is State.CANCELLED:
+    if status.state is State.CANCELLED or decision.fresh:
         uncancel(files)
-    name, manifest = surveyed.sweep.executor.name, surveyed.manifests[trial.id]
+    submission = Submission(surveyed.sweep.executor.name, surveyed.manifests[trial.id].hash, decision.fresh)
+    newest = max(files.attempt_numbers(), default=0) if decision.fresh else status.attempt or 0
     phase = Phase.ELSEWHERE if decision.action is Action.WAIT else Phase.WAITING
-    return Entry(files, trial.config, Submission(name, manifest.hash, decision.fresh), phase)
+    return Entry(files, trial.config, submission, newest, phase)
 
 
-def _launch(surveyed: Survey, entries: Sequence[Entry], executor: Executor, console: Console) -> bool:
-    folder = surveyed.runs / surveyed.sweep.name
+def _launch(
+    surveyed: Survey, entries: Sequence[Entry], executor: Executor, console: Console, board: Board
+) -> bool:
     with make_view(console) as view:
-        launch = Launch(entries, executor, surveyed.sweep.executor.retry, view)
-        return launch.run(after_each=lambda: write_leaderboards(folder, today=surveyed.today))
+        return Launch(entries, executor, surveyed.sweep.executor.retry, view).run(board.keep_up)
 
 
 def _announce(surveyed: Survey, console: Console) -> None:
@@ -170,7 +212,12 @@ def _announce(surveyed: Survey, console: Console) -> None:
         if surveyed.statuses[trial.id].state is not State.DONE:
             lines.append(f"left     {trial.id}: {surveyed.decisions[trial.id].reason}")
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        _say(console, line)
+
+
+def _say(console: Console, line: str, style: str = "") -> None:
+    """One line, whole and as it is, wherever the output goes."""
+    console.print(Text(line, style), soft_wrap=True)
 
 
 def _surprise(trial: Trial, manifest: Manifest) -> str:
@@ -186,14 +233,14 @@ def _close(surveyed: Survey, statuses: Sequence[TrialStatus], finished: bool, co
     """The leaderboard and the last line, which says how it went."""
     name = surveyed.sweep.name
     if not finished:
-        console.print(f"interrupted: the same command continues where {name} stopped", style="yellow")
+        _say(console, f"interrupted: the same command continues where {name} stopped", "yellow")
         return INTERRUPTED
     show([name], surveyed.runs, console, today=surveyed.today)
     failed = [status for status in statuses if status.state in (State.FAILED, State.MISSING)]
     if failed:
-        console.print(f"{name}: {len(failed)} of {len(statuses)} trials failed", style="red", highlight=False)
+        _say(console, f"{name}: {len(failed)} of {len(statuses)} trials failed", "red")
         return SOME_FAILED
     left = [status for status in statuses if status.state is not State.DONE]
     but = f", but {in_words(left)}" if left else ""
-    console.print(f"{name}: done{but}", style="green", highlight=False)
+    _say(console, f"{name}: done{but}", "green")
     return DONE

@@ -59,6 +59,9 @@ class Executor(Protocol):
     def problem(self, config: TrialConfig) -> str | None:
         """Why a trial can never run here; None where it can."""
 
+    def at_once(self, config: TrialConfig) -> int:
+        """How many trials like this one it runs side by side, where nobody else uses it."""
+
     def reserve(self, config: TrialConfig) -> Room | None:
         """Room for one more attempt; None while there is none."""
 

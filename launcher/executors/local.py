@@ -68,6 +68,16 @@ class LocalExecutor:
             return f"ranks {config.ranks} need as many GPUs; this host has {len(self._gpus)}"
         return None
 
+    def at_once(self, config: TrialConfig) -> int:
+        """As many as the GPUs or cores carry, or as the user asked for."""
+        if self._gpus:
+            fit = len(self._gpus) // config.ranks
+        elif self._max_parallel is not None:
+            return self._max_parallel
+        else:
+            fit = len(self._cores) // (config.ranks * config.threads)
+        return max(1, min(fit, self._max_parallel or fit))
+
     def reserve(self, config: TrialConfig) -> "LocalRoom | None":
         """Room for one more attempt; None while other attempts, of any launcher, hold it.
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from launcher.states import State, TrialStatus
-from launcher.status import read_status
+from launcher.status import understand
 from segda_core import layout
 from segda_core.classes import CLASSES
 from segda_core.config import TrialConfig
@@ -150,7 +150,7 @@ def _read(root: Path, data: str | None, found: Collection, today: Today) -> Reco
         found.problems.append(_named(root, error))
         return None
     try:
-        status = read_status(files, today.manifest_hashes.get(root.name), today.commit)
+        status = understand(files, today.manifest_hashes.get(root.name), today.commit)
         result = None if status.metrics is None else parse(Result, status.metrics, str(files.metrics))
     except (OSError, ValueError, KeyError, TypeError) as error:
         problem = _named(files.metrics if files.metrics.exists() else root, error)
@@ -170,7 +170,7 @@ _parse_block = lru_cache(maxsize=4096)(parse_yaml)
 
 def _config_yaml(path: Path) -> Any:  # noqa: ANN401  # unchecked input
     """The file's YAML. Trials of a sweep share most top-level blocks, so each distinct one is parsed once."""
-    blocks = re.split(r"^(?=\w)", path.read_text(), flags=re.MULTILINE)
+    blocks = re.split(r"^(?=\w)", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     try:
         merged: dict[str, Any] = {}
         for block in blocks:

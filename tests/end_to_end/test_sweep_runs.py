@@ -37,6 +37,7 @@ def test_a_second_call_runs_nothing(uninterrupted: SmallSweep) -> None:
 
 def test_rerun_starts_from_the_first_step(uninterrupted: SmallSweep) -> None:
     joint, _ = uninterrupted.trials()
+    joint.cancel.touch()  # it had finished before its runner looked
     before = uninterrupted.results()
     code, output = uninterrupted.run("sweep", "quick", "--rerun", joint.root.name)
     assert code == 0, output
@@ -96,7 +97,10 @@ def test_ctrl_c_saves_and_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_a_failing_trial_does_not_stop_the_others(tmp_path: Path) -> None:
-    folder = tmp_path / 'with "quotes", it\'s spaces'
+    folder = tmp_path / 'with "quotes", [red] it\'s spaces\nand a second line'
+    folder.mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "runs").symlink_to(tmp_path / "elsewhere")
     optimizers = [{"name": "sgd", "lr": rate} for rate in (1e30, 1e-3, 1e-2)]
     grid = {"method": [{"name": "source_only"}], "optimizer": optimizers}
     sweep = SmallSweep(folder, grid, steps=8)

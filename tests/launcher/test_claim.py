@@ -1,12 +1,15 @@
+import errno
 import os
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from small_sweep import wait_until
 
 from launcher.claim import SILENCE_S, Submission, claim, file_system_time, is_alive
-from launcher.process import identity
+from launcher.process import ATTEMPT_VARIABLE, identity
 from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
 
 HERE = identity()
@@ -106,6 +109,39 @@ def test_a_local_claim_dies_with_its_launcher(files: TrialFiles) -> None:
     assert is_alive(make_attempt(files, 2, submission={**GONE, "executor": "slurm"}))
     other = {**HERE, "pid": os.getppid(), "pid_start": None}
     assert not is_alive(make_attempt(files, 3, submission=submission(**other)))
+
+
+def test_a_claim_of_this_launcher_lives_while_its_runner_starts(files: TrialFiles) -> None:
+    attempt = make_attempt(files, submission=submission(**HERE))
+    assert not is_alive(attempt)
+    environment = {**os.environ, ATTEMPT_VARIABLE: str(attempt.root)}
+    runner = subprocess.Popen(["sleep", "60"], env=environment)
+    wait_until(lambda: is_alive(attempt), timeout=10)
+    runner.kill()
+    runner.wait()
+    assert not is_alive(attempt)
+
+
+def test_a_claim_that_cannot_be_written_is_taken_back(
+    files: TrialFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("launcher.claim.write_json", full)
+        with pytest.raises(OSError, match="No space"):
+            claim(files, Submission("local", "hash"))
+    assert files.attempt_numbers() == []
+
+
+def test_a_deleted_attempt_is_not_alive(files: TrialFiles) -> None:
+    assert not is_alive(files.attempt(1))
+
+
+def test_file_system_time_where_nothing_can_be_written(tmp_path: Path) -> None:
+    gone = TrialFiles(tmp_path / "no sweep" / "trial")
+    assert file_system_time(gone.attempts) == pytest.approx(time.time(), abs=2)
 
 
 def test_file_system_time_is_now(files: TrialFiles) -> None:

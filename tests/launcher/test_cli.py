@@ -33,6 +33,9 @@ def test_every_command_has_help_with_an_example(words: list[str]) -> None:
         (["sweep", "no_such"], "no sweep 'no_such'"),
         (["status", "no_such"], "no sweep 'no_such' in runs"),
         (["logs", "no_such"], "no trial 'no_such'"),
+        (["sweep", "smoke", "--json"], "goes with --dry-run"),
+        (["sweep", "smoke", "--retry", ""], "--retry: found ''"),
+        (["schema", "/dev/null/folder"], "Not a directory"),
         (["sweep", "target.yaml"], "target.yaml: cannot be read"),
     ],
 )

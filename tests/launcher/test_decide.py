@@ -32,6 +32,12 @@ def test_experiment_failures_wait_for_retry(cause: str) -> None:
     assert decide(failed, Requests(retry=parse_retry(others))).action is Action.SKIP
 
 
+def test_a_trial_with_a_broken_file_runs_only_from_the_start() -> None:
+    broken = TrialStatus("trial", State.FAILED, message="a file of it cannot be read")
+    assert decide(broken, Requests(retry=parse_retry("all"))).reason.endswith("cannot be read")
+    assert decide(broken, Requests(rerun=frozenset({"trial"}))).fresh
+
+
 @pytest.mark.parametrize("state", [State.DONE, State.STALE, State.STOPPED, State.CANCELLED])
 def test_final_states_stay(state: State) -> None:
     assert decide(status(state), Requests(retry=parse_retry("all"))).action is Action.SKIP

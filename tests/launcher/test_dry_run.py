@@ -11,13 +11,15 @@ from launcher.dry_run import DryRun, plan_dry_run, render
 from launcher.forecast import Past, estimated_bytes
 from launcher.manifest import Manifest
 from launcher.prepare import prepare
+from launcher.selection import select
 from launcher.status import read_status
-from launcher.sweep import expand, select
+from launcher.sweep import expand
 from launcher.trial import Trial
 from segda_core.layout import write_json
 from sweeps import METHODS, expanded, load, write_profile
 
 GRID = {"method": METHODS, "target.subset.size": [10, 40]}
+AT_ONCE = 2
 BASE = {"steps": 100, "batch_size": 4}
 
 
@@ -44,7 +46,7 @@ def dry_run(folder: Path, only: list[str], manifest: Manifest, *overrides: str, 
     chosen = select(expansion.trials, only)
     runs = folder / "runs"
     look = {trial.id: (read_status(trial.files(runs), manifest.hash), manifest) for trial in chosen}
-    return plan_dry_run(sweep, expansion, chosen, look, Requests(), runs)
+    return plan_dry_run(sweep, expansion, look, Requests(), runs, at_once=lambda _: AT_ONCE)
 
 
 def text_of(planned: DryRun) -> str:
@@ -73,6 +75,18 @@ def test_changed_images_make_a_result_stale(tmp_path: Path) -> None:
     planned = dry_run(tmp_path, [], Manifest(hash="other"))
     assert [(trial.state, trial.action) for trial in planned.trials] == [("stale", "skip")]
     assert "--rerun stale" in text_of(planned)
+
+
+def test_one_trial_takes_its_own_time_however_many_fit(tmp_path: Path) -> None:
+    base = {**BASE, "method": {"name": "joint"}}
+    finish(expanded(tmp_path, base=base).trials[0], tmp_path / "runs")
+    assert dry_run(tmp_path, [], Manifest(), base={**base, "seed": 1}).seconds == 130.0
+
+
+def test_a_path_is_not_read_as_markup(tmp_path: Path) -> None:
+    folder = tmp_path / "[red]"
+    folder.mkdir()
+    assert f"({folder}/sweeps/demo.yaml)" in text_of(dry_run(folder, [], Manifest()))
 
 
 def test_selection_is_said(tmp_path: Path) -> None:
@@ -120,10 +134,7 @@ def test_time_is_judged_by_finished_trials_of_the_same_kind(tmp_path: Path) -> N
     )
     assert [trial.seconds for trial in planned.trials] == [230.0, 230.0, None, None]
     assert [trial.disk_bytes for trial in planned.trials[:2]] == [1000, 1000]
-    assert (
-        "time: about 8 min one after another, by finished trials, and 2 trials nothing is known about"
-        in text_of(planned)
-    )
+    assert "time: about 4 min, by finished trials, and 2 trials nothing is known about" in text_of(planned)
 
 
 @pytest.mark.parametrize(

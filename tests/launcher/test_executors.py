@@ -65,6 +65,12 @@ def test_success_and_failure_side_by_side(name: str, folder: Path) -> None:
     room.release()
 
 
+def test_how_many_fit(name: str, folder: Path) -> None:
+    config = read_config(make(folder))
+    assert EXECUTORS[name](3, 30).at_once(config) >= 1
+    assert EXECUTORS[name](None, 30).at_once(config) >= 1
+
+
 def test_terminate_saves_cancel_cancels(name: str, folder: Path) -> None:
     executor = EXECUTORS[name](2, 30)
     terminated, cancelled = (start(executor, make(folder, seed=seed, steps=LONG)) for seed in (0, 1))

@@ -8,7 +8,7 @@ import yaml
 
 from launcher.plan import plan_file, read_plan, write_plan
 from launcher.prepare import prepare, read_config
-from launcher.sweep import expand, load_sweep, select
+from launcher.sweep import expand, load_sweep
 from launcher.trial import Trial, fingerprint
 from segda_core.errors import ConfigError
 from segda_core.layout import read_json
@@ -46,6 +46,14 @@ def test_an_executor_setting_is_no_other_sweep(tmp_path: Path) -> None:
     plan(tmp_path, grid={"seed": [0]})
     second = plan(tmp_path, "executor.max_parallel=1", grid={"seed": [0, 1]})
     assert read_plan(tmp_path / "runs", "demo") == {"toy": second}
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"data": {"toy": 3}}', '{"data": '])
+def test_a_broken_plan_is_said(tmp_path: Path, content: str) -> None:
+    plan(tmp_path)
+    plan_file(tmp_path / "runs", "demo").write_text(content)
+    with pytest.raises(ConfigError, match=r"plan\.json: not a plan; delete it"):
+        plan(tmp_path)
 
 
 def test_an_unchanged_plan_is_not_written_again(tmp_path: Path) -> None:
@@ -126,7 +134,7 @@ def test_many_launchers_prepare_the_same_trials_at_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert faults == []
-    for trial in select(expansion.trials, []):
+    for trial in expansion.trials:
         files = trial.files(tmp_path / "runs")
         assert sorted(path.name for path in files.root.iterdir()) == ["config.yaml", "trial.json"]
         assert read_config(files) == trial.config

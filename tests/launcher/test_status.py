@@ -1,4 +1,5 @@
 import json
+import os
 import time
 from pathlib import Path
 
@@ -108,6 +109,25 @@ def test_an_unfinished_trial_whose_images_changed(files: TrialFiles) -> None:
     make_attempt(files, status="saved")
     assert read_status(files, "now").inputs_changed
     assert not read_status(files, "then").inputs_changed
+
+
+def test_a_claim_without_a_word_does_not_hide_that_images_changed(files: TrialFiles) -> None:
+    make_attempt(files, status="saved")
+    files.attempt(2).root.mkdir()
+    age = time.time() - 100
+    os.utime(files.attempt(2).root, (age, age))
+    assert read_status(files, "now").inputs_changed
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "attempts/1/outcome.json", "attempts/1/heartbeat.json"])
+@pytest.mark.parametrize("content", ["", '{"step": 1'])
+def test_a_broken_file_fails_its_trial_alone(files: TrialFiles, name: str, content: str) -> None:
+    make_attempt(files)
+    (files.root / name).write_text(content)
+    status = read_status(files, "then", "abc")
+    assert (status.state, status.cause) == (State.FAILED, None)
+    assert "--rerun trial-1" in status.message
+    assert [found.state for found in read_sweep(files.root.parent, Today())] == [State.FAILED]
 
 
 def test_progress_is_the_newest_of_heartbeat_and_history(files: TrialFiles) -> None:

@@ -80,6 +80,15 @@ def test_choose_by_id_and_axis(runs: Path) -> None:
         choose(runs / "two", ["method=joint", "seed=7"])
 
 
+def test_a_broken_file_is_named_and_leaves_prune_its_other_trials(runs: Path) -> None:
+    broken, done = finish(TrialFiles(runs / "two/joint-a")), finish(TrialFiles(runs / "two/supervised-c"))
+    broken.metrics.write_text("{")
+    assert prune([broken, done], dry_run=False).files == 3
+    broken.trial.write_text("{")
+    with pytest.raises(ConfigError, match=r"joint-a/trial\.json: cannot be read"):
+        choose(runs / "two", ["seed=0"])
+
+
 def test_cancel_marks_what_is_not_over(runs: Path) -> None:
     done, pending = finish(TrialFiles(runs / "one/joint-a")), TrialFiles(runs / "one/joint-b")
     assert cancel([done, pending]) == [pending]

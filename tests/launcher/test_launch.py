@@ -1,0 +1,87 @@
+"""The launch loop where it must start nothing; what it starts is tested with whole sweeps."""
+
+import io
+import shutil
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from trials import small_config
+
+from launcher.claim import Submission
+from launcher.executors import EXECUTORS
+from launcher.launch import Entry, Launch
+from launcher.leaderboard import Today
+from launcher.live import PlainView
+from launcher.prepare import prepare
+from launcher.sweep_command import Board
+from launcher.trial import Trial
+from segda_core.layout import TrialFiles, write_json
+
+
+@pytest.fixture(autouse=True)
+def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGDA_RUNTIME_DIR", str(tmp_path / "locks"))
+
+
+@pytest.fixture
+def entry(tmp_path: Path) -> Entry:
+    """A trial that this launcher found never started."""
+    config = small_config(tmp_path)
+    return Entry(prepare(Trial("sweep", config), tmp_path / "runs"), config, Submission("local", "hash"))
+
+
+def run(entry: Entry) -> str:
+    output = io.StringIO()
+    launch = Launch([entry], EXECUTORS["local"](1, 30), 0, PlainView(Console(file=output, width=1000)))
+    assert launch.run(lambda ended: None)
+    return output.getvalue()
+
+
+def end_attempt(files: TrialFiles, **outcome: object) -> None:
+    write_json(files.attempt(1).outcome, {"cause": None, "message": "", "step": 3, "time": 1.0, **outcome})
+
+
+def test_what_failed_under_another_launcher_meanwhile_is_not_run_again(entry: Entry) -> None:
+    end_attempt(entry.files, status="failed", cause="nan")
+    assert run(entry).startswith(f"failed   {entry.id}: nan")
+    assert entry.files.attempt_numbers() == [1]
+
+
+def test_a_trial_cancelled_while_it_waits_is_not_started(entry: Entry) -> None:
+    entry.files.cancel.touch()
+    assert run(entry) == f"cancelled{entry.id}\n"
+    assert entry.files.attempt_numbers() == []
+
+
+def test_a_directory_deleted_meanwhile_fails_its_trial_alone(entry: Entry) -> None:
+    shutil.rmtree(entry.files.root)
+    assert run(entry).startswith(f"failed   {entry.id}: disk: [Errno 2] No such file or directory")
+
+
+def test_the_leaderboard_takes_a_tenth_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, written = [0.0], []
+
+    def write(folder: Path, *, today: Today) -> None:
+        now[0] += 5
+        written.append(now[0])
+
+    monkeypatch.setattr("launcher.sweep_command.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("launcher.sweep_command.write_leaderboards", write)
+    board = Board(tmp_path, Today())
+    for second in range(200):
+        now[0] = max(now[0], second)
+        board.keep_up(ended=second in (0, 1, 2, 130))
+    assert written == [5, 55, 135]
+
+
+def test_a_full_disk_does_not_end_a_launch_for_its_leaderboard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(folder: Path, *, today: Today) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("launcher.sweep_command.write_leaderboards", full)
+    board = Board(tmp_path, Today())
+    board.keep_up(ended=True)
+    assert board.write() == "No space left on device"
