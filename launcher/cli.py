@@ -221,7 +221,7 @@ def schema(
         print(path)
 
 
-def _print_json(content: Any) -> None:  # noqa: ANN401  # JSON values
+def _print_json(content: Any) -> None:
     print(json.dumps(content, indent=1))
 
 

@@ -437,7 +437,7 @@ class TrialConfig(Frozen):
 
     @model_validator(mode="before")
     @classmethod
-    def _canonical(cls, raw: Any) -> Any:  # noqa: ANN401  # before-validators see anything
+    def _canonical(cls, raw: Any) -> Any:
         return canonical(raw) if isinstance(raw, dict) else raw
 
     @model_validator(mode="after")
@@ -523,7 +523,7 @@ def identity(config: Frozen) -> dict[str, Any]:
     return kept
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401  # JSON values
+def _plain(value: Any) -> Any:
     if isinstance(value, Frozen):
         return identity(value)
     if isinstance(value, tuple):

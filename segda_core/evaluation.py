@@ -96,7 +96,7 @@ def _own_matrices(
     return np.concatenate(matrices)
 
 
-def _as_it_is(sample: Any) -> Any:  # noqa: ANN401  # the default would make tensors of it
+def _as_it_is(sample: Any) -> Any:
     return sample
 
 

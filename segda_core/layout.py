@@ -168,12 +168,12 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
-def write_json(path: Path, value: Any) -> None:  # noqa: ANN401  # JSON values
+def write_json(path: Path, value: Any) -> None:
     """`write_text` of JSON, indented, NaN refused."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any | None:  # noqa: ANN401  # JSON values
+def read_json(path: Path) -> Any | None:
     """The file's JSON, or None where there is no such file."""
     try:
         return json.loads(path.read_text())

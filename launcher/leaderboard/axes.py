@@ -46,7 +46,7 @@ def axis_columns(records: Sequence[Record], rows: Sequence[object]) -> dict[str,
     return columns
 
 
-def text(value: Any) -> str:  # noqa: ANN401  # JSON values
+def text(value: Any) -> str:
     """A configuration value for people."""
     if value is None:
         return "none"
@@ -97,7 +97,7 @@ def _paths(kept: Mapping[str, Any]) -> dict[str, str]:
     return {path: json.dumps(value, sort_keys=True) for path, value in {**named, **rest}.items()}
 
 
-def _at(value: Any, path: str) -> Any:  # noqa: ANN401  # JSON values
+def _at(value: Any, path: str) -> Any:
     for key in path.split("."):
         if not isinstance(value, dict) or key not in value:
             return None
@@ -117,5 +117,5 @@ def _varies_within(rows: Sequence[object], values: Sequence[str | None]) -> bool
     return any(len(found) > 1 for found in seen.values())
 
 
-def _only_named(item: Any) -> bool:  # noqa: ANN401  # JSON values
+def _only_named(item: Any) -> bool:
     return isinstance(item, dict) and {key for key, value in item.items() if value is not None} == {"name"}

@@ -168,7 +168,7 @@ def _named(path: Path, error: Exception) -> str:
 _parse_block = lru_cache(maxsize=4096)(parse_yaml)
 
 
-def _config_yaml(path: Path) -> Any:  # noqa: ANN401  # unchecked input
+def _config_yaml(path: Path) -> Any:
     """The file's YAML. Trials of a sweep share most top-level blocks, so each distinct one is parsed once."""
     blocks = re.split(r"^(?=\w)", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     try:

@@ -86,7 +86,7 @@ def _protocol_labels(groups: dict[str, list[Row]]) -> dict[str, str]:
     return labels
 
 
-def _detail(path: str, value: Any) -> str:  # noqa: ANN401  # JSON values
+def _detail(path: str, value: Any) -> str:
     if value is True:
         return path
     if path == "classes" and isinstance(value, list):

@@ -122,7 +122,7 @@ def build_tables(found: Collection) -> list[Table]:
     return [_table(name, by_data[name], found.unprepared.get(name, [])) for name in names]
 
 
-def canonical_json(value: Any) -> str:  # noqa: ANN401  # JSON values
+def canonical_json(value: Any) -> str:
     """Equal text for equal values."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 

@@ -172,7 +172,7 @@ class ManifestReader:
         self._find_absent_classes = find_absent_classes
         self._scan, self._size, self._counts = cache(scan), cache(file_size), cache(label_counts)
 
-    def describe(self, key: str, raw: Any) -> Manifest:  # noqa: ANN401  # unchecked JSON
+    def describe(self, key: str, raw: Any) -> Manifest:
         """The manifest of one unchecked trial configuration; `key` names it in problems."""
         try:
             config = parse(TrialConfig, raw, key)

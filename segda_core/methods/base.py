@@ -124,7 +124,7 @@ class Used:
     def __init__(self, network: nn.Module) -> None:
         self.network = network
 
-    def __call__(self, *inputs: Tensor) -> Any:  # noqa: ANN401  # whatever the network returns
+    def __call__(self, *inputs: Tensor) -> Any:
         """The network's output with gradients to the inputs and none to its parameters."""
         detached = {name: parameter.detach() for name, parameter in self.network.named_parameters()}
         return functional_call(self.network, detached, inputs)
