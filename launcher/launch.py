@@ -175,7 +175,8 @@ class Launch:
         for entry in due:
             if not self._start(entry):
                 self._say_why_nothing_runs()
-                return
+                break
+        self._executor.flush()
 
     def _say_why_nothing_runs(self) -> None:
         if not self._said_no_room and not any(entry.phase is Phase.RUNNING for entry in self._entries):

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from launcher.executor_config import ExecutorConfig
 from launcher.faults import Faults
 from launcher.layers import Layer, merge, put
 from launcher.points import Point, in_order, make_axes, values
 from launcher.profile import SHIPPED, check_name, find_yaml, load_profile
-from launcher.sweep_file import ExecutorConfig, SweepFile
+from launcher.sweep_file import SweepFile
 from launcher.trial import Trial
-from segda_core.config import Profile, TrialConfig
+from segda_core.config import Frozen, Profile, TrialConfig
 from segda_core.errors import ConfigError, Json, Problem, check, load_yaml, parse, parse_yaml
 
 
@@ -157,6 +158,12 @@ def _override(text: str) -> Layer:
         raise ConfigError([f"--set {text}: {error}"]) from error
 
 
+class _Chosen(Frozen):
+    """The executor of a sweep file with the command line's settings over it."""
+
+    executor: ExecutorConfig
+
+
 def _executor(written: ExecutorConfig, name: str | None, settings: Sequence[Layer]) -> ExecutorConfig:
     raw: Json = {"executor": written.model_dump(exclude_unset=True)}
     if name is not None:
@@ -164,5 +171,4 @@ def _executor(written: ExecutorConfig, name: str | None, settings: Sequence[Laye
     for layer in settings:
         if layer.path[0] == "executor":
             raw = put(raw, [str(key) for key in layer.path], layer.value)
-    where = "--executor" if name is not None else "--set executor"
-    return parse(ExecutorConfig, raw["executor"], where)
+    return parse(_Chosen, raw, "--executor" if name is not None else "--set").executor

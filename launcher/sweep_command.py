@@ -15,8 +15,8 @@ from launcher.claim import Submission
 from launcher.code import current_commit
 from launcher.decide import Action, Decision, Requests, decide, parse_rerun, parse_retry
 from launcher.dry_run import DryRun, plan_dry_run
-from launcher.executors import EXECUTORS
-from launcher.executors.base import Executor
+from launcher.executors import make_executor
+from launcher.executors.base import Executor, Surroundings
 from launcher.launch import Entry, Launch, Phase
 from launcher.leaderboard import Today, show, write_leaderboards
 from launcher.live import duration, make_view
@@ -94,7 +94,7 @@ def make_images(surveyed: Survey) -> bool:
 
 def dry_run(surveyed: Survey) -> DryRun:
     """What a launch would do; `ConfigError` where its executor can never run one of the trials."""
-    executor = make_executor(surveyed)
+    executor = choose_executor(surveyed)
     images = read_manifests(surveyed.trials, absent_classes=True)
     look = {trial.id: (surveyed.statuses[trial.id], images[trial.id]) for trial in surveyed.trials}
     return plan_dry_run(
@@ -115,7 +115,7 @@ def run_sweep(surveyed: Survey, console: Console) -> int:
     if found := problems(surveyed.manifests.values()):
         raise DataError("\n".join(found))
     started = time.monotonic()
-    executor = make_executor(surveyed)
+    executor = choose_executor(surveyed)
     entries = _prepare(surveyed)
     _announce(surveyed, console)
     board = Board(surveyed.runs / surveyed.sweep.name, surveyed.today)
@@ -159,10 +159,10 @@ class Board:
         return None
 
 
-def make_executor(surveyed: Survey) -> Executor:
+def choose_executor(surveyed: Survey) -> Executor:
     """The sweep's executor; `ConfigError` where it can never run one of the trials."""
     config = surveyed.sweep.executor
-    executor = EXECUTORS[config.name](config.max_parallel, config.stall_min)
+    executor = make_executor(config, Surroundings(surveyed.runs / surveyed.sweep.name))
     configs = {trial.id: trial.config for trial in surveyed.chosen(Action.RUN)}
     found = {key: executor.problem(trial_config) for key, trial_config in configs.items()}
     if any(found.values()):

@@ -4,25 +4,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from launcher.executor_config import ExecutorConfig, LocalConfig
 from segda_core.config import Frozen
 
 LADDER_AXIS = "target.subset.size"
 """The one axis whose values may be `ladder`, the profile's target sizes."""
 
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-
-
-class ExecutorConfig(Frozen):
-    """Where a sweep's jobs run, and how patiently."""
-
-    name: Literal["local"] = "local"
-    """local: this machine, as many trials at once as it has GPUs (or cores for)."""
-    max_parallel: Annotated[int, Field(gt=0)] | None = None
-    """Trials at once; None: as many as fit."""
-    retry: Annotated[int, Field(ge=0)] = 2
-    """Times a launch tries a trial again that the machine failed (killed, node, nccl, timeout, disk)."""
-    stall_min: Annotated[float, Field(gt=0)] = 30
-    """Minutes without a step after which an attempt is ended with cause timeout."""
 
 
 class SweepFile(Frozen):
@@ -44,4 +32,4 @@ class SweepFile(Frozen):
     """Mappings dotted path -> value: one further axis, its values moving together."""
     exclude: list[Annotated[dict[str, Any], Field(min_length=1)]] = Field(default_factory=list)
     """Mappings dotted path -> value: a point that matches one of them in every path is left out."""
-    executor: ExecutorConfig = ExecutorConfig()
+    executor: ExecutorConfig = LocalConfig()

@@ -1,9 +1,16 @@
-"""Executors by name."""
+"""Executors by name; the module of one, and with it its backend, is loaded when a sweep uses it."""
 
-from collections.abc import Callable
+from importlib import import_module
 
-from launcher.executors.base import Executor
-from launcher.executors.local import LocalExecutor
+from launcher.executor_config import ExecutorConfig
+from launcher.executors.base import Executor, Surroundings
 
-EXECUTORS: dict[str, Callable[[int | None, float], Executor]] = {"local": LocalExecutor}
-"""Name -> made from (trials at once, minutes without a step before an attempt is ended)."""
+EXECUTORS: dict[str, str] = {"local": "launcher.executors.local.LocalExecutor"}
+"""Name -> class, made from (its configuration, surroundings)."""
+
+
+def make_executor(config: ExecutorConfig, surroundings: Surroundings) -> Executor:
+    """The executor that a configuration names."""
+    module, _, name = EXECUTORS[config.name].rpartition(".")
+    executor: Executor = getattr(import_module(module), name)(config, surroundings)
+    return executor

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Protocol
 
 from launcher.command import runner_command
@@ -28,6 +29,16 @@ class Resources:
         return cls(gpus=tuple(raw["gpus"]), stall_min=raw["stall_min"])
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What an executor is told about the launch it works for."""
+
+    sweep: Path
+    """`runs/SWEEP`: backends keep files of their own below it, in folders that begin with a dot."""
+    code: Path | None = None
+    """Snapshot of the code that jobs run; None: the code of this process."""
+
+
 class Job(Protocol):
     """A submitted attempt."""
 
@@ -45,7 +56,7 @@ class Room(Protocol):
     """Room for one attempt, taken before the attempt is claimed."""
 
     def start(self, attempt: AttemptFiles) -> Job:
-        """Start the attempt's runner in it; the room is given back when the job has ended."""
+        """Start the attempt's runner in it, or line it up until `flush`; its end gives the room back."""
 
     def release(self) -> None:
         """Give it back unused."""
@@ -55,6 +66,8 @@ class Executor(Protocol):
     """Where attempts run."""
 
     name: str
+    outlives_launcher: bool
+    """Whether jobs go on without the launcher, which then need not wait for them and stops none on Ctrl-C."""
 
     def problem(self, config: TrialConfig) -> str | None:
         """Why a trial can never run here; None where it can."""
@@ -65,16 +78,24 @@ class Executor(Protocol):
     def reserve(self, config: TrialConfig) -> Room | None:
         """Room for one more attempt; None while there is none."""
 
+    def flush(self) -> None:
+        """Submit what was lined up since the last call: a backend may take many attempts at once."""
+
 
 def start_runner(
-    attempt: AttemptFiles, resources: Resources, keep_open: tuple[int, ...] = ()
+    attempt: AttemptFiles,
+    resources: Resources,
+    code: Path | None = None,
+    keep_open: tuple[int, ...] = (),
 ) -> "subprocess.Popen[bytes]":
     """Start the attempt's runner, in a session of its own: a terminal's Ctrl-C reaches the launcher alone.
 
-    It ends when this process does, prints to the attempt's log, and inherits the open files `keep_open`.
+    It ends when this process does, prints to the attempt's log, runs the code of a snapshot where one is
+    given, and inherits the open files `keep_open`.
     """
     environment = {
         **os.environ,
+        **({} if code is None else code_environment(code)),
         ATTEMPT_VARIABLE: str(attempt.root.resolve()),
         PARENT_VARIABLE: str(os.getpid()),
     }
@@ -88,3 +109,12 @@ def start_runner(
             start_new_session=True,
             pass_fds=keep_open,
         )
+
+
+def code_environment(code: Path) -> dict[str, str]:
+    """Environment variables with which Python imports both packages from a snapshot.
+
+    Without PYTHONSAFEPATH `python -m` would look into the working directory first.
+    """
+    paths = [str(code.resolve()), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"}

@@ -4,7 +4,8 @@ import signal
 import subprocess
 import time
 
-from launcher.executors.base import Resources, start_runner
+from launcher.executor_config import LocalConfig
+from launcher.executors.base import Resources, Surroundings, start_runner
 from launcher.executors.slots import Places, lock_places, visible_cores, visible_gpus
 from launcher.process import end_processes, processes_of
 from segda_core.config import TrialConfig
@@ -54,10 +55,12 @@ class LocalExecutor:
     """Runs attempts on this host; they end with the launcher that started them."""
 
     name = "local"
+    outlives_launcher = False
 
-    def __init__(self, max_parallel: int | None, stall_min: float) -> None:
-        self._max_parallel = max_parallel
-        self._stall_min = stall_min
+    def __init__(self, config: LocalConfig, surroundings: Surroundings) -> None:
+        self._max_parallel = config.max_parallel
+        self._stall_min = config.stall_min
+        self._code = surroundings.code
         self._gpus = visible_gpus()
         self._cores = visible_cores()
         self._jobs: list[LocalJob] = []
@@ -94,10 +97,14 @@ class LocalExecutor:
             places = lock_places(self._cores, min(config.ranks * config.threads, len(self._cores)))
         return None if places is None else LocalRoom(self, places)
 
+    def flush(self) -> None:
+        """Nothing is lined up here."""
+
     def start(self, attempt: AttemptFiles, places: Places) -> LocalJob:
         """Start a runner; it inherits the lock files, so its places outlive a killed launcher."""
         resources = Resources(gpus=places.names if self._gpus else (), stall_min=self._stall_min)
-        job = LocalJob(attempt, start_runner(attempt, resources, keep_open=places.handles), places)
+        runner = start_runner(attempt, resources, self._code, keep_open=places.handles)
+        job = LocalJob(attempt, runner, places)
         self._jobs.append(job)
         return job
 

@@ -9,10 +9,11 @@ from small_sweep import wait_until
 from trials import small_config, write_domains
 
 from launcher.claim import Submission, claim
-from launcher.executors import EXECUTORS
-from launcher.executors.base import Executor, Job
+from launcher.executors import EXECUTORS, make_executor
+from launcher.executors.base import Executor, Job, Surroundings
 from launcher.prepare import prepare, read_config
 from launcher.process import processes_of
+from launcher.sweep_file import SweepFile
 from launcher.trial import Trial
 from segda_core.layout import AttemptFiles, TrialFiles, read_json
 
@@ -33,6 +34,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         assert processes_of(attempt) == []
 
 
+def an_executor(name: str, folder: Path, **settings: object) -> Executor:
+    sweep = SweepFile.model_validate({"name": "sweep", "executor": {"name": name, **settings}})
+    return make_executor(sweep.executor, Surroundings(folder / "runs" / "sweep"))
+
+
 def make(folder: Path, **changes: object) -> TrialFiles:
     return prepare(Trial("sweep", small_config(folder, "joint", **changes)), folder / "runs")
 
@@ -41,7 +47,9 @@ def start(executor: Executor, files: TrialFiles) -> tuple[Job, AttemptFiles]:
     room = executor.reserve(read_config(files))
     attempt = claim(files, Submission(executor.name, "hash"))
     assert room is not None and attempt is not None
-    return room.start(attempt), attempt
+    job = room.start(attempt)
+    executor.flush()
+    return job, attempt
 
 
 def outcome(attempt: AttemptFiles) -> tuple[str, str | None]:
@@ -51,7 +59,7 @@ def outcome(attempt: AttemptFiles) -> tuple[str, str | None]:
 
 
 def test_success_and_failure_side_by_side(name: str, folder: Path) -> None:
-    executor = EXECUTORS[name](2, 30)
+    executor = an_executor(name, folder, max_parallel=2)
     good, bad = make(folder, seed=0), make(folder, seed=1, source=[{"name": "source", "holdout": "none.txt"}])
     jobs = [start(executor, files) for files in (good, bad)]
     assert executor.reserve(read_config(good)) is None, "two trials at once were asked for"
@@ -67,12 +75,12 @@ def test_success_and_failure_side_by_side(name: str, folder: Path) -> None:
 
 def test_how_many_fit(name: str, folder: Path) -> None:
     config = read_config(make(folder))
-    assert EXECUTORS[name](3, 30).at_once(config) >= 1
-    assert EXECUTORS[name](None, 30).at_once(config) >= 1
+    assert an_executor(name, folder, max_parallel=3).at_once(config) >= 1
+    assert an_executor(name, folder).at_once(config) >= 1
 
 
 def test_terminate_saves_cancel_cancels(name: str, folder: Path) -> None:
-    executor = EXECUTORS[name](2, 30)
+    executor = an_executor(name, folder, max_parallel=2)
     terminated, cancelled = (start(executor, make(folder, seed=seed, steps=LONG)) for seed in (0, 1))
     for _, attempt in (terminated, cancelled):
         wait_until(lambda attempt=attempt: list(attempt.checkpoints.glob("*.pt")))
@@ -84,9 +92,11 @@ def test_terminate_saves_cancel_cancels(name: str, folder: Path) -> None:
 
 
 def test_kill_ends_at_once_and_a_still_step_in_time(name: str, folder: Path) -> None:
-    impatient = EXECUTORS[name](2, 0.0001)
+    impatient = an_executor(name, folder, max_parallel=2, stall_min=0.0001)
     still, still_attempt = start(impatient, make(folder, seed=0, steps=LONG))
-    killed, killed_attempt = start(EXECUTORS[name](2, 30), make(folder, seed=1, steps=LONG))
+    killed, killed_attempt = start(
+        an_executor(name, folder, max_parallel=2), make(folder, seed=1, steps=LONG)
+    )
     wait_until(killed_attempt.heartbeat.exists)
     killed.kill()
     before = time.monotonic()

@@ -9,7 +9,9 @@ from rich.console import Console
 from trials import small_config
 
 from launcher.claim import Submission
-from launcher.executors import EXECUTORS
+from launcher.executor_config import LocalConfig
+from launcher.executors import make_executor
+from launcher.executors.base import Surroundings
 from launcher.launch import Entry, Launch
 from launcher.leaderboard import Today
 from launcher.live import PlainView
@@ -33,7 +35,12 @@ def entry(tmp_path: Path) -> Entry:
 
 def run(entry: Entry) -> str:
     output = io.StringIO()
-    launch = Launch([entry], EXECUTORS["local"](1, 30), 0, PlainView(Console(file=output, width=1000)))
+    launch = Launch(
+        [entry],
+        make_executor(LocalConfig(max_parallel=1), Surroundings(entry.files.root.parent)),
+        0,
+        PlainView(Console(file=output, width=1000)),
+    )
     assert launch.run(lambda ended: None)
     return output.getvalue()
 

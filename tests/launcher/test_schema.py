@@ -51,11 +51,9 @@ def test_any_part_of_a_trial_may_stand_in_base() -> None:
         {"evaluation": {"protocol": "full"}},
     ):
         assert list(SWEEP.iter_errors({"name": "a", "base": base})) == []
-    demands = [
-        item["required"]
-        for item in objects(sweep_schema()["$defs"])
-        if isinstance(item.get("required"), list)
-    ]
+    executors = ("SlurmConfig", "RayConfig")
+    parts = {name: part for name, part in sweep_schema()["$defs"].items() if name not in executors}
+    demands = [item["required"] for item in objects(parts) if isinstance(item.get("required"), list)]
     assert demands == []
 
 
