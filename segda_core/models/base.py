@@ -19,11 +19,13 @@ class Logits(NamedTuple):
 class Segmenter(nn.Module):
     """A segmentation network. Takes RGB images in 0-255 and normalises them itself.
 
-    Subclasses set `has_aux`, implement `logits` and `trunk_parameters`. The normalisation constants are
-    buffers, so they travel in checkpoints.
+    Subclasses set `has_aux` and `feature_channels`, and implement `stages`, `heads` and `trunk_parameters`.
+    The normalisation constants are buffers, so they travel in checkpoints.
     """
 
     has_aux: bool
+    feature_channels: int
+    """Of the deepest trunk features."""
     mean: Tensor
     std: Tensor
 
@@ -36,8 +38,13 @@ class Segmenter(nn.Module):
 
     def forward(self, images: Tensor) -> Logits:
         """RGB images (batch, 3, height, width), uint8 or float in 0-255, to logits at the model's stride."""
-        main, aux = self.logits(self.normalise(images))
-        return Logits(main.float(), aux.float() if aux is not None else None)
+        return self.with_features(images)[0]
+
+    def with_features(self, images: Tensor) -> tuple[Logits, Tensor]:
+        """Logits as `forward`, and the deepest trunk features (batch, feature_channels, h, w) in float32."""
+        stages = self.stages(self.normalise(images))
+        main, aux = self.heads(stages)
+        return Logits(main.float(), aux.float() if aux is not None else None), stages[-1].float()
 
     def at_image_size(self, images: Tensor) -> Logits:
         """Logits brought to the height and width of the images."""
@@ -52,6 +59,14 @@ class Segmenter(nn.Module):
 
     def logits(self, inputs: Tensor) -> Logits:
         """Logits of normalised images, main and auxiliary of one size."""
+        return self.heads(self.stages(inputs))
+
+    def stages(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """What the heads read of the trunk, for normalised images; the deepest comes last."""
+        raise NotImplementedError
+
+    def heads(self, stages: tuple[Tensor, ...]) -> Logits:
+        """Logits of what `stages` returned, main and auxiliary of one size."""
         raise NotImplementedError
 
     def trunk_parameters(self) -> list[nn.Parameter]:

@@ -94,6 +94,7 @@ class DeepLabV2(Segmenter):
     """Both heads at stride 8; `batch_norm` says what of the trunk's batch norm is trained."""
 
     has_aux = True
+    feature_channels = 2048
 
     def __init__(self, config: DeepLabV2Config) -> None:
         super().__init__(IMAGENET_MEAN, IMAGENET_STD, config.align_corners)
@@ -107,9 +108,14 @@ class DeepLabV2(Segmenter):
         load_weights(self, config.weights, resnet101_imagenet, self._load_trunk)
         self.train()  # a new module is in training mode without this call, frozen batch norm too
 
-    def logits(self, inputs: Tensor) -> Logits:
-        """Logits at stride 8 (a 512 x 1024 image gives 65 x 129)."""
+    def stages(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """Features of layer3 and layer4, both at stride 8."""
         layer3, layer4 = self.trunk(inputs)
+        return layer3, layer4
+
+    def heads(self, stages: tuple[Tensor, ...]) -> Logits:
+        """Logits at stride 8 (a 512 x 1024 image gives 65 x 129)."""
+        layer3, layer4 = stages
         return Logits(self.main_head(layer4), self.aux_head(layer3))
 
     def trunk_parameters(self) -> list[nn.Parameter]:

@@ -56,6 +56,7 @@ class Lite0(Segmenter):
     """Main head at stride 4; the auxiliary head's logits are brought from stride 16 to the same size."""
 
     has_aux = True
+    feature_channels = ENCODER_CHANNELS[-1]
 
     def __init__(self, config: Lite0Config) -> None:
         super().__init__(mean=(127.0,) * 3, std=(128.0,) * 3, align_corners=config.align_corners)
@@ -79,9 +80,13 @@ class Lite0(Segmenter):
         self.aux_head = classifier(channels, NUM_CLASSES)
         load_weights(self, config.weights, lite0_imagenet, self._load_encoder)
 
-    def logits(self, inputs: Tensor) -> Logits:
+    def stages(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """Features of the encoder at strides 4, 16 and 16."""
+        return tuple(self.encoder(inputs))
+
+    def heads(self, stages: tuple[Tensor, ...]) -> Logits:
         """Logits at stride 4."""
-        skip, middle, deep = self.encoder(inputs)
+        skip, middle, deep = stages
         size = skip.shape[-2:]
         context = self.upsample(self.context(deep), size)
         main = self.main_head(self.decoder(torch.cat((context, self.skip(skip)), dim=1)))

@@ -36,6 +36,7 @@ class Tiny(Segmenter):
         super().__init__(mean=(127.0,) * 3, std=(64.0,) * 3, align_corners=config.align_corners)
         width, norm = config.width, config.norm
         fine, coarse = 2 * width, 4 * width
+        self.feature_channels = coarse
         self.stem = nn.Sequential(
             conv_norm_relu(3, width, stride=2, norm=norm),
             conv_norm_relu(width, fine, stride=2, norm=norm),
@@ -54,13 +55,18 @@ class Tiny(Segmenter):
         self.main_head = classifier(fine, NUM_CLASSES)
         self.aux_head = classifier(coarse, NUM_CLASSES)
 
-    def logits(self, inputs: Tensor) -> Logits:
-        """Logits at stride 4."""
+    def stages(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """Features at stride 4, and twice at stride 8."""
         fine = self.stem(inputs)
-        size = fine.shape[-2:]
         middle = self.middle(fine)
-        deep = self.upsample(self.reduce(self.deep(middle)), size)
-        main = self.main_head(self.fuse(torch.cat((self.skip(fine), deep), dim=1)))
+        return fine, middle, self.deep(middle)
+
+    def heads(self, stages: tuple[Tensor, ...]) -> Logits:
+        """Logits at stride 4."""
+        fine, middle, deep = stages
+        size = fine.shape[-2:]
+        context = self.upsample(self.reduce(deep), size)
+        main = self.main_head(self.fuse(torch.cat((self.skip(fine), context), dim=1)))
         return Logits(main, self.upsample(self.aux_head(middle), size))
 
     def trunk_parameters(self) -> list[nn.Parameter]:

@@ -40,6 +40,24 @@ def test_logits_of_odd_sizes_are_float_and_of_one_shape_for_both_heads(segmenter
         assert head is None or head.shape == (2, NUM_CLASSES, *ODD)
 
 
+def test_features_come_with_the_logits_of_the_same_pass(segmenter, images):
+    with torch.no_grad():
+        expected = segmenter.eval()(images)
+        logits, features = segmenter.with_features(images)
+        deepest = segmenter.stages(segmenter.normalise(images))[-1]
+    assert all(head is None or torch.equal(head, same) for head, same in zip(logits, expected, strict=True))
+    assert features.shape[:2] == (2, segmenter.feature_channels)
+    assert torch.equal(features, deepest)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert segmenter.with_features(images)[1].dtype == torch.float32
+
+
+def test_the_main_head_reads_the_features(segmenter, images):
+    stages = segmenter.train().stages(segmenter.normalise(images))
+    (gradient,) = torch.autograd.grad(segmenter.heads(stages).main.sum(), stages[-1])
+    assert gradient.abs().sum() > 0
+
+
 def test_image_type_and_memory_format_do_not_matter(segmenter, images):
     with torch.no_grad():
         expected = segmenter.eval()(images)
