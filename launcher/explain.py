@@ -12,6 +12,7 @@ from rich.text import Text
 from launcher.compare import Difference, differences, leaves, nearest
 from launcher.decide import Decision, Requests, decide
 from launcher.layers import Layer, find_layer, look_up
+from launcher.live import percent
 from launcher.manifest import read_manifests
 from launcher.prepare import read_config
 from launcher.states import TrialStatus
@@ -128,7 +129,7 @@ def _finished(trial: Trial, expansion: Expansion, runs: Path) -> Iterator[Trial]
 def render(explanation: Explanation, console: Console) -> None:
     """The explanation for a terminal."""
     lines = [Text(explanation.id, "bold"), Text(f"in {explanation.directory}")]
-    lines.append(Text(f"{explanation.status.state}; next launch: {_next(explanation.decision)}"))
+    lines.append(Text(f"{_standing(explanation.status)}; next launch: {_next(explanation.decision)}"))
     lines += [Text(), *_value_lines(explanation.values)]
     if explanation.kept:
         lines.append(
@@ -148,6 +149,16 @@ def _difference_lines(differences: Sequence[Difference]) -> list[str]:
     if not differences:
         return ["the same settings, under another config version"]
     return [f"{item.path}: {_shown(item.here)} here, {_shown(item.there)} there" for item in differences]
+
+
+def _standing(status: TrialStatus) -> str:
+    """The state, and how far the trial came."""
+    parts = [str(status.state)]
+    if status.step is not None:
+        parts.append(f"step {status.step}/{status.steps or '?'}")
+    if status.miou is not None:
+        parts.append(f"mIoU {percent(status.miou)}")
+    return ", ".join(parts)
 
 
 def _next(decision: Decision) -> str:

@@ -7,7 +7,7 @@ call at any moment changes nothing but who does the work.
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from types import FrameType
@@ -15,7 +15,7 @@ from types import FrameType
 from launcher.claim import Submission, claim
 from launcher.executors.base import Executor, Job
 from launcher.live import Overview, Row, View, duration, percent
-from launcher.progress import Progress, read_progress
+from launcher.progress import UNREADABLE, Progress, read_progress
 from launcher.states import State, TrialStatus
 from launcher.status import read_status
 from segda_core.config import TrialConfig
@@ -219,9 +219,8 @@ class Launch:
         self._next_look = time.monotonic() + LOOK_S
         shown = [entry for entry in self._entries if entry.phase in (Phase.RUNNING, Phase.ELSEWHERE)]
         for entry in shown:
-            if numbers := entry.files.attempt_numbers():  # none: deleted by hand
-                progress = read_progress(entry.files.attempt(numbers[-1]))
-                entry.progress = replace(progress, steps=entry.config.steps)
+            with suppress(*UNREADABLE):  # of an earlier attempt: no reason to end the launch of all others
+                entry.progress = replace(read_progress(entry.files), steps=entry.config.steps)
         self._view.show(
             Overview(
                 finished=sum(entry.phase is Phase.OVER for entry in self._entries),

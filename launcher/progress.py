@@ -1,30 +1,34 @@
-"""How far a running attempt is, from what its rank 0 writes: heartbeat.json and the end of history.jsonl."""
+"""How far a trial is, from what the rank 0 of its attempts write: heartbeat.json and the trial's history."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import islice, takewhile
 from typing import Any
 
-from segda_core.layout import AttemptFiles, read_json
+from segda_core.layout import TrialFiles, read_json
+from segda_core.trial_history import Row, newest_rows
 
-HISTORY_TAIL = 1 << 16
-"""Bytes at the end of history.jsonl that are read."""
+RATE_ROWS = 100
+"""Newest rows of the running attempt over which the speed is taken."""
+
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+"""What reading a trial's files raises where one of them is broken."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One attempt as it stands; None where it has not said yet."""
+    """One trial as it stands; None where nothing is known yet."""
 
     phase: str = "start"
+    """Of the newest attempt."""
     step: int | None = None
     steps: int | None = None
     images_per_second: float | None = None
     miou: float | None = None
-    """Of the newest evaluation, as a fraction."""
+    """Of the trial's newest evaluation, whichever attempt made it, as a fraction."""
     steps_per_second: float | None = None
     time: float | None = None
-    """Unix time of the heartbeat."""
+    """Unix time of the newest attempt's heartbeat."""
 
     @property
     def seconds_left(self) -> float | None:
@@ -34,39 +38,48 @@ class Progress:
         return (self.steps - self.step) / self.steps_per_second
 
 
-def read_progress(attempt: AttemptFiles) -> Progress:
-    """Progress of one attempt, whether it still runs or not."""
-    heartbeat = read_json(attempt.heartbeat)
-    if heartbeat is None:
+def read_progress(files: TrialFiles) -> Progress:
+    """Progress of a trial, whether an attempt of it runs or not."""
+    numbers = files.attempt_numbers()
+    if not numbers:
         return Progress()
-    rows = list(_newest_rows(attempt.history))
-    trained = [row for row in rows if "losses" in row]
+    heartbeat = read_json(files.attempt(numbers[-1]).heartbeat)
+    trained = _trained(files, numbers[-1])
+    phase = "start" if heartbeat is None else heartbeat["phase"]
     return Progress(
-        phase="train" if trained and heartbeat["phase"] == "start" else heartbeat["phase"],
-        step=max(heartbeat["step"], trained[0]["step"] if trained else 0),
-        steps=heartbeat["steps"],
-        images_per_second=heartbeat["images_per_second"],
-        miou=next((row["miou"] for row in rows if "miou" in row), None),
+        phase="train" if trained and phase == "start" else phase,
+        step=_step(files, heartbeat),
+        steps=_steps(files, numbers),
+        images_per_second=heartbeat and heartbeat["images_per_second"],
+        miou=next((row["miou"] for row in newest_rows(files, "miou")), None),
         steps_per_second=_rate(trained),
-        time=heartbeat["time"],
+        time=heartbeat and heartbeat["time"],
     )
 
 
-def _rate(rows: list[dict[str, Any]]) -> float | None:
+def _trained(files: TrialFiles, number: int) -> list[Row]:
+    """The newest training rows of one attempt, the newest first."""
+    rows = takewhile(lambda row: row["attempt"] == number, newest_rows(files, "losses"))
+    return list(islice(rows, RATE_ROWS))
+
+
+def _step(files: TrialFiles, heartbeat: dict[str, Any] | None) -> int | None:
+    """Steps made; while the newest attempt has not begun, those that the one before it made."""
+    row = next(newest_rows(files), None)
+    return max((said["step"] for said in (heartbeat, row) if said is not None), default=None)
+
+
+def _steps(files: TrialFiles, numbers: list[int]) -> int | None:
+    """Steps planned, by the newest attempt that says: one that waits in a queue does not."""
+    for number in reversed(numbers):
+        heartbeat = read_json(files.attempt(number).heartbeat)
+        if heartbeat is not None and heartbeat["steps"] is not None:
+            return int(heartbeat["steps"])
+    return None
+
+
+def _rate(rows: Sequence[Row]) -> float | None:
     """Steps per second over rows that come newest first."""
     if len(rows) < 2 or rows[0]["time"] <= rows[-1]["time"]:
         return None
     return float((rows[0]["step"] - rows[-1]["step"]) / (rows[0]["time"] - rows[-1]["time"]))
-
-
-def _newest_rows(history: Path) -> Iterator[dict[str, Any]]:
-    """Whole rows of the file's end, the newest first."""
-    try:
-        with history.open("rb") as stream:
-            start = max(0, history.stat().st_size - HISTORY_TAIL)
-            stream.seek(start)
-            lines = stream.read().split(b"\n")
-    except FileNotFoundError:
-        return
-    whole = lines[1 if start else 0 : -1]  # what follows the last line break is being written
-    yield from (json.loads(line) for line in reversed(whole) if line)

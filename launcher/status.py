@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from launcher.claim import is_alive
-from launcher.progress import read_progress
+from launcher.progress import UNREADABLE, read_progress
 from launcher.states import State, TrialStatus
 from segda_core.layout import AttemptFiles, TrialFiles, read_json
 
@@ -18,7 +18,7 @@ def read_status(
     """`understand`, but a trial with a broken file is failed without a cause: others can still be read."""
     try:
         return understand(files, manifest_hash, commit)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except UNREADABLE as error:
         message = f"a file of it cannot be read ({error}); --rerun {files.root.name} starts it anew"
         return TrialStatus(files.root.name, State.FAILED, message=message)
 
@@ -86,7 +86,7 @@ def _unfinished(files: TrialFiles) -> State:
 def _progress(
     files: TrialFiles, attempt: AttemptFiles, state: State, cause: str | None = None, message: str = ""
 ) -> TrialStatus:
-    progress = read_progress(attempt)
+    progress = read_progress(files)
     return TrialStatus(
         id=files.root.name,
         state=state,

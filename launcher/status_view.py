@@ -116,9 +116,9 @@ def _cells(sweep: Path, status: TrialStatus) -> tuple[Text | str, ...]:
 
 
 def _time_left(sweep: Path, status: TrialStatus) -> str:
-    if status.state is not State.RUNNING or status.attempt is None:
+    if status.state is not State.RUNNING:
         return "-"
-    left = read_progress(TrialFiles(sweep / status.id).attempt(status.attempt)).seconds_left
+    left = read_progress(TrialFiles(sweep / status.id)).seconds_left
     return "-" if left is None else duration(left)
 
 

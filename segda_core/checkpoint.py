@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from segda_core.layout import AttemptFiles, TrialFiles, read_json
+from segda_core.layout import TrialFiles
+from segda_core.trial_history import is_fresh
 
 KEPT = 2
 """Newest valid checkpoints that stay beside those of `keep_steps`."""
@@ -72,18 +73,13 @@ def newest(trial: TrialFiles, up_to: int) -> Path | None:
     for number in reversed([number for number in trial.attempt_numbers() if number <= up_to]):
         attempt = trial.attempt(number)
         candidates += [(step, number, path) for step, path in steps_in(attempt.checkpoints).items()]
-        if _is_fresh(attempt):
+        if is_fresh(attempt):
             break
     for _, _, path in sorted(candidates, reverse=True):
         if (problem := fault(path)) is None:
             return path
         logger.warning("%s passed over: %s", path, problem)
     return None
-
-
-def _is_fresh(attempt: AttemptFiles) -> bool:
-    submission = read_json(attempt.submission)
-    return submission is not None and bool(submission.get("fresh", False))
 
 
 def discard_old(folder: Path, keep_steps: Collection[int]) -> None:

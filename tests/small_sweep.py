@@ -14,6 +14,7 @@ from domains import write_cityscapes, write_gta5
 
 from launcher.process import ATTEMPT_VARIABLE
 from segda_core.layout import AttemptFiles, TrialFiles, read_json
+from segda_core.trial_history import trial_history
 
 PROFILE = {
     "name": "small",
@@ -88,6 +89,16 @@ class SmallSweep:
         return {
             key: (value["miou"], value["iou"], value["outputs"]["segmenter"]["sha256"])
             for key, value in metrics.items()
+        }
+
+    def histories(self) -> dict[str, object]:
+        """Trial id -> its losses and scores by step and kind, whichever attempt wrote them."""
+        return {
+            files.root.name: {
+                (row["step"], "miou" in row): row.get("losses", row.get("miou"))
+                for row in trial_history(files)
+            }
+            for files in self.trials()
         }
 
     def processes(self, role: str = "") -> list[int]:

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SHARED = {"segda_core.config", "segda_core.classes", "segda_core.errors", "segda_core.layout"}
+SHARED = {
+    "segda_core.config", "segda_core.classes", "segda_core.errors", "segda_core.layout",
+    "segda_core.trial_history",
+}  # fmt: skip
 """All of the core that the launcher sees."""
 
 HEAVY = {"torch", "torchvision", "timm", "tensorboard", "numpy", "PIL"}

@@ -68,6 +68,7 @@ def test_killed_anywhere_it_ends_as_if_nothing_happened(
     assert code == 0, output
     assert sweep.processes() == []
     assert sweep.results() == uninterrupted.results()
+    assert sweep.histories() == uninterrupted.histories()
     for files in sweep.trials():
         assert read_json(files.metrics)["attempt"] == files.attempt_numbers()[-1], (
             "ran again after it was done"

@@ -98,6 +98,19 @@ def test_the_page_for_people(place: Path) -> None:
     assert "grid (sweeps/demo.yaml: grid.seed[1])" in text
 
 
+def test_the_page_says_how_far_a_trial_came_over_its_attempts(place: Path) -> None:
+    trial = expanded(place, base={"steps": 30, "optimizer": {"name": "adamw"}}, grid=GRID).trials[3]
+    files = prepare(trial, Path("runs"))
+    outcome = {"status": "saved", "cause": None, "message": "saved"}
+    for number in (1, 2):
+        write_json(files.attempt(number).submission, {"manifest_hash": "hash"})
+        write_json(files.attempt(number).outcome, outcome)
+    files.attempt(1).history.write_text('{"step": 12, "miou": 0.25, "time": 1.0}\n')
+    stream = io.StringIO()
+    render(explained(trial.id), Console(file=stream, width=80))
+    assert "missing, step 12/?, mIoU 25.00; next launch: run" in stream.getvalue()
+
+
 def test_trials_are_found_by_directory_id_and_beginning(place: Path) -> None:
     trial = expanded(place, base={"steps": 30, "optimizer": {"name": "adamw"}}, grid=GRID).trials[3]
     assert find_planned(trial.id, Path("runs")).trial.id == trial.id

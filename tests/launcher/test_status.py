@@ -8,11 +8,11 @@ import pytest
 from launcher.find import trial_directories
 from launcher.leaderboard import Today
 from launcher.process import identity
-from launcher.progress import read_progress
+from launcher.progress import Progress, read_progress
 from launcher.states import State, TrialStatus
 from launcher.status import read_status
 from launcher.status_view import as_json, in_words, read_sweep
-from segda_core.layout import AttemptFiles, TrialFiles, write_json
+from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
 
 METRICS = {
     "attempt": 1, "steps": 6, "images_per_second": 10.0, "miou": 0.5,
@@ -135,14 +135,51 @@ def test_progress_is_the_newest_of_heartbeat_and_history(files: TrialFiles) -> N
     write_json(attempt.heartbeat, {**HEARTBEAT, "steps": 20, "phase": "start"})
     rows = [{"step": 2 * row, "losses": {}, "time": 10.0 + row} for row in range(1, 5)]
     write_history(attempt, rows[0], {"step": 3, "miou": 0.25, "time": 12.0}, *rows[1:], rest='{"step": 9')
-    progress = read_progress(attempt)
+    progress = read_progress(files)
     assert (progress.step, progress.miou, progress.steps_per_second) == (8, 0.25, 2.0)
     assert (progress.phase, progress.seconds_left) == ("train", 6.0)
 
 
 def test_no_progress_yet(files: TrialFiles) -> None:
-    progress = read_progress(make_attempt(files))
-    assert (progress.phase, progress.step, progress.seconds_left) == ("start", None, None)
+    assert read_progress(files) == Progress()
+    make_attempt(files)
+    assert read_progress(files) == Progress()
+
+
+def resumed(files: TrialFiles) -> AttemptFiles:
+    """An attempt with evaluations at steps 3 and 6, and one that goes on from step 4."""
+    first = make_attempt(files, 1, status="failed", cause="node")
+    write_json(first.heartbeat, {**HEARTBEAT, "step": 6, "steps": 20})
+    scores = [{"step": step, "miou": step / 10, "time": step} for step in (3, 6)]
+    write_history(first, *scores, {"step": 6, "losses": {}, "time": 6.0}, rest='{"step": 7, "mi')
+    return make_attempt(files, 2)
+
+
+def test_the_score_so_far_is_the_trials_and_not_the_newest_attempts(files: TrialFiles) -> None:
+    second = resumed(files)
+    waiting = read_status(files)
+    assert (waiting.attempt, waiting.step, waiting.steps, waiting.miou) == (2, 6, 20, 0.6)
+    write_json(second.environment, {"first_step": 4})
+    write_json(second.heartbeat, {**HEARTBEAT, "step": 4, "steps": 20})
+    status = read_status(files)
+    assert (status.step, status.steps, status.miou) == (4, 20, 0.3)
+    write_history(second, {"step": 6, "losses": {}, "time": 99.0}, {"step": 9, "miou": 0.9, "time": 100.0})
+    status = read_status(files)
+    assert (status.step, status.miou) == (9, 0.9)
+
+
+def test_the_speed_is_the_newest_attempts(files: TrialFiles) -> None:
+    second = resumed(files)
+    write_json(second.heartbeat, HEARTBEAT)
+    write_history(second, {"step": 6, "losses": {}, "time": 99.0})
+    assert read_progress(files).steps_per_second is None
+
+
+def test_a_fresh_attempt_shows_nothing_of_those_before(files: TrialFiles) -> None:
+    second = resumed(files)
+    write_json(second.submission, {**(read_json(second.submission) or {}), "fresh": True})
+    status = read_status(files)
+    assert (status.step, status.miou) == (None, None)
 
 
 def test_a_sweep_is_its_plan_and_its_directories(files: TrialFiles) -> None:

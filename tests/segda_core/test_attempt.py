@@ -15,6 +15,7 @@ from segda_core.heartbeat import Heartbeat
 from segda_core.layout import TrialFiles, read_json
 from segda_core.methods import METHODS
 from segda_core.process import StopRequest, Verdict
+from segda_core.trial_history import trial_history
 
 
 @pytest.fixture(scope="module")
@@ -220,6 +221,24 @@ def test_evaluation_on_the_way_adds_rows_and_changes_nothing(finished, root, tmp
 
     assert [row["step"] for row in history(trial, 1) if "miou" in row] == [2, 4, 6]
     assert_equal_states(training_state(trial, 1, 6), training_state(finished["joint"], 1, 6))
+
+
+def test_the_history_of_a_killed_and_resumed_trial_is_that_of_an_uninterrupted_one(root, tmp_path):
+    evaluation = {"size": [64, 32], "every": 2}
+    config = small_config(root, "joint", evaluation=evaluation, log_every=1)
+    whole = write_trial(tmp_path / "whole", config)
+    run(whole)
+    trial = write_trial(tmp_path / "trial", config)
+    shutil.copytree(whole.attempt(1).root, trial.attempt(1).root, dirs_exist_ok=True)
+    for later in ("6.pt", "final.pt"):  # killed after it had written its rows, before its checkpoint
+        (trial.attempt(1).checkpoints / later).unlink()
+    trial.attempt(2).root.mkdir()
+
+    run(trial, 2)
+
+    rows = trial_history(trial)
+    assert [row["attempt"] for row in rows] == [1, 1, 1, 1, 2, 2, 2, 2, 2]
+    assert [without_times(row) for row in rows] == [without_times(row) for row in trial_history(whole)]
 
 
 def test_a_trial_at_its_last_step_goes_straight_to_the_evaluation(finished, root, tmp_path):
