@@ -5,9 +5,11 @@ SWEEP ?= target_size
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+SLURM := $(PYTHON) tools/slurm_dev.py
+SLURM_DEV := $(or $(SEGDA_SLURM_DEV),$(or $(TMPDIR),/tmp)/segda-slurm-dev-$(shell id -u))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep leaderboard check test test-fast clean
+.PHONY: help setup sweep leaderboard check test test-fast slurm-dev slurm-dev-stop clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -22,8 +24,11 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[dev]'
 	@touch $@
 
+# The private Slurm of `make slurm-dev` is used where the shell names none and it runs.
 sweep: $(INSTALLED) ## run a sweep and print its leaderboard: SWEEP=target_size [DATA=…] [EXECUTOR=…] [ARGS="…"]
-	@$(BIN)/segda sweep '$(SWEEP)' $(if $(DATA),--data '$(DATA)') $(if $(EXECUTOR),--executor '$(EXECUTOR)') $(ARGS)
+	@if test '$(EXECUTOR)' = slurm -a -z "$$SLURM_CONF" && found="$$($(SLURM) conf '$(SLURM_DEV)' 2>/dev/null)"; \
+		then export SLURM_CONF="$$found"; fi; \
+	$(BIN)/segda sweep '$(SWEEP)' $(if $(DATA),--data '$(DATA)') $(if $(EXECUTOR),--executor '$(EXECUTOR)') $(ARGS)
 
 leaderboard: $(INSTALLED) ## print the leaderboard of SWEEP=target_size
 	@$(BIN)/segda leaderboard '$(SWEEP)' $(ARGS)
@@ -33,11 +38,20 @@ check: $(INSTALLED) ## formatting, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: $(INSTALLED) ## all tests
+test: $(INSTALLED) ## all tests; as root, Debian packages they need are installed first
+	@$(BIN)/python tools/debian_packages.py slurm browser
 	$(BIN)/python -m pytest $(ARGS)
 
 test-fast: $(INSTALLED) ## the tests that start no processes
 	$(BIN)/python -m pytest -m 'not processes' $(ARGS)
+
+slurm-dev: ## a private Slurm on this host, for development; prints export SLURM_CONF=...
+	@$(PYTHON) tools/debian_packages.py slurm
+	@$(SLURM) conf '$(SLURM_DEV)' >/dev/null 2>&1 || $(SLURM) up '$(SLURM_DEV)' $(ARGS) >/dev/null
+	@echo "export SLURM_CONF='$$($(SLURM) conf '$(SLURM_DEV)')'"
+
+slurm-dev-stop: ## end it and its jobs
+	@$(SLURM) down '$(SLURM_DEV)'
 
 clean: ## remove .venv and caches; never runs/ or data/
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -112,7 +112,7 @@ def test_unknown_names_are_answered_with_near_ones(tmp_path: Path, monkeypatch: 
         assert expected in str(caught.value)
     with pytest.raises(
         ConfigError,
-        match="--executor: executor.name: found 'lokal'; allowed: local, .*; did you mean 'local'",
+        match=r"--executor: executor.name: found 'lokal'; allowed: local, .*; did you mean 'local'",
     ):
         load_sweep("demo", executor="lokal")
 

@@ -1,0 +1,21 @@
+"""Fixtures for every package's tests."""
+
+from collections.abc import Iterator
+
+import pytest
+from private_slurm.cluster import Cluster
+from slurm_cluster import settle, slurm_cluster
+
+
+@pytest.fixture(scope="session")
+def shared_slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One cluster of three nodes with two fake GPUs each, without accounting, for the whole test run."""
+    with slurm_cluster(tmp_path_factory.mktemp("slurm") / "it's a cluster") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def slurm(shared_slurm: Cluster) -> Iterator[Cluster]:
+    """That cluster, without a job and with every node idle before and after the test."""
+    yield shared_slurm
+    settle(shared_slurm)
