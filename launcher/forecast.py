@@ -17,7 +17,13 @@ READ_PER_KIND = 8
 MIN_STEPS = 20
 """Shorter trials say nothing about speed: they are all start-up."""
 
-PARAMETERS = {"tiny": 0.21e6, "lite0": 3.4e6, "deeplabv2_resnet101": 44.6e6}
+PARAMETERS = {
+    "tiny": 0.21e6,
+    "lite0": 3.4e6,
+    "deeplabv2_resnet101": 44.6e6,
+    "deeplabv2_mrnet_resnet101": 93.5e6,
+    "deeplabv3plus_resnet101": 45.7e6,
+}
 """About; tiny's for its default width of 16."""
 
 DISCRIMINATOR_PARAMETERS = 2.8e6

@@ -152,7 +152,14 @@ class TransformsConfig(Frozen):
 # --- models -----------------------------------------------------------------------------------------
 
 
-class TinyConfig(Frozen):
+class ModelSettings(Frozen):
+    """Base of every model's configuration."""
+
+    has_aux: ClassVar[bool] = True
+    """Whether it has an auxiliary head beside the main one."""
+
+
+class TinyConfig(ModelSettings):
     """A two-head encoder-decoder of under 0.5 M parameters, for CPU cores and tests."""
 
     name: Literal["tiny"]
@@ -163,7 +170,7 @@ class TinyConfig(Frozen):
     align_corners: bool = False
 
 
-class Lite0Config(Frozen):
+class Lite0Config(ModelSettings):
     """EfficientNet-Lite0 encoder (timm) with a DeepLabV3+-style decoder and an auxiliary head."""
 
     name: Literal["lite0"]
@@ -173,14 +180,13 @@ class Lite0Config(Frozen):
     align_corners: bool = False
 
 
-class DeepLabV2Config(Frozen):
-    """DeepLabV2-ResNet101 with two heads as in AdaptSegNet (Tsai et al., CVPR 2018)."""
+class DilatedResNet101Config(ModelSettings):
+    """What the models on DeepLabV2's trunk share: ResNet-101 at stride 8."""
 
-    name: Literal["deeplabv2_resnet101"]
     weights: str = "imagenet"
     """`none`, `imagenet` (torchvision's ResNet-101) or a file."""
-    dilations: Annotated[tuple[Annotated[int, Field(gt=0)], ...], LIST, Field(min_length=1)] = (6, 12, 18, 24)
-    """Branches of each head. (6, 12) is what the released code computes: its return sits inside the loop."""
+    stride_on: Literal["3x3", "1x1"] = "3x3"
+    """Convolution with the stride of layer2: torchvision's weights want 3x3, the releases' caffe ones 1x1."""
     batch_norm: Literal["train_stats_frozen_affine", "frozen", "trainable"] = "train_stats_frozen_affine"
     """Released code: affine parameters fixed, batch statistics used and moved. frozen: running statistics."""
     trunk_lr_multiplier: Annotated[float, Field(gt=0)] = 1.0
@@ -188,7 +194,37 @@ class DeepLabV2Config(Frozen):
     align_corners: bool = True
 
 
-ModelConfig = Annotated[TinyConfig | Lite0Config | DeepLabV2Config, Field(discriminator="name")]
+class DeepLabV2Config(DilatedResNet101Config):
+    """DeepLabV2-ResNet101 with two heads as in AdaptSegNet (Tsai et al., CVPR 2018)."""
+
+    name: Literal["deeplabv2_resnet101"]
+    dilations: Annotated[tuple[Annotated[int, Field(gt=0)], ...], LIST, Field(min_length=1)] = (6, 12, 18, 24)
+    """Branches of each head. (6, 12) is what the released code computes: its return sits inside the loop."""
+
+
+class DeepLabV2MRNetConfig(DilatedResNet101Config):
+    """The generator of MRNet (Zheng & Yang, IJCAI 2020): DeepLabV2's trunk under two richer heads."""
+
+    name: Literal["deeplabv2_mrnet_resnet101"]
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Of whole channels before each classifier (the released stage 2: 0.2; the paper's best is 0.1)."""
+
+
+class DeepLabV3PlusConfig(ModelSettings):
+    """DeepLabV3+ ResNet-101 (Chen et al. 2018) as SegmenTron trains it: stride 16, one head."""
+
+    has_aux = False
+
+    name: Literal["deeplabv3plus_resnet101"]
+    weights: str = "imagenet"
+    """`none`, `imagenet` (torchvision's ResNet-101) or a file."""
+    align_corners: bool = True
+
+
+ModelConfig = Annotated[
+    TinyConfig | Lite0Config | DeepLabV2Config | DeepLabV2MRNetConfig | DeepLabV3PlusConfig,
+    Field(discriminator="name"),
+]
 
 
 # --- optimisation -----------------------------------------------------------------------------------
@@ -259,6 +295,11 @@ class MethodSettings(Frozen):
     target_labels: ClassVar[Literal["required", "optional", "never"]]
     """Whether `target.labelled` defaults to the whole subset, to none, or is an error."""
 
+    @property
+    def needs_aux(self) -> bool:
+        """Whether the model must have an auxiliary head."""
+        return False
+
 
 class SourceOnlyConfig(MethodSettings):
     """Train on labelled source images alone: the lower anchor of every comparison."""
@@ -316,6 +357,11 @@ class AdaptSegNetConfig(MethodSettings):
     channels: Annotated[int, Field(gt=0)] = 64
     """Width of the discriminators' first layer (published: 64, 2 781 121 parameters)."""
     discriminator: DiscriminatorOptimizerConfig = DiscriminatorOptimizerConfig()
+
+    @property
+    def needs_aux(self) -> bool:
+        """Both levels adapt both heads."""
+        return self.levels == "multi"
 
     @property
     def weights(self) -> tuple[float, float, float]:
@@ -453,7 +499,19 @@ class TrialConfig(Frozen):
                 raise ValueError(f"data profile {self.data.name} has no domain {name!r}; it has: {allowed}")
         if "source" in self.method.streams and not self.source:
             raise ValueError(f"method {self.method.name} needs a source; source is empty")
+        self._check_heads()
         return self
+
+    def _check_heads(self) -> None:
+        """Refuse a model without auxiliary head where the method or the evaluation uses one."""
+        if self.model.has_aux:
+            return
+        lacking = f"needs an auxiliary head, which model {self.model.name} does not have"
+        if self.method.needs_aux:
+            single = "; set method.levels to single" if isinstance(self.method, AdaptSegNetConfig) else ""
+            raise ValueError(f"method {self.method.name} {lacking}{single}")
+        if PROTOCOLS[self.evaluation.protocol].fusion == "main_and_aux":
+            raise ValueError(f"evaluation.protocol {self.evaluation.protocol} {lacking}")
 
     @property
     def streams(self) -> tuple[Stream, ...]:

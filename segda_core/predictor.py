@@ -14,9 +14,6 @@ from segda_core.data.transforms import resize
 from segda_core.errors import ConfigError
 from segda_core.models.base import Segmenter
 
-AUX_WEIGHT = 0.5
-"""Of the auxiliary logits in `main_and_aux` (MRNet, Seg-Uncertainty)."""
-
 
 @dataclass(frozen=True)
 class Pass:
@@ -94,10 +91,7 @@ class Predictor:
         inputs = self.segmenter.normalise(images.flip(-1) if run.mirror else images)
         right, below = run.padding
         logits = self.segmenter.logits(functional.pad(inputs, (0, right, 0, below)))
-        scores = logits.main
-        if self.protocol.fusion == "main_and_aux":
-            assert logits.aux is not None
-            scores = scores + AUX_WEIGHT * logits.aux
+        scores = logits.fused if self.protocol.fusion == "main_and_aux" else logits.main
         if probabilities:
             scores = scores.softmax(dim=1)
         scores = self._at_label_size(scores, run, label_size)

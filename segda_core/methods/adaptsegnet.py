@@ -16,10 +16,9 @@ pixels, and each trunk tensor is stepped once (the model's trunk_lr_multiplier c
 
 from collections.abc import Mapping
 
-from torch import Tensor, nn
+from torch import nn
 
 from segda_core.config import AdaptSegNetConfig, TrialConfig
-from segda_core.errors import ConfigError
 from segda_core.losses import adversarial_loss, segmentation_losses
 from segda_core.methods.base import (
     Batch,
@@ -32,7 +31,7 @@ from segda_core.methods.base import (
     labelled,
     valid_pixels,
 )
-from segda_core.models.base import Logits, Segmenter
+from segda_core.models.base import Segmenter
 from segda_core.models.discriminators import OutputDiscriminator
 from segda_core.optim import build_schedule, discriminator_optimizer
 
@@ -64,10 +63,10 @@ class GeneratorUpdate(SegmenterUpdate):
         losses = segmentation_losses("source", source, labels, prepared.counts["source"], self.lambda_aux)
         carried = {}
         for head, discriminator in self.discriminators.items():
-            probabilities = softmax(target, head)
+            probabilities = target.heads[head].softmax(dim=1)
             loss = adversarial_loss(discriminator(probabilities), SOURCE, self.gan)
             losses[f"adversarial_{head}"] = self.lambda_adversarial[head] * loss * prepared.share
-            carried[f"source_{head}"] = softmax(source, head).detach()
+            carried[f"source_{head}"] = source.heads[head].softmax(dim=1).detach()
             carried[f"target_{head}"] = probabilities.detach()
         return losses, carried
 
@@ -99,9 +98,6 @@ class AdaptSegNet(Method):
     def __init__(self, config: TrialConfig, segmenter: Segmenter) -> None:
         super().__init__(config, segmenter)
         assert isinstance(config.method, AdaptSegNetConfig)
-        if config.method.levels == "multi" and not segmenter.has_aux:
-            problem = f"levels multi needs an auxiliary head, which model {config.model.name} does not have"
-            raise ConfigError([f"method adaptsegnet: {problem}; set method.levels to single"])
         heads = ("main", "aux") if config.method.levels == "multi" else ("main",)
         self.discriminators = {head: OutputDiscriminator(config.method.channels) for head in heads}
 
@@ -120,10 +116,3 @@ class AdaptSegNet(Method):
             GeneratorUpdate(self.segmenter, self.discriminators, self.config),
             *(DiscriminatorUpdate(head, net, self.config) for head, net in self.discriminators.items()),
         ]
-
-
-def softmax(logits: Logits, head: str) -> Tensor:
-    """Class probabilities of one head, (batch, 19, height, width)."""
-    values = logits.main if head == "main" else logits.aux
-    assert values is not None
-    return values.softmax(dim=1)

@@ -6,6 +6,8 @@ from typing import Any
 from segda_core.config import ModelConfig
 from segda_core.models.base import Segmenter
 from segda_core.models.deeplabv2 import DeepLabV2
+from segda_core.models.deeplabv2_mrnet import DeepLabV2MRNet
+from segda_core.models.deeplabv3plus import DeepLabV3Plus
 from segda_core.models.lite0 import Lite0
 from segda_core.models.tiny import Tiny
 
@@ -13,6 +15,8 @@ MODELS: dict[str, Callable[[Any], Segmenter]] = {
     "tiny": Tiny,
     "lite0": Lite0,
     "deeplabv2_resnet101": DeepLabV2,
+    "deeplabv2_mrnet_resnet101": DeepLabV2MRNet,
+    "deeplabv3plus_resnet101": DeepLabV3Plus,
 }
 """Name -> class; each takes its own configuration."""
 

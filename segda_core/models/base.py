@@ -6,6 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+AUX_WEIGHT = 0.5
+"""Of the auxiliary logits where both heads predict together (MRNet, Seg-Uncertainty)."""
+
 
 class Logits(NamedTuple):
     """Float32 logits of the heads."""
@@ -14,6 +17,17 @@ class Logits(NamedTuple):
     """(batch, 19, height, width)."""
     aux: Tensor | None
     """The auxiliary head's, of the same shape, or None where the model has none."""
+
+    @property
+    def heads(self) -> dict[str, Tensor]:
+        """By name: `main`, and `aux` where there is one."""
+        return {"main": self.main} if self.aux is None else {"main": self.main, "aux": self.aux}
+
+    @property
+    def fused(self) -> Tensor:
+        """Main + 0.5 auxiliary: what MRNet predicts with; the model must have both heads."""
+        assert self.aux is not None
+        return self.main + AUX_WEIGHT * self.aux
 
 
 class Segmenter(nn.Module):
@@ -26,6 +40,8 @@ class Segmenter(nn.Module):
     has_aux: bool
     feature_channels: int
     """Of the deepest trunk features."""
+    trunk_lr_multiplier: float = 1.0
+    """Factor on the trunk's learning rate."""
     mean: Tensor
     std: Tensor
 
@@ -81,11 +97,6 @@ class Segmenter(nn.Module):
             for parameter in self.parameters()
             if parameter.requires_grad and id(parameter) not in trunk
         ]
-
-    @property
-    def trunk_lr_multiplier(self) -> float:
-        """Factor on the trunk's learning rate."""
-        return 1.0
 
     def upsample(self, logits: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
         """Bilinear to (height, width), with this model's one value of align_corners."""

@@ -8,10 +8,10 @@ the encoder's 112-channel features.
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from segda_core.classes import NUM_CLASSES
 from segda_core.config import Lite0Config
+from segda_core.models.aspp import Context, separable
 from segda_core.models.base import Logits, Segmenter
 from segda_core.models.blocks import classifier, conv_norm_relu, init_convolutions
 from segda_core.models.weights import lite0_imagenet, load_in_order, load_weights
@@ -22,34 +22,6 @@ ENCODER_CHANNELS = (24, 112, 320)
 """Of the features used, at strides 4, 16 and 16."""
 SKIP_CHANNELS = 48
 """What stride-4 features are reduced to before the decoder."""
-
-
-def separable(inputs: int, outputs: int, dilation: int = 1) -> nn.Sequential:
-    """Depthwise 3x3 with batch norm and ReLU, then pointwise with the same."""
-    return nn.Sequential(
-        nn.Conv2d(inputs, inputs, 3, padding=dilation, dilation=dilation, groups=inputs, bias=False),
-        nn.BatchNorm2d(inputs),
-        nn.ReLU(inplace=True),
-        conv_norm_relu(inputs, outputs, 1),
-    )
-
-
-class Context(nn.Module):
-    """Atrous spatial pyramid pooling: views of several sizes around each pixel, and the whole image."""
-
-    def __init__(self, inputs: int, channels: int) -> None:
-        super().__init__()
-        self.branches = nn.ModuleList(
-            [conv_norm_relu(inputs, channels, 1), *(separable(inputs, channels, d) for d in DILATIONS)]
-        )
-        self.image = nn.Conv2d(inputs, channels, 1)
-        self.project = conv_norm_relu((len(DILATIONS) + 2) * channels, channels, 1)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """(batch, inputs, height, width) to (batch, channels, height, width)."""
-        views = [branch(inputs) for branch in self.branches]
-        image = functional.relu(self.image(inputs.mean((2, 3), keepdim=True)))
-        return self.project(torch.cat((*views, image.expand_as(views[0])), dim=1))  # type: ignore[no-any-return]
 
 
 class Lite0(Segmenter):
@@ -67,7 +39,7 @@ class Lite0(Segmenter):
         )
         skip, middle, deep = ENCODER_CHANNELS
         channels = config.decoder_channels
-        self.context = Context(deep, channels)
+        self.context = Context(deep, channels, DILATIONS)
         self.skip = conv_norm_relu(skip, SKIP_CHANNELS, 1)
         self.decoder = nn.Sequential(
             separable(channels + SKIP_CHANNELS, channels),

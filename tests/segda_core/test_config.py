@@ -197,6 +197,25 @@ def test_what_could_only_fail_later_is_refused(changes: dict[str, Any], message:
         resolved(**changes)
 
 
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ({"name": "adaptsegnet"}, "adaptsegnet needs an auxiliary head.*set method.levels to single"),
+    ],
+)
+def test_methods_with_two_heads_refuse_a_model_with_one_by_name(method: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        resolved(model={"name": "deeplabv3plus_resnet101"}, method=method)
+    assert "which model deeplabv3plus_resnet101 does not have" in str(caught.value)
+
+
+def test_protocols_with_two_heads_refuse_a_model_with_one_by_name() -> None:
+    model, method = {"name": "deeplabv3plus_resnet101"}, {"name": "adaptsegnet", "levels": "single"}
+    assert resolved(model=model, method=method).model.name == "deeplabv3plus_resnet101"
+    with pytest.raises(ConfigError, match=r"evaluation.protocol p_mr needs an auxiliary head, which model"):
+        resolved(model=model, method=method, evaluation={"size": [64, 32], "protocol": "p_mr"})
+
+
 def test_a_config_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         resolved().steps = 4

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
-from segda_core.errors import ConfigError
 from segda_core.methods.adaptsegnet import AdaptSegNet
 from segda_core.models.base import Logits, Segmenter
 
@@ -133,17 +132,14 @@ class OneHead(Segmenter):
         super().__init__((0.0,) * 3, (1.0,) * 3, align_corners=False)
         self.trunk, self.head = torch.nn.Conv2d(3, 4, 1), torch.nn.Conv2d(4, 19, 1)
 
-    def logits(self, inputs):
-        return Logits(self.head(self.trunk(inputs)), None)
+    def stages(self, inputs):
+        return (self.trunk(inputs),)
+
+    def heads(self, stages):
+        return Logits(self.head(stages[0]), None)
 
     def trunk_parameters(self):
         return list(self.trunk.parameters())
-
-
-def test_multi_level_refuses_a_model_without_auxiliary_head(build):
-    config = build(name="adaptsegnet", channels=4).method.config
-    with pytest.raises(ConfigError, match=r"adaptsegnet: levels multi needs an auxiliary head.*tiny"):
-        AdaptSegNet(config, OneHead())
 
 
 def test_single_level_runs_without_auxiliary_head(build, batch):

@@ -39,9 +39,14 @@ def test_output_stride_is_eight_with_the_rounded_up_pool(meta, image, logits):
     assert outputs.main.shape == outputs.aux.shape == (1, 19, *logits)
 
 
-def test_stride_sits_on_the_first_convolution_and_dilation_on_every_block(meta):
-    assert meta.trunk.layer2[0].conv1.stride == (2, 2)
-    assert meta.trunk.layer2[0].conv2.stride == (1, 1)
+@pytest.mark.parametrize(("stride_on", "strides"), [("3x3", (1, 2)), ("1x1", (2, 1))])
+def test_stride_sits_where_the_weights_want_it(stride_on, strides):
+    with torch.device("meta"):
+        first = build(stride_on=stride_on).trunk.layer2[0]
+    assert (first.conv1.stride[0], first.conv2.stride[0]) == strides
+
+
+def test_dilation_is_on_every_block(meta):
     for name, blocks, dilation in (("layer1", 3, 1), ("layer2", 4, 1), ("layer3", 23, 2), ("layer4", 3, 4)):
         dilations = [block.conv2.dilation for block in getattr(meta.trunk, name)]
         assert dilations == [(dilation, dilation)] * blocks

@@ -17,6 +17,10 @@ def untrained(name):
     return config.model_copy(update={"weights": "none"}) if has_weights else config
 
 
+def configured(segmenter):
+    return untrained(next(name for name in MODELS if isinstance(segmenter, MODELS[name])))
+
+
 @pytest.fixture(scope="module", params=MODELS)
 def segmenter(request):
     torch.manual_seed(0)
@@ -32,7 +36,7 @@ def test_logits_of_odd_sizes_are_float_and_of_one_shape_for_both_heads(segmenter
     logits = segmenter.eval()(images)
     assert logits.main.shape[:2] == (2, NUM_CLASSES)
     assert logits.main.shape[2] >= ODD[0] / 8 and logits.main.shape[3] >= ODD[1] / 8
-    assert segmenter.has_aux == (logits.aux is not None)
+    assert segmenter.has_aux == (logits.aux is not None) == configured(segmenter).has_aux
     assert logits.aux is None or logits.aux.shape == logits.main.shape
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert all(head is None or head.dtype == torch.float32 for head in segmenter(images))
@@ -91,7 +95,7 @@ def test_a_batch_of_one_image_can_be_trained_on(segmenter, images):
 
 def test_state_dict_carries_weights_and_normalisation(segmenter, images):
     torch.manual_seed(1)
-    other = build_segmenter(untrained(next(name for name in MODELS if isinstance(segmenter, MODELS[name]))))
+    other = build_segmenter(configured(segmenter))
     with torch.no_grad():
         assert not torch.equal(other.eval()(images).main, segmenter.eval()(images).main)
         other.mean += 10
