@@ -29,10 +29,10 @@ def state_of(cluster: Cluster, job: str) -> str:
 
 
 def sleeper(cluster: Cluster, *options: str) -> str:
-    """Id of a job that runs."""
+    """Id of a job whose process runs, which is a little later than Slurm calls it running."""
     batch = ["sbatch", "--parsable", "--output=/dev/null", *options, "--wrap", "exec sleep 600"]
     job = cluster.check(*batch).strip()
-    assert poll(lambda: state_of(cluster, job) == "RUNNING", 30), state_of(cluster, job)
+    assert poll(lambda: with_environment([f"SLURM_JOB_ID={job}"]), 30), state_of(cluster, job)
     return job
 
 
