@@ -62,7 +62,7 @@ class Attempt:
         self.images = select_images(config)
         self.engine = Engine(config, world)
         self.predictor = build_predictor(
-            self.engine.method.segmenter, config.evaluation.protocol, config.evaluation
+            self.engine.method.evaluated, config.evaluation.protocol, config.evaluation
         )
         self.pace = Pace(images_per_step=config.batch_size * len(config.streams))
         self.history: History | None = None

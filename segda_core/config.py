@@ -284,16 +284,19 @@ class ScheduleConfig(Frozen):
 
 
 Stream = Literal["source", "target", "target_labelled"]
-"""source, target_labelled: images and labels. target: images of the subset, never a label."""
+"""source, target_labelled: images and labels. target: images of the subset, never a label; beside
+target_labelled only those that are not in it, or all where it holds the whole subset."""
 
 
 class MethodSettings(Frozen):
     """Base of every method's configuration, with what the method may see."""
 
     streams: ClassVar[tuple[Stream, ...]]
-    """What it may open; loaders yield nothing else."""
+    """What it always opens; where its target labels are optional and given, `target_labelled` comes last."""
     target_labels: ClassVar[Literal["required", "optional", "never"]]
     """Whether `target.labelled` defaults to the whole subset, to none, or is an error."""
+    has_teacher: ClassVar[bool] = False
+    """Whether it keeps a teacher that `evaluation.network` may ask for."""
 
     @property
     def needs_aux(self) -> bool:
@@ -374,8 +377,75 @@ class AdaptSegNetConfig(MethodSettings):
         return aux, adv_aux, adv_main
 
 
+class StrongConfig(Frozen):
+    """Strong augmentation of what a student learns from a teacher (DACS): colour jitter, then blur."""
+
+    jitter: Annotated[float, Field(ge=0, le=0.5)] = 0.2
+    """Strength: brightness, contrast and saturation times [1-jitter, 1+jitter], hue by such a turn."""
+    jitter_probability: Annotated[float, Field(ge=0, le=1)] = 0.8
+    """Of an image to be jittered (released code: whenever a uniform number is above 0.2)."""
+    blur_probability: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Of an image to be blurred, with a standard deviation from U(0.15, 1.15) pixels."""
+
+
+Margin = Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, lt=1)]
+"""Rows at a border: their number, or below 1 their share of the height."""
+
+
+class PseudoLabelCropConfig(Frozen):
+    """Rows of a target crop whose pseudo labels count nothing (own car, borders of the rectification).
+
+    They are rows of the training crop, so they mean what they should where crops are as high as the image.
+    """
+
+    top: Margin = 15
+    """DAFormer: 15 of 512 rows."""
+    bottom: Margin = 120
+
+    def rows(self, height: int) -> tuple[int, int]:
+        """(top, bottom) in rows."""
+        top, bottom = (
+            margin if isinstance(margin, int) else round(margin * height)
+            for margin in (self.top, self.bottom)
+        )
+        return top, bottom
+
+
+class MaskedConfig(Frozen):
+    """Masked image consistency (MIC, Hoyer et al., CVPR 2023)."""
+
+    patch: Annotated[int, Field(gt=0)] = 64
+    """Side of the square patches in pixels (MIC: 64 in crops of 1024, 32 in crops of 512)."""
+    ratio: Annotated[float, Field(gt=0, lt=1)] = 0.7
+    """Share of patches hidden."""
+    lambda_masked: Annotated[float, Field(ge=0)] = 1.0
+
+
+class EmaClassMixConfig(MethodSettings):
+    """EMA teacher and ClassMix, the core of DACS and DAFormer; semi-supervised with `target.labelled`."""
+
+    streams = ("source", "target")
+    target_labels = "optional"
+    has_teacher = True
+
+    name: Literal["ema_classmix"]
+    alpha: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Largest decay of the teacher's running average (DAFormer; DACS: 0.99)."""
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.968
+    """Teacher probability from which a target pixel counts as confident."""
+    values_from: Literal["batch", "image"] = "batch"
+    """Label values of which half are drawn for each image: the whole batch's (DAFormer), its own (DACS)."""
+    strong: StrongConfig = StrongConfig()
+    pseudo_label_crop: PseudoLabelCropConfig | None = None
+    masked: MaskedConfig | None = None
+    """Also learn the masked target image from the same pseudo labels."""
+    lambda_aux: Annotated[float, Field(ge=0)] = 0.1
+    """Weight of the auxiliary head in every term."""
+
+
 MethodConfig = Annotated[
-    SourceOnlyConfig | SupervisedConfig | JointConfig | AdaptSegNetConfig, Field(discriminator="name")
+    SourceOnlyConfig | SupervisedConfig | JointConfig | AdaptSegNetConfig | EmaClassMixConfig,
+    Field(discriminator="name"),
 ]
 
 METHOD_CONFIGS: dict[str, type[MethodSettings]] = {
@@ -433,6 +503,8 @@ class EvaluationConfig(Frozen):
     size: Size
     """(width, height) of the network's input under the presets that do not fix one."""
     protocol: ProtocolName = "single"
+    network: Literal["student", "teacher"] = "student"
+    """What is scored and whose final weights are kept; teacher: of methods that have one."""
     every: Annotated[int, Field(ge=0), NOT_IN_IDENTITY] = 0
     """Also evaluate every so many steps; 0: at the end only."""
 
@@ -500,6 +572,10 @@ class TrialConfig(Frozen):
         if "source" in self.method.streams and not self.source:
             raise ValueError(f"method {self.method.name} needs a source; source is empty")
         self._check_heads()
+        if self.evaluation.network == "teacher" and not self.method.has_teacher:
+            raise ValueError(f"evaluation.network is teacher, but method {self.method.name} has none")
+        if isinstance(self.method, EmaClassMixConfig):
+            self._check_mixed_sizes()
         return self
 
     def _check_heads(self) -> None:
@@ -513,9 +589,22 @@ class TrialConfig(Frozen):
         if PROTOCOLS[self.evaluation.protocol].fusion == "main_and_aux":
             raise ValueError(f"evaluation.protocol {self.evaluation.protocol} {lacking}")
 
+    def _check_mixed_sizes(self) -> None:
+        """Pixels can be pasted where source and target images have one size."""
+        source, target = (
+            each.crop or each.resize for each in (self.transforms.source, self.transforms.target)
+        )
+        if source != target:
+            raise ValueError(
+                f"method {self.method.name} pastes source pixels on target images, but transforms give sizes "
+                f"{source} and {target}; set transforms.source.crop and transforms.target.crop alike"
+            )
+
     @property
     def streams(self) -> tuple[Stream, ...]:
-        """What the method may open."""
+        """What the method may open; loaders yield nothing else."""
+        if self.method.target_labels == "optional" and self.uses_target_labels:
+            return (*self.method.streams, "target_labelled")
         return self.method.streams
 
     @property

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -155,17 +155,19 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
             return None
         return DomainBatch(copied(domain.images), None if domain.labels is None else copied(domain.labels))
 
-    return Batch(**{field.name: moved(getattr(batch, field.name)) for field in fields(Batch)})
+    return Batch(moved(batch.source), moved(batch.target), moved(batch.target_labelled), batch.indices)
 
 
 def sum_counts(counts: list[Tensors], world: World) -> Tensors:
-    """Sums of equally named scalars over micro-batches and ranks, in one reduction; collective."""
-    names = list(counts[0])
-    if not names:
+    """Sums of equally named and shaped tensors over micro-batches and ranks, in one reduction; collective."""
+    first = counts[0]
+    if not first:
         return {}
-    micro = torch.stack([torch.stack([each[name].double() for name in names]) for each in counts])
+    micro = torch.stack([torch.cat([each[name].double().flatten() for name in first]) for each in counts])
     sums = world.all_sum(micro.sum(dim=0))
-    return {name: sums[index].to(counts[0][name].dtype) for index, name in enumerate(names)}
+    parts = torch.split(sums, [tensor.numel() for tensor in first.values()])
+    named = zip(first.items(), parts, strict=True)
+    return {name: part.view(tensor.shape).to(tensor.dtype) for (name, tensor), part in named}
 
 
 def is_finite(tensors: Iterable[Tensor]) -> bool:

@@ -78,7 +78,9 @@ def evaluate_checkpoint(
     trained = load_trained(checkpoint, device)
     validation = data_of_profile(profile) if profile else data_of_trial(trained.config)
     name = protocol or validation.evaluation.protocol
-    predictor = build_predictor(trained.segmenter, name, validation.evaluation)
+    network = trained.config.evaluation.network
+    scoring = validation.evaluation.model_copy(update={"network": network})
+    predictor = build_predictor(trained.segmenter, name, scoring)
     records = validation.records()
     data = (validation.data.name, validation.data.version)
     evaluation = evaluate(predictor, records, World(0, 1, device), workers=trained.config.workers)
@@ -88,8 +90,8 @@ def evaluate_checkpoint(
         "trial": trained.trial,
         "step": trained.step,
         "checkpoint": str(checkpoint),
-        **score_fields(evaluation, validation.evaluation.classes),
-        "protocol": resolved_protocol(name, validation.evaluation, predictor, records, data),
+        **score_fields(evaluation, scoring.classes),
+        "protocol": resolved_protocol(name, scoring, predictor, records, data),
         "time": time.time(),
     }
 

@@ -136,7 +136,7 @@ def resolved_protocol(
 
     Sizes are [width, height]; `label_size` and sizes that follow it are None where labels differ in size.
     """
-    protocol = PROTOCOLS[name]
+    protocol = predictor.protocol
     labels = label_sizes(records)
     common = labels[0] if len(labels) == 1 else None
     runs = passes(protocol, evaluation.size, common or evaluation.size)
@@ -177,5 +177,6 @@ def label_sizes(records: Sequence[ImageRecord]) -> list[Size]:
 
 
 def build_predictor(segmenter: Segmenter, name: ProtocolName, evaluation: EvaluationConfig) -> Predictor:
-    """The preset protocol `name` at the evaluation's input size."""
-    return Predictor(segmenter, PROTOCOLS[name], evaluation.size)
+    """The preset protocol `name` at the evaluation's input size, of the network that `evaluation` names."""
+    protocol = PROTOCOLS[name].model_copy(update={"network": evaluation.network})
+    return Predictor(segmenter, protocol, evaluation.size)

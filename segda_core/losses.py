@@ -10,12 +10,16 @@ from segda_core.classes import IGNORE_INDEX
 from segda_core.models.base import Logits
 
 
-def pixel_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy summed over labelled pixels; logits (batch, 19, h, w), labels (batch, h, w).
+def pixel_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Cross-entropy summed over labelled pixels; logits (batch, 19, h, w), labels and weights (batch, h, w).
 
-    A sum, because the mean needs the number of labelled pixels of the whole batch (`mean_of`).
+    A sum, because the mean needs the number of pixels of the whole batch (`mean_of`).
     """
-    return functional.cross_entropy(logits.float(), labels, ignore_index=IGNORE_INDEX, reduction="sum")
+    logits = logits.float()
+    if weights is None:
+        return functional.cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, reduction="sum")
+    losses = functional.cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, reduction="none")
+    return (losses * weights).sum()
 
 
 def mean_of(total: Tensor, count: Tensor) -> Tensor:
@@ -24,16 +28,22 @@ def mean_of(total: Tensor, count: Tensor) -> Tensor:
 
 
 def segmentation_losses(
-    name: str, logits: Logits, labels: Tensor, count: Tensor, lambda_aux: float
+    name: str,
+    logits: Logits,
+    labels: Tensor,
+    count: Tensor,
+    lambda_aux: float,
+    weights: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Shares of the mean cross-entropy: `name`, and for an auxiliary head `name_aux`, times lambda.
 
-    Logits at the labels' size; count is the number of labelled pixels of the whole batch. A lambda of 0 still
-    gives the auxiliary head its (zero) gradients, which DDP waits for.
+    Logits at the labels' size; count is the number of pixels of the whole batch that the mean is over. A
+    lambda of 0 still gives the auxiliary head its (zero) gradients, which DDP waits for.
     """
-    losses = {name: mean_of(pixel_cross_entropy(logits.main, labels), count)}
+    losses = {name: mean_of(pixel_cross_entropy(logits.main, labels, weights), count)}
     if logits.aux is not None:
-        losses[f"{name}_aux"] = lambda_aux * mean_of(pixel_cross_entropy(logits.aux, labels), count)
+        aux = mean_of(pixel_cross_entropy(logits.aux, labels, weights), count)
+        losses[f"{name}_aux"] = lambda_aux * aux
     return losses
 
 

@@ -15,7 +15,7 @@ from segda_core.models.base import Segmenter
 
 @dataclass(frozen=True)
 class Trained:
-    """A segmenter read from a checkpoint, and where it comes from."""
+    """The evaluated network of a checkpoint, and where it comes from."""
 
     segmenter: Segmenter
     config: TrialConfig
@@ -42,7 +42,9 @@ def load_trained(path: Path, device: torch.device) -> Trained:
     state = checkpoint.load(path)
     config = parse(TrialConfig, state["config"], str(path))
     segmenter = build_segmenter(without_pretraining(config.model))
-    segmenter.load_state_dict(state["networks"]["segmenter"])
+    networks = state["networks"]  # final weights hold the evaluated network alone, as `segmenter`
+    teacher = config.evaluation.network == "teacher" and "teacher" in networks
+    segmenter.load_state_dict(networks["teacher" if teacher else "segmenter"])
     return Trained(segmenter.to(device).eval(), config, state["trial"], state["step"])
 
 

@@ -13,6 +13,9 @@ from segda_core.layout import TrialFiles
 
 VALIDATION = 7
 
+SMALL = {"adaptsegnet": {"channels": 4}, "ema_classmix": {"threshold": 0.0545, "masked": {"patch": 8}}}
+"""Method options: narrow discriminators; a few untrained predictions count as confident."""
+
 
 def write_domains(root: Path) -> None:
     """`root/source` and `root/target`, with 12 and 8 training images of 64x32 pixels."""
@@ -33,7 +36,7 @@ def small_config(root: Path, method: str = "joint", **changes: Any) -> TrialConf
         "target": {"name": "target"},
         "transforms": {"source": crop, "target": crop},
         "model": {"name": "tiny", "width": 8},
-        "method": {"name": method, **({"channels": 4} if method == "adaptsegnet" else {})},
+        "method": {"name": method, **SMALL.get(method, {})},
         "optimizer": {"name": "sgd", "lr": 0.01},
         "steps": 6,
         "batch_size": 4,

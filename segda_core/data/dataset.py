@@ -115,6 +115,8 @@ class MicroBatch:
     """What a loader process sends."""
 
     streams: dict[Stream, Samples]
+    indices: tuple[int, ...]
+    """Place of each sample in the step's global batch."""
     notes: Notes
 
 
@@ -143,7 +145,7 @@ class TrainingSet(Dataset[MicroBatch | DataError]):
         for reader in self.readers.values():
             notes.update(reader.notes)
             reader.notes = Notes()
-        return MicroBatch(streams, notes)
+        return MicroBatch(streams, tuple(indices), notes)
 
 
 class ValidationSet(Dataset[tuple[Pixels, Pixels, str]]):

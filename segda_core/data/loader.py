@@ -8,8 +8,8 @@ from itertools import product
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from segda_core.config import Stream, TrialConfig
-from segda_core.data.dataset import Notes, Samples, TrainingSet
+from segda_core.config import TrialConfig
+from segda_core.data.dataset import MicroBatch, Notes, TrainingSet
 from segda_core.data.manifest import TrialImages
 from segda_core.errors import DataError
 from segda_core.methods.base import Batch, DomainBatch
@@ -62,7 +62,7 @@ class Loader:
             if isinstance(item, DataError):
                 raise item
             self._note(item.notes)
-            micro_batches.append(_batch(item.streams))
+            micro_batches.append(_batch(item))
             if len(micro_batches) == self._micro_batches:
                 yield micro_batches
                 micro_batches = []
@@ -85,13 +85,13 @@ def build_loader(
     return Loader(dataset, Steps(first_step, config.steps, config.micro_batches), config.workers)
 
 
-def _batch(streams: dict[Stream, Samples]) -> Batch:
+def _batch(item: MicroBatch) -> Batch:
     """Labels become int64 only here: eight times the bytes to send from a loader process."""
     parts = {
         stream: DomainBatch(images, None if labels is None else labels.long())
-        for stream, (images, labels) in streams.items()
+        for stream, (images, labels) in item.streams.items()
     }
-    return Batch(**parts)
+    return Batch(**parts, indices=item.indices)
 
 
 def _unchanged(item: object) -> object:

@@ -31,7 +31,7 @@ class TrialImages:
 
     source: list[ImageRecord]
     target: list[ImageRecord]
-    """Images of the subset, without labels, in the subset's order."""
+    """Images of the subset without their labels, in its order; beside labelled ones the rest, if any."""
     labelled: list[ImageRecord]
     validation: list[ImageRecord]
     skipped: list[str]
@@ -39,8 +39,8 @@ class TrialImages:
 
     @property
     def target_count(self) -> int:
-        """Number of target training images opened, labelled or not; labelled ones are among the subset."""
-        return max(len(self.target), len(self.labelled))
+        """Number of target training images opened, labelled or not."""
+        return len({record.name for record in (*self.target, *self.labelled)})
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,11 @@ def usable(listing: Listing, domain: Domain) -> tuple[list[ImageRecord], list[st
 def _target_images(
     config: TrialConfig, scan_domain: Scan, skipped: list[str]
 ) -> tuple[list[ImageRecord], list[ImageRecord]]:
-    """(subset without labels, labelled images) as far as the method opens them."""
+    """(images without labels, labelled images) as far as the method opens them.
+
+    An image is in one of both, so that its label is not guessed where it is known; where all are labelled,
+    each is in both.
+    """
     subset, wanted = config.target.subset, config.target.labelled
     if subset is None:
         return [], []
@@ -118,7 +122,9 @@ def _target_images(
     labelled = []
     if wanted is not None:
         labelled = _labelled(chosen, len(chosen) if wanted.size == "all" else wanted.size, domain, skipped)
-    return [replace(record, label=None) for record in chosen] if unlabelled else [], labelled
+    known = {record.name for record in labelled}
+    rest = [record for record in chosen if record.name not in known] or chosen
+    return [replace(record, label=None) for record in rest] if unlabelled else [], labelled
 
 
 def _labelled(chosen: list[ImageRecord], size: int, domain: Domain, skipped: list[str]) -> list[ImageRecord]:

@@ -12,8 +12,8 @@ Indices: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 STREAM_NUMBERS: dict[Stream, int] = {"source": 0, "target": 1, "target_labelled": 2}
 
-ORDER, AUGMENTATION = 1, 2
-"""First words of the two families of seeds, so that no epoch's order shares a generator with a sample."""
+ORDER, AUGMENTATION, METHOD = 1, 2, 3
+"""First words of the families of seeds, so that no epoch's order shares a generator with a sample."""
 
 
 @lru_cache(maxsize=16)
@@ -37,6 +37,11 @@ def candidates(count: int, seed: int, stream: Stream, position: int) -> Iterator
 def sample_generator(seed: int, stream: Stream, step: int, index: int) -> np.random.Generator:
     """The random numbers that augment sample `index` of the global batch of a step."""
     return np.random.default_rng([AUGMENTATION, seed, STREAM_NUMBERS[stream], step, index])
+
+
+def method_generator(seed: int, step: int, index: int) -> np.random.Generator:
+    """The random numbers a method draws for sample `index` of the global batch of a step."""
+    return np.random.default_rng([METHOD, seed, step, index])
 
 
 def share(batch_size: int, part: int, parts: int) -> range:

@@ -49,6 +49,8 @@ class Batch:
     source: DomainBatch | None = None
     target: DomainBatch | None = None
     target_labelled: DomainBatch | None = None
+    indices: tuple[int, ...] = ()
+    """Place of each sample in the step's global batch: with seed and step it seeds a method's own draws."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Prepared:
     """What `Method.prepare` made of one micro-batch, after the engine's sums."""
 
     counts: Tensors = field(default_factory=dict)
-    """Scalars; from `prepare` this micro-batch's, in `forward` the sum over all ranks and micro-batches."""
+    """From `prepare` this micro-batch's, in `forward` the sums over all ranks and micro-batches."""
     tensors: Tensors = field(default_factory=dict)
     """Anything of this micro-batch alone (a teacher's pseudo labels)."""
     share: float = 1.0
@@ -96,14 +98,19 @@ class Method:
     """One adaptation algorithm for one trial."""
 
     segmenter: Segmenter
-    """The network that is evaluated."""
+    """The network that is trained."""
 
     def __init__(self, config: TrialConfig, segmenter: Segmenter) -> None:
         self.config = config
         self.segmenter = segmenter
 
+    @property
+    def evaluated(self) -> Segmenter:
+        """The network that is scored and whose final weights are kept, as `evaluation.network` says."""
+        return self.segmenter
+
     def networks(self) -> Mapping[str, nn.Module]:
-        """Every network with state, by name, for checkpoints: `segmenter` and the method's own."""
+        """Every network with state, by name, for checkpoints: `segmenter`, `teacher` and the method's own."""
         return {"segmenter": self.segmenter}
 
     def prepare(self, batch: Batch, step: int) -> Prepared:

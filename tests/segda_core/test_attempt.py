@@ -10,12 +10,15 @@ from trials import VALIDATION, small_config, write_domains, write_trial
 
 from segda_core import checkpoint, environment, result
 from segda_core.attempt import run_attempt
+from segda_core.classes import CLASSES
+from segda_core.evaluate import evaluate_checkpoint
 from segda_core.failure import NonFiniteLossError
 from segda_core.heartbeat import Heartbeat
 from segda_core.layout import TrialFiles, read_json
 from segda_core.methods import METHODS
 from segda_core.process import StopRequest, Verdict
 from segda_core.trial_history import trial_history
+from segda_core.weights import load_trained
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +170,30 @@ def test_an_unreadable_validation_label_may_be_skipped(root, tmp_path):
         assert [int(matrix.sum()) > 0 for matrix in content["matrices"]] == [False] + [True] * (
             VALIDATION - 1
         )
+
+
+def test_the_teacher_is_scored_and_kept_where_the_trial_says_so(finished, root, tmp_path):
+    def final(trial):
+        return trial.root / read_json(trial.metrics)["outputs"]["segmenter"]["path"]
+
+    changes = {"evaluation": {"size": [64, 32], "classes": list(CLASSES), "network": "teacher"}}
+    config = small_config(root, "ema_classmix", **changes)
+    trial = write_trial(tmp_path / "trial", config)
+    run(trial)
+    assert read_json(trial.metrics)["protocol"]["network"] == "teacher"
+    networks = training_state(trial, 1, 6)["networks"]
+    kept = checkpoint.load(final(trial))["networks"]
+    assert_equal_states(kept, {"segmenter": networks["teacher"]})
+    assert_equal_states(networks, training_state(finished["ema_classmix"], 1, 6)["networks"])
+    assert not torch.equal(kept["segmenter"]["main_head.weight"], networks["segmenter"]["main_head.weight"])
+    for path in (final(trial), trial.attempt(1).checkpoints / "6.pt"):
+        trained = load_trained(path, torch.device("cpu"))
+        assert_equal_states(dict(trained.segmenter.state_dict()), dict(networks["teacher"]))
+        again = evaluate_checkpoint(path, None, None)
+        assert again["protocol"] == read_json(trial.metrics)["protocol"]
+        assert again["iou"] == read_json(trial.metrics)["iou"]
+    student = load_trained(finished["ema_classmix"].attempt(1).checkpoints / "6.pt", torch.device("cpu"))
+    assert_equal_states(dict(student.segmenter.state_dict()), dict(networks["segmenter"]))
 
 
 def test_a_method_without_a_target_counts_none(finished):

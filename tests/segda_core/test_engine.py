@@ -72,6 +72,13 @@ def test_counts_add_up_over_micro_batches():
     assert sum_counts([{}, {}], ALONE) == {}
 
 
+def test_counts_keep_their_shapes():
+    counts = [{"by_class": torch.tensor([[1, 2], [3, 4]]), "pixels": torch.tensor(5.5)}] * 3
+    total = sum_counts(counts, ALONE)
+    assert total["by_class"].tolist() == [[3, 6], [9, 12]]
+    assert total["pixels"].shape == () and total["pixels"].item() == 16.5
+
+
 def test_the_meter_averages_over_steps_and_remembers_the_first_bad_one():
     meter = LossMeter()
     for step, value in enumerate((1.0, 2.0, 6.0)):

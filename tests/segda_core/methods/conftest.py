@@ -1,11 +1,12 @@
 """Trials of the tiny model at 64 x 32, and one optimizer step as the engine runs it, written out by hand."""
 
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import pytest
 import torch
 
-from segda_core.config import METHOD_CONFIGS, TrialConfig
+from segda_core.config import METHOD_CONFIGS, Stream, TrialConfig
 from segda_core.methods import METHODS
 from segda_core.methods.base import Batch, DomainBatch
 from segda_core.models import build_segmenter
@@ -37,9 +38,10 @@ class Trial:
         return losses
 
     def gradients(self):
-        """Every network's gradients by name, None where there is none."""
+        """The gradient of every trained parameter by name, None where there is none."""
         networks = self.method.networks().items()
-        return {f"{key}.{name}": p.grad for key, net in networks for name, p in net.named_parameters()}
+        named = ((f"{key}.{name}", p) for key, net in networks for name, p in net.named_parameters())
+        return {name: parameter.grad for name, parameter in named if parameter.requires_grad}
 
     def step(self):
         for update in self.updates:
@@ -49,9 +51,9 @@ class Trial:
 
 @pytest.fixture(scope="session")
 def build():
-    """(method options, norm) -> Trial with equal initial weights on every call."""
+    """(method options, norm, labelled target, network) -> Trial, always with the same initial weights."""
 
-    def build_trial(norm="batch", **method):
+    def build_trial(norm="batch", labelled=None, network="student", **method):
         config = TrialConfig.model_validate(
             {
                 "data": {
@@ -62,11 +64,11 @@ def build():
                     },
                 },
                 "source": [{"name": "render"}],
-                "target": {"name": "camera"},
+                "target": {"name": "camera", "labelled": labelled},
                 "model": {"name": "tiny", "width": 8, "norm": norm},
                 "method": method,
                 "steps": 10,
-                "evaluation": {"size": [WIDTH, HEIGHT]},
+                "evaluation": {"size": [WIDTH, HEIGHT], "network": network},
             },
             strict=False,
         )
@@ -79,13 +81,15 @@ def build():
 
 @pytest.fixture
 def batches():
-    """(method name, number of images) -> that many micro-batches of one image, of declared streams alone."""
+    """(method name, number of images, more streams) -> micro-batches of one image, of these streams alone."""
 
-    def make(name, images=2):
+    def make(name, images=2, more=()):
         generator = torch.Generator().manual_seed(1)
-        streams = {stream: domain(stream, images, generator) for stream in METHOD_CONFIGS[name].streams}
+        streams = (*METHOD_CONFIGS[name].streams, *more)
+        domains = {stream: domain(stream, images, generator) for stream in streams}
         return [
-            Batch(**{stream: pick(whole, [i]) for stream, whole in streams.items()}) for i in range(images)
+            Batch(**{stream: pick(whole, [i]) for stream, whole in domains.items()}, indices=(i,))
+            for i in range(images)
         ]
 
     return make
@@ -96,9 +100,10 @@ def join():
     """Micro-batches -> one batch of all their images."""
 
     def joined(micro_batches):
-        names = [name for name in vars(micro_batches[0]) if getattr(micro_batches[0], name) is not None]
+        names = [name for name in get_args(Stream) if getattr(micro_batches[0], name) is not None]
         return Batch(
-            **{name: concatenate([getattr(batch, name) for batch in micro_batches]) for name in names}
+            **{name: concatenate([getattr(batch, name) for batch in micro_batches]) for name in names},
+            indices=sum((batch.indices for batch in micro_batches), ()),
         )
 
     return joined
