@@ -21,7 +21,7 @@ from launcher.launch import Entry, Launch, Phase
 from launcher.leaderboard import Today, show, write_leaderboards
 from launcher.live import duration, make_view
 from launcher.manifest import Manifest, problems, read_manifests
-from launcher.plan import write_plan
+from launcher.plan import read_plan, write_plan
 from launcher.prepare import prepare
 from launcher.selection import select
 from launcher.states import State, TrialStatus
@@ -229,6 +229,16 @@ def _surprise(trial: Trial, manifest: Manifest) -> str:
     return "; ".join(parts)
 
 
+def _say_what_is_not_shown(surveyed: Survey, console: Console) -> None:
+    """`--set` leaves an earlier plan as it is, and the leaderboard covers the plan."""
+    name = surveyed.sweep.name
+    planned = read_plan(surveyed.runs, name).get(surveyed.sweep.data, [])
+    count = len({trial.id for trial in surveyed.trials}.difference(planned))
+    if count:
+        text = f"{count} of these trials are not in the plan: segda leaderboard {name} --all shows them"
+        _say(console, text, "yellow")
+
+
 def _close(surveyed: Survey, statuses: Sequence[TrialStatus], finished: bool, console: Console) -> int:
     """The leaderboard and the last line, which says how it went."""
     name = surveyed.sweep.name
@@ -236,6 +246,7 @@ def _close(surveyed: Survey, statuses: Sequence[TrialStatus], finished: bool, co
         _say(console, f"interrupted: the same command continues where {name} stopped", "yellow")
         return INTERRUPTED
     show([name], surveyed.runs, console, today=surveyed.today)
+    _say_what_is_not_shown(surveyed, console)
     failed = [status for status in statuses if status.state in (State.FAILED, State.MISSING)]
     if failed:
         _say(console, f"{name}: {len(failed)} of {len(statuses)} trials failed", "red")

@@ -39,13 +39,17 @@ def _git(checkout: Path, *arguments: str) -> bytes | None:
 
 
 def environment(images: TrialImages, first_step: int) -> dict[str, Any]:
-    """Content of environment.json: code, packages, devices, images, and the step this attempt starts at."""
+    """Content of environment.json: code, packages, devices, images, and the step this attempt starts at.
+
+    The target images of the trial are named, in the subset's order.
+    """
     return {
         **code_version(),
         "python": sys.version.split()[0],
         "packages": {name: installed(name) for name in PACKAGES},
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
         "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        "float32": float32_settings(),
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "manifest_hash": manifest_hash(images),
@@ -55,8 +59,17 @@ def environment(images: TrialImages, first_step: int) -> dict[str, Any]:
             "labelled": len(images.labelled),
             "validation": len(images.validation),
         },
+        "target_images": [record.name for record in images.target or images.labelled],
         "skipped": images.skipped,
         "first_step": first_step,
+    }
+
+
+def float32_settings() -> dict[str, Any]:
+    """How a GPU computes in fp32: by PyTorch's defaults, convolutions round their inputs to TF32."""
+    return {
+        "matmul": torch.get_float32_matmul_precision(),
+        "cudnn_tf32": torch.backends.cudnn.allow_tf32,
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from small_sweep import SmallSweep, kill, wait_until
 
-from segda_core.layout import read_json
+from segda_core.layout import read_json, write_json
 
 pytestmark = pytest.mark.processes
 
@@ -73,6 +73,16 @@ def test_killed_anywhere_it_ends_as_if_nothing_happened(
         assert read_json(files.metrics)["attempt"] == files.attempt_numbers()[-1], (
             "ran again after it was done"
         )
+
+
+def test_trials_made_with_set_beside_a_plan_are_said_to_be_missing_from_the_board(tmp_path: Path) -> None:
+    sweep = SmallSweep(tmp_path, {"method": [{"name": "source_only"}]}, steps=1)
+    write_json(tmp_path / "runs/quick/plan.json", {"schema": 1, "data": {"small": []}})
+    code, output = sweep.run("sweep", "quick", "--set", "seed=1")
+    assert code == 0, output
+    assert "1 of these trials are not in the plan: segda leaderboard quick --all" in output
+    code, output = sweep.run("sweep", "quick", "--set", "seed=1", "--set", "steps=1")
+    assert "0 to run" in output and "leaderboard quick --all" in output
 
 
 def test_two_launchers_share_a_sweep(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from trials import VALIDATION, small_config, write_domains, write_trial
 from segda_core import checkpoint, environment, result
 from segda_core.attempt import run_attempt
 from segda_core.classes import CLASSES
+from segda_core.data.manifest import select_images
 from segda_core.evaluate import evaluate_checkpoint
 from segda_core.failure import NonFiniteLossError
 from segda_core.heartbeat import Heartbeat
@@ -230,13 +231,17 @@ def test_history_rows_and_tensorboard_tell_the_same(finished):
     assert [event.step for event in events.Scalars("miou")] == [6]
 
 
-def test_pictures_and_environment_are_written(finished):
+def test_pictures_and_environment_are_written(finished, root):
     attempt = finished["joint"].attempt(1)
     with Image.open(attempt.preview) as preview:
         assert preview.size[0] == 3 * 384 + 2 * 4
     stored = read_json(attempt.environment)
     assert stored["images"] == {"source": 12, "target": 8, "labelled": 8, "validation": VALIDATION}
+    assert stored["float32"] == {"matmul": "highest", "cudnn_tf32": True}
     assert stored["packages"]["torch"] == torch.__version__.partition("+")[0]
+    chosen = select_images(small_config(root, "joint")).labelled
+    assert stored["target_images"] == [record.name for record in chosen]
+    assert read_json(finished["source_only"].attempt(1).environment)["target_images"] == []
     assert stored["manifest_hash"] == read_json(finished["joint"].metrics)["manifest_hash"]
 
 

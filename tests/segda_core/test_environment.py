@@ -1,7 +1,9 @@
 import hashlib
 import subprocess
 
-from segda_core.environment import code_version, installed
+import torch
+
+from segda_core.environment import code_version, float32_settings, installed
 
 
 def git(folder, *arguments):
@@ -30,3 +32,14 @@ def test_an_installed_package_has_no_commit(tmp_path):
 def test_versions():
     assert installed("numpy") is not None
     assert installed("no-such-package") is None
+
+
+def test_how_float32_is_computed_follows_the_settings():
+    assert float32_settings() == {"matmul": "highest", "cudnn_tf32": True}
+    try:
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.allow_tf32 = False
+        assert float32_settings() == {"matmul": "high", "cudnn_tf32": False}
+    finally:
+        torch.set_float32_matmul_precision("highest")
+        torch.backends.cudnn.allow_tf32 = True
