@@ -127,8 +127,11 @@ class TargetConfig(Frozen):
     """Resolved to the whole subset where the method requires labels; an error where it may see none."""
 
 
+AutoAugmentPolicy = Literal["none", "with_invert", "without_invert"]
+
+
 class TransformConfig(Frozen):
-    """What happens to a training image of one domain, in this order."""
+    """What happens to a training image of one domain, in this order; AutoAugment comes before the zoom."""
 
     resize: Size | None = None
     """(width, height) every image and label is brought to first; None keeps the file's size."""
@@ -140,6 +143,11 @@ class TransformConfig(Frozen):
     """Left-right flip with probability 0.5."""
     jitter: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Strength of random brightness, contrast and saturation: factors from [1-jitter, 1+jitter]."""
+    blur: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Probability of Gaussian blur with a standard deviation from U(0.15, 1.15) pixels (DACS)."""
+    autoaugment: AutoAugmentPolicy = "none"
+    """ImageNet's AutoAugment without operations that move pixels, as Seg-Uncertainty's `--autoaug`, on the
+    whole image; the published list contains invert, which street scenes never look like."""
 
 
 class TransformsConfig(Frozen):

@@ -1,10 +1,11 @@
 """Turns one decoded image and its label into a training sample: the same arguments give the same pixels."""
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from segda_core.classes import IGNORE_INDEX
 from segda_core.config import TransformConfig
+from segda_core.data.autoaugment import DRAWS, autoaugment
 from segda_core.data.labels import Pixels
 
 PADDING = (124, 116, 104)
@@ -12,6 +13,10 @@ PADDING = (124, 116, 104)
 
 GREY = np.array([0.299, 0.587, 0.114])
 """Luma weights of RGB (ITU-R BT.601), as torchvision's colour jitter."""
+
+
+SIGMA = (0.15, 1.15)
+"""Range of the blur's standard deviation in pixels (DACS)."""
 
 
 def resize(image: Pixels, label: Pixels | None, size: tuple[int, int] | None) -> tuple[Pixels, Pixels | None]:
@@ -27,11 +32,13 @@ def resize(image: Pixels, label: Pixels | None, size: tuple[int, int] | None) ->
 def augment(
     image: Pixels, label: Pixels | None, config: TransformConfig, rng: np.random.Generator
 ) -> tuple[Pixels, Pixels | None]:
-    """Random scale, crop, mirror and jitter of a resized image (height, width, 3) and its label.
+    """AutoAugment, zoom, crop, mirror, jitter and blur of a resized image (height, width, 3) and its label.
 
-    Always takes seven numbers from the generator: switching one part off leaves the others as they were.
+    Always takes the same numbers from the generator: switching one part off leaves the others as they were.
     """
     scale, left, top, flip, *light = rng.random(7)
+    blurred, sigma, *policy = rng.random(2 + DRAWS)
+    image = autoaugment(image, config.autoaugment, policy)
     low, high = config.scale
     image, label = _zoom(image, label, low + scale * (high - low), config.crop, (left, top))
     if config.mirror and flip < 0.5:
@@ -39,6 +46,8 @@ def augment(
     if config.jitter:
         factors = [1 + config.jitter * (2 * value - 1) for value in light]
         image = jitter(image, *factors)
+    if blurred < config.blur:
+        image = blur(image, SIGMA[0] + float(sigma) * (SIGMA[1] - SIGMA[0]))
     return image, label
 
 
@@ -48,6 +57,11 @@ def jitter(image: Pixels, brightness: float, contrast: float, saturation: float)
     colour = brightness * contrast * (saturation * np.eye(3) + (1 - saturation) * GREY)
     matrix = np.column_stack([colour, np.full(3, mean * (1 - contrast))])
     return np.asarray(Image.fromarray(image).convert("RGB", tuple(matrix.ravel().tolist())))
+
+
+def blur(image: Pixels, sigma: float) -> Pixels:
+    """Gaussian blur by a standard deviation in pixels, as Pillow approximates it by three box filters."""
+    return np.asarray(Image.fromarray(np.ascontiguousarray(image)).filter(ImageFilter.GaussianBlur(sigma)))
 
 
 def _zoom(

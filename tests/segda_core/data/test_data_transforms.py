@@ -1,8 +1,10 @@
+import hashlib
+
 import numpy as np
 import pytest
 
 from segda_core.config import TransformConfig
-from segda_core.data.transforms import PADDING, augment, jitter, resize
+from segda_core.data.transforms import PADDING, augment, blur, jitter, resize
 
 
 def coordinates(width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
@@ -141,3 +143,48 @@ def test_resize_image_and_label_each_from_its_own_size():
     np.testing.assert_array_equal(same, image)
     np.testing.assert_array_equal(resized, label.repeat(2, 0).repeat(2, 1))
     assert resize(image, None, None)[1] is None
+
+
+def test_blur_comes_last_and_as_often_as_asked():
+    image = np.random.default_rng(0).integers(0, 256, (16, 20, 3), dtype=np.uint8)
+    label = image[..., 0]
+    blurred = 0
+    for seed in range(200):
+        plain, same = drawn(TransformConfig(jitter=0.3), image, label, seed)
+        view, kept = drawn(TransformConfig(jitter=0.3, blur=0.5), image, label, seed)
+        np.testing.assert_array_equal(kept, same)
+        sigma = 0.15 + float(np.random.default_rng(seed).random(9)[8])
+        if not np.array_equal(view, plain):
+            blurred += 1
+            np.testing.assert_array_equal(view, blur(plain, sigma))
+    assert 75 < blurred < 125
+    distance = {
+        width: np.abs(gaussian_filter(image, width) - blur(image, 0.8)).mean() for width in (0.6, 0.8, 1)
+    }
+    assert min(distance, key=distance.get) == 0.8 and distance[0.8] < 4
+
+
+def gaussian_filter(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Separable Gaussian with repeated borders."""
+    offsets = np.arange(-4, 5)
+    weights = np.exp(-(offsets**2) / (2 * sigma**2))
+    for axis in (0, 1):
+        padded = np.pad(image, [(4, 4) if a == axis else (0, 0) for a in range(3)], mode="edge")
+        length = image.shape[axis]
+        parts = [
+            padded.take(range(4 + o, 4 + o + length), axis=axis) * w
+            for o, w in zip(offsets, weights, strict=True)
+        ]
+        image = sum(parts) / weights.sum()
+    return image
+
+
+def test_samples_of_earlier_versions_stay_the_same():
+    """Digest of samples drawn before AutoAugment and blur existed."""
+    image, label = coordinates(64, 48)
+    config = TransformConfig(crop=(40, 30), jitter=0.3)
+    digest = hashlib.sha256()
+    for seed in range(5):
+        for pixels in drawn(config, image, label, seed):
+            digest.update(np.ascontiguousarray(pixels).tobytes())
+    assert digest.hexdigest()[:16] == "089ad965aaa85f98"
