@@ -1,5 +1,6 @@
 """Whole sweeps with real processes: everything done once, whatever happens meanwhile."""
 
+import json
 import random
 import signal
 import time
@@ -105,6 +106,27 @@ def test_ctrl_c_saves_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert "the same command continues" in output
     assert sweep.processes() == []
     assert set(sweep.outcomes()) <= {"saved"}
+
+
+def test_the_score_so_far_is_still_shown_after_a_resume(tmp_path: Path) -> None:
+    sweep = SmallSweep(tmp_path, {"method": [{"name": "source_only"}]}, steps=100_000)
+
+    def stop_when(pattern: str) -> dict:
+        launcher = sweep.start("sweep", "quick", "--set", "evaluation.every=2")
+        wait_until(lambda: list(tmp_path.glob(f"runs/quick/*/attempts/{pattern}")))
+        launcher.send_signal(signal.SIGINT)
+        code, output = sweep.finish(launcher, timeout=60)
+        assert code == 130, output
+        (status,) = json.loads(sweep.run("status", "quick", "--json")[1])["quick"]
+        return status
+
+    first = stop_when("1/checkpoints/*.pt")
+    second = stop_when("2/heartbeat.json")  # before torch is loaded: it makes one step and evaluates nothing
+    assert (first["attempt"], second["attempt"]) == (1, 2)
+    assert second["miou"] == first["miou"] > 0
+    assert second["step"] == first["step"] + 1
+    shown = sweep.run("explain", second["id"], "--set", "evaluation.every=2")[1]
+    assert f"missing, step {second['step']}/100000, mIoU" in shown
 
 
 def test_a_failing_trial_does_not_stop_the_others(tmp_path: Path) -> None:
