@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from segda_core.config import TrialConfig
+from segda_core.config import TaskConfig
 
 SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR2"
 """What torchrun passes on to its workers: its defaults, and the one that asks for a checkpoint."""
 
 
-def worker_command(trial_dir: Path, attempt: int, config: TrialConfig) -> list[str]:
+def worker_command(trial_dir: Path, attempt: int, config: TaskConfig) -> list[str]:
     """torchrun with one worker per rank: trains one attempt of a trial."""
     return [
         *(sys.executable, "-m", "torch.distributed.run", "--standalone"),

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from launcher.trial import Trial
-from segda_core.config import TrialConfig, identity
+from segda_core.config import identity
 from segda_core.errors import Json, KeyPath, dotted
 
 
@@ -37,8 +37,14 @@ def differences(here: Json, there: Json) -> list[Difference]:
     return [item for item in found if item.here != item.there]
 
 
-def nearest(config: TrialConfig, others: Iterable[Trial]) -> tuple[str, list[Difference]] | None:
+def nearest(trial: Trial, others: Iterable[Trial]) -> tuple[str, list[Difference]] | None:
     """Id of the trial that differs in fewest settings, and these settings; None where there is no other."""
-    mine = identity(config)
-    compared = [(other.id, differences(mine, identity(other.config))) for other in others]
+    mine = _settings(trial)
+    compared = [(other.id, differences(mine, _settings(other))) for other in others]
     return min(compared, key=lambda item: len(item[1]), default=None)
+
+
+def _settings(trial: Trial) -> Json:
+    """What sets a trial apart: its own settings, and its parents."""
+    family = {"from": dict(trial.parents)} if trial.parents else {}
+    return {**identity(trial.config), **({"stage": trial.stage} if trial.stage else {}), **family}

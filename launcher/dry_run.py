@@ -19,7 +19,7 @@ from launcher.points import short
 from launcher.states import State, TrialStatus
 from launcher.sweep import Expansion, Sweep
 from launcher.trial import Trial
-from segda_core.config import TrialConfig
+from segda_core.config import TaskConfig
 
 STYLES = {Action.RUN: "green", Action.WAIT: "cyan", Action.SKIP: "dim"}
 
@@ -98,7 +98,7 @@ def plan_dry_run(
     look: Mapping[str, tuple[TrialStatus, Manifest]],
     requests: Requests,
     runs: Path,
-    at_once: Callable[[TrialConfig], int],
+    at_once: Callable[[TaskConfig], int],
 ) -> DryRun:
     """What would happen to the trials whose state and images are given (by id).
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from launcher.compare import Difference, differences, leaves, nearest
 from launcher.decide import Decision, Requests, decide
+from launcher.find import read_trial
 from launcher.layers import Layer, find_layer, look_up
 from launcher.live import percent
 from launcher.manifest import read_manifests
@@ -18,8 +19,8 @@ from launcher.prepare import read_config
 from launcher.states import TrialStatus
 from launcher.status import read_status
 from launcher.sweep import Expansion, Sweep
-from launcher.trial import Trial
-from segda_core.config import TrialConfig
+from launcher.trial import Trial, doing
+from segda_core.config import TaskConfig
 from segda_core.errors import ConfigError, Json, KeyPath, dotted
 from segda_core.layout import TrialFiles
 
@@ -63,37 +64,37 @@ def explain(trial: Trial, sweep: Sweep, expansion: Expansion, runs: Path, reques
     images = read_manifests([trial])[trial.id]
     status = read_status(files, images.hash or None)
     decision = decide(status, requests)
-    other = nearest(trial.config, _finished(trial, expansion, runs))
+    other = nearest(trial, _finished(trial, expansion, runs))
     return Explanation(
         id=trial.id,
         directory=str(files.root),
         status=status,
         decision=decision,
-        values=list(_values(trial.config, sweep.layers(expansion.points[trial.id]))),
+        values=list(_values(trial.config, expansion.layers[trial.id])),
         kept=_kept(files, trial.config),
         nearest=other[0] if other else None,
         differences=other[1] if other else [],
     )
 
 
-def _values(config: TrialConfig, layers: Sequence[Layer]) -> Iterator[Value]:
+def _values(config: TaskConfig, layers: Sequence[Layer]) -> Iterator[Value]:
     for path, value in leaves(config.model_dump(mode="json")):
         yield Value(dotted(path), value, _origin(path, value, config, layers))
 
 
-def _origin(path: KeyPath, value: Json, config: TrialConfig, layers: Sequence[Layer]) -> str:
+def _origin(path: KeyPath, value: Json, config: TaskConfig, layers: Sequence[Layer]) -> str:
     layer = find_layer(layers, path)
     if layer is not None and _gives(layer, path, value):
         place = layer.location(path)
         return f"--set {place}" if layer.kind == "--set" else f"{layer.kind} ({layer.file}: {place})"
     if layer is not None:
-        return f"not what {layer.kind} gives: {config.method.name} does not use it"
+        return f"not what {layer.kind} gives: {doing(config)[1]} does not use it"
     if path[0] == "data":
         return "data profile"
     if path in (("source",), ("target", "subset")) or (
         path[:2] == ("target", "labelled") and value is not None
     ):
-        return f"follows from method {config.method.name}"
+        return f"follows from {' '.join(doing(config))}"
     return "default"
 
 
@@ -104,7 +105,7 @@ def _gives(layer: Layer, path: KeyPath, value: Json) -> bool:
         return False
 
 
-def _kept(files: TrialFiles, config: TrialConfig) -> list[Difference]:
+def _kept(files: TrialFiles, config: TaskConfig) -> list[Difference]:
     if not files.config.exists():
         return []
     return differences(read_config(files).model_dump(mode="json"), config.model_dump(mode="json"))
@@ -121,7 +122,7 @@ def _finished(trial: Trial, expansion: Expansion, runs: Path) -> Iterator[Trial]
     earlier.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     for path in earlier[:COMPARED]:
         try:
-            yield Trial(trial.sweep, read_config(TrialFiles(path.parent)))
+            yield read_trial(TrialFiles(path.parent))
         except ConfigError:  # written by a version with other settings: nothing to compare with
             continue
 

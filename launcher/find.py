@@ -9,6 +9,7 @@ from launcher.selection import select
 from launcher.trial import Trial
 from segda_core.errors import ConfigError, did_you_mean
 from segda_core.layout import TrialFiles, read_json
+from segda_core.parents import read_parents
 
 
 def trial_directories(sweep: Path) -> list[TrialFiles]:
@@ -67,7 +68,8 @@ def read_trial(files: TrialFiles) -> Trial:
     config = read_config(files)
     try:
         content = read_json(files.trial) or {}
-        return Trial(content["sweep"], config, content["point"])
+        parents = {parent.role: parent.files.root.name for parent in read_parents(files)}
+        return Trial(content["sweep"], config, content["point"], content.get("stage"), parents)
     except (ValueError, KeyError, TypeError) as error:
         fault = "delete it, `segda sweep` writes it again"
         raise ConfigError([f"{files.trial}: cannot be read: {error}; {fault}"]) from error

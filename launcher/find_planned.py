@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.compare import nearest
-from launcher.find import find_trial
+from launcher.find import find_trial, read_trial
+from launcher.plan import read_plan
 from launcher.prepare import read_config
 from launcher.profile import SHIPPED
 from launcher.sweep import Expansion, Sweep, expand, load_sweep
 from launcher.trial import Trial
-from segda_core.config import TrialConfig
 from segda_core.errors import ConfigError
 from segda_core.layout import TrialFiles
 
@@ -43,16 +43,23 @@ def find_planned(
 
 def _of_directory(files: TrialFiles, data: str | None, overrides: Sequence[str]) -> PlannedTrial:
     root, config = files.root.resolve(), read_config(files)
-    sweep = load_sweep(root.parent.name, data=data or config.data.name, overrides=overrides)
+    planned = data or _planned_on(root) or config.data.name
+    sweep = load_sweep(root.parent.name, data=planned, overrides=overrides)
     expansion = expand(sweep)
     found = _called(root.name, sweep, expansion)
     if not found:
-        raise ConfigError([f"{files.root}: {_no_longer_made(config, sweep, expansion)}"])
+        raise ConfigError([f"{files.root}: {_no_longer_made(read_trial(files), sweep, expansion)}"])
     return found[0]
 
 
-def _no_longer_made(config: TrialConfig, sweep: Sweep, expansion: Expansion) -> str:
-    other = nearest(config, expansion.trials)
+def _planned_on(root: Path) -> str | None:
+    """Data name under which a directory's trial is planned: that of its sweep, not of its stage."""
+    plan = read_plan(root.parent.parent, root.parent.name)
+    return next((data for data, ids in plan.items() if root.name in ids), None)
+
+
+def _no_longer_made(trial: Trial, sweep: Sweep, expansion: Expansion) -> str:
+    other = nearest(trial, expansion.trials)
     assert other is not None
     changes = ", ".join(f"{item.path} {item.there!r} instead of {item.here!r}" for item in other[1])
     near = f"the nearest it makes is {other[0]} with {changes or 'a new config version'}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.prepare import read_config
-from segda_core.config import AdaptSegNetConfig, ModelConfig, TinyConfig, TrialConfig
+from segda_core.config import AdaptSegNetConfig, ModelConfig, TaskConfig, TinyConfig, TrialConfig
 from segda_core.layout import TrialFiles, read_json
 
 READ_PER_KIND = 8
@@ -63,8 +63,10 @@ class Past:
         self._sizes: dict[Hashable, int] = {}
         self._read: set[tuple[str, str]] = set()
 
-    def add(self, config: TrialConfig, metrics: Mapping[str, Any], files: TrialFiles) -> None:
-        """Learn from a finished trial."""
+    def add(self, config: TaskConfig, metrics: Mapping[str, Any], files: TrialFiles) -> None:
+        """Learn from a finished trial that trained."""
+        if not isinstance(config, TrialConfig):
+            return
         rate = metrics["images_per_second"]
         if config.steps >= MIN_STEPS and rate > 0:
             other = metrics["wall_seconds"] - _images(config) / rate
@@ -73,8 +75,10 @@ class Past:
             folder = files.attempt(metrics["attempt"]).checkpoints
             self._sizes[_kind_of_size(config)] = _folder_size(folder)
 
-    def forecast(self, config: TrialConfig) -> Forecast:
-        """Judge a trial by a finished one of the same kind, where there is one."""
+    def forecast(self, config: TaskConfig) -> Forecast:
+        """Judge a trial by a finished one of the same kind, where there is one; only training is judged."""
+        if not isinstance(config, TrialConfig):
+            return Forecast(None, 0)
         if _kind_of_speed(config) not in self._speeds:
             self._read_others(config.method.name, config.data.name)
         past = self._speeds.get(_kind_of_speed(config))
@@ -89,7 +93,7 @@ class Past:
         for files in self._directories:
             if found == READ_PER_KIND:
                 return
-            if files.root.name.startswith(f"{method}-{data}-") and files.metrics.exists():
+            if f"-{method}-{data}-" in f"-{files.root.name}" and files.metrics.exists():
                 found += 1
                 self._add_directory(files)
 

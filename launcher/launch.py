@@ -18,7 +18,7 @@ from launcher.live import Overview, Row, View, duration, percent
 from launcher.progress import UNREADABLE, Progress, read_progress
 from launcher.states import State, TrialStatus
 from launcher.status import read_status
-from segda_core.config import TrialConfig
+from segda_core.config import TaskConfig
 from segda_core.layout import MACHINE_CAUSES, AttemptFiles, TrialFiles
 
 POLL_S = 0.25
@@ -47,7 +47,7 @@ class Entry:
     """One trial of a launch."""
 
     files: TrialFiles
-    config: TrialConfig
+    config: TaskConfig
     submission: Submission
     """What its next claim says."""
     seen: int = 0
@@ -220,7 +220,8 @@ class Launch:
         shown = [entry for entry in self._entries if entry.phase in (Phase.RUNNING, Phase.ELSEWHERE)]
         for entry in shown:
             with suppress(*UNREADABLE):  # of an earlier attempt: no reason to end the launch of all others
-                entry.progress = replace(read_progress(entry.files), steps=entry.config.steps)
+                progress = read_progress(entry.files)
+                entry.progress = replace(progress, steps=entry.config.planned_steps or progress.steps)
         self._view.show(
             Overview(
                 finished=sum(entry.phase is Phase.OVER for entry in self._entries),
@@ -244,7 +245,9 @@ def _seconds_left(entries: Sequence[Entry]) -> float | None:
     if rate == 0:
         return None
     left = (
-        entry.config.steps - (entry.progress.step or 0) for entry in entries if entry.phase is not Phase.OVER
+        (entry.config.planned_steps or 0) - (entry.progress.step or 0)
+        for entry in entries
+        if entry.phase is not Phase.OVER
     )
     return sum(left) / rate
 

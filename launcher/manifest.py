@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterable
 from pydantic import BaseModel, ConfigDict
 
 from launcher.trial import Trial
-from segda_core.config import TrialConfig
+from segda_core.config import TaskConfig, TrialConfig
 from segda_core.errors import DataError
 
 
@@ -33,7 +33,7 @@ class Manifest(BaseModel):
 def read_manifests(trials: Iterable[Trial], absent_classes: bool = False) -> dict[str, Manifest]:
     """Trial id -> its images; each distinct choice of images is looked up once."""
     keys: dict[str, Hashable] = {}
-    selections: dict[Hashable, TrialConfig] = {}
+    selections: dict[Hashable, TaskConfig] = {}
     for trial in trials:
         keys[trial.id] = key = selection_key(trial.config)
         selections.setdefault(key, trial.config)
@@ -48,13 +48,15 @@ def problems(manifests: Iterable[Manifest]) -> list[str]:
     return list(dict.fromkeys(item.problem for item in manifests if item.problem is not None))
 
 
-def selection_key(config: TrialConfig) -> Hashable:
-    """Equal for trials that open the same images."""
+def selection_key(config: TaskConfig) -> Hashable:
+    """Equal for trials that open the same images; what parents made is not among them."""
+    if not isinstance(config, TrialConfig):
+        return config.model_dump_json()
     data = config.data.model_dump_json()
     return data, config.source, config.target, config.evaluation.classes, config.streams
 
 
-def _ask(selections: dict[Hashable, TrialConfig], absent_classes: bool) -> dict[Hashable, Manifest]:
+def _ask(selections: dict[Hashable, TaskConfig], absent_classes: bool) -> dict[Hashable, Manifest]:
     keys = list(selections)
     request = {str(number): selections[key].model_dump(mode="json") for number, key in enumerate(keys)}
     command = [sys.executable, "-m", "segda_core.data", "manifest"]

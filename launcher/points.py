@@ -1,11 +1,11 @@
 """The points of a sweep: the cross product of its axes, less what `exclude` leaves out."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from launcher.layers import Layer, look_up
-from launcher.sweep_file import LADDER_AXIS, SweepFile
+from launcher.sweep_file import LADDER_AXIS, StageFile, SweepFile
 from segda_core.errors import ConfigError, Json, did_you_mean, shown
 
 Choice = tuple[Layer, ...]
@@ -54,30 +54,42 @@ def values(point: Point) -> dict[str, Json]:
     return {".".join(map(str, layer.path)): layer.value for layer in point}
 
 
-def make_axes(sweep: SweepFile, file: str, ladder: tuple[int | str, ...]) -> Axes:
-    """Axes in the file's order, the zipped one last; `ConfigError` with every fault."""
-    faults = [*_zip_faults(sweep), *_exclude_faults(sweep), *_ladder_faults(sweep, ladder)]
-    faults += [f"grid.{path}: {fault}" for path in sweep.grid if (fault := _path_fault(path))]
+Part = SweepFile | StageFile
+"""What has a grid: a sweep, or one stage of it."""
+
+
+def axis_paths(part: Part) -> list[str]:
+    """Dotted path of every axis, in the file's order."""
+    return [*part.grid, *dict.fromkeys(path for entry in part.zip for path in entry)]
+
+
+def make_axes(part: Part, file: str, ladder: tuple[int | str, ...], prefix: str = "") -> Axes:
+    """Axes in the file's order, the zipped one last; `ConfigError` with every fault.
+
+    `prefix` is where the part stands in the file, as `stages.adapt.`.
+    """
+    faults = [*_zip_faults(part), *_exclude_faults(part), *_ladder_faults(part, ladder)]
+    faults += [f"grid.{path}: {fault}" for path in part.grid if (fault := _path_fault(path))]
     if faults:
-        raise ConfigError([f"{file}: {fault}" for fault in faults])
+        raise ConfigError([f"{file}: {prefix}{fault}" for fault in faults])
     choices = [
-        _grid_axis(path, ladder if found == "ladder" else found, file) for path, found in sweep.grid.items()
+        _grid_axis(path, ladder if found == "ladder" else found, file, prefix)
+        for path, found in part.grid.items()
     ]
-    if sweep.zip:
-        choices.append(tuple(_zip_choice(number, entry, file) for number, entry in enumerate(sweep.zip)))
-    return Axes(tuple(choices), tuple(sweep.exclude))
+    if part.zip:
+        entries = enumerate(part.zip)
+        choices.append(tuple(_zip_choice(number, entry, file, prefix) for number, entry in entries))
+    return Axes(tuple(choices), tuple(part.exclude))
 
 
-def _grid_axis(path: str, found: list[Json] | tuple[Json, ...], file: str) -> tuple[Choice, ...]:
-    keys = tuple(path.split("."))
+def _grid_axis(path: str, found: list[Json] | tuple[Json, ...], file: str, prefix: str) -> tuple[Choice, ...]:
+    keys, name = tuple(path.split(".")), f"{prefix}grid.{path}"
+    return tuple((Layer("grid", file, name, keys, value, index),) for index, value in enumerate(found))
+
+
+def _zip_choice(number: int, entry: Mapping[str, Json], file: str, prefix: str) -> Choice:
     return tuple(
-        (Layer("grid", file, f"grid.{path}", keys, value, index),) for index, value in enumerate(found)
-    )
-
-
-def _zip_choice(number: int, entry: Mapping[str, Json], file: str) -> Choice:
-    return tuple(
-        Layer("zip", file, f"zip[{number}].{path}", tuple(path.split(".")), value)
+        Layer("zip", file, f"{prefix}zip[{number}].{path}", tuple(path.split(".")), value)
         for path, value in entry.items()
     )
 
@@ -86,21 +98,21 @@ def _path_fault(path: str) -> str | None:
     return None if all(path.split(".")) else "a path is keys joined by dots, as optimizer.lr"
 
 
-def _ladder_faults(sweep: SweepFile, ladder: tuple[int | str, ...]) -> Iterator[str]:
-    for path, found in sweep.grid.items():
+def _ladder_faults(part: Part, ladder: tuple[int | str, ...]) -> Iterator[str]:
+    for path, found in part.grid.items():
         if found == "ladder" and path != LADDER_AXIS:
             yield f"grid.{path}: found 'ladder'; allowed: a list; the ladder is for {LADDER_AXIS}"
         elif found == "ladder" and not ladder:
             yield f"grid.{path}: found 'ladder', but the data profile has none; give a list of sizes"
 
 
-def _zip_faults(sweep: SweepFile) -> Iterator[str]:
-    expected = list(sweep.zip[0]) if sweep.zip else []
-    for number, entry in enumerate(sweep.zip):
+def _zip_faults(part: Part) -> Iterator[str]:
+    expected = list(part.zip[0]) if part.zip else []
+    for number, entry in enumerate(part.zip):
         for path in entry:
             if fault := _path_fault(path):
                 yield f"zip[{number}].{path}: {fault}"
-            elif path in sweep.grid:
+            elif path in part.grid:
                 yield f"zip[{number}].{path}: it is an axis of grid too; keep one of them"
             elif path not in expected:
                 yield f"zip[{number}].{path}: missing from zip[0]; each entry gives the same paths"
@@ -109,16 +121,16 @@ def _zip_faults(sweep: SweepFile) -> Iterator[str]:
         )
 
 
-def _exclude_faults(sweep: SweepFile) -> Iterator[str]:
-    axes = [*sweep.grid, *dict.fromkeys(path for entry in sweep.zip for path in entry)]
-    for number, entry in enumerate(sweep.exclude):
+def _exclude_faults(part: Part) -> Iterator[str]:
+    axes = axis_paths(part)
+    for number, entry in enumerate(part.exclude):
         for path in entry:
-            if _axis_of(path, axes) is None:
+            if axis_of(path, axes) is None:
                 allowed = ", ".join(axes) or "none"
                 yield f"exclude[{number}].{path}: no axis; there are: {allowed}{did_you_mean(path, axes)}"
 
 
-def _axis_of(path: str, axes: list[str]) -> str | None:
+def axis_of(path: str, axes: Collection[str]) -> str | None:
     """The axis a path lies on: itself, or the nearest one above it."""
     above = [axis for axis in axes if path == axis or path.startswith(f"{axis}.")]
     return max(above, key=len, default=None)
@@ -126,11 +138,12 @@ def _axis_of(path: str, axes: list[str]) -> str | None:
 
 def _matches(entry: Mapping[str, Json], point: Point) -> bool:
     found = values(point)
-    return all(_matches_path(path, value, found) for path, value in entry.items())
+    return all(matches_path(path, value, found) for path, value in entry.items())
 
 
-def _matches_path(path: str, value: Json, point: Mapping[str, Json]) -> bool:
-    axis = _axis_of(path, list(point))
+def matches_path(path: str, value: Json, point: Mapping[str, Json]) -> bool:
+    """Whether a point has a wanted value at a path that is one of its axes, or below one."""
+    axis = axis_of(path, point)
     if axis is None:
         return False
     try:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import yaml
 
-from launcher.trial import Trial, fingerprint, label
-from segda_core.config import TrialConfig
-from segda_core.errors import ConfigError, load_yaml, parse
+from launcher.trial import Trial, fingerprint
+from segda_core.config import TaskConfig
+from segda_core.errors import ConfigError, load_yaml
 from segda_core.layout import TrialFiles, publish
+from segda_core.tasks import parse_config
 
 
 def prepare(trial: Trial, runs: Path) -> TrialFiles:
@@ -29,29 +30,33 @@ def prepare(trial: Trial, runs: Path) -> TrialFiles:
     return files
 
 
-def read_config(files: TrialFiles) -> TrialConfig:
+def read_config(files: TrialFiles) -> TaskConfig:
     """A trial's configuration as its directory holds it."""
-    return parse(TrialConfig, load_yaml(files.config), str(files.config))
+    return parse_config(load_yaml(files.config), str(files.config))
 
 
 def _check_unchanged(files: TrialFiles, trial: Trial) -> None:
-    found = fingerprint(read_config(files))
-    expected = fingerprint(trial.config)
+    found = fingerprint(read_config(files), trial.parents)
+    expected = fingerprint(trial.config, trial.parents)
     if found != expected:
         advice = f"it is now trial {found}; restore it or delete {files.root}"
         raise ConfigError([f"{files.config}: changed since it was written: {advice}"])
 
 
-def _config_text(config: TrialConfig) -> str:
+def _config_text(config: TaskConfig) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def _trial_text(trial: Trial) -> str:
+    inputs = trial.config.inputs
     content = {
         "sweep": trial.sweep,
         "id": trial.id,
-        "label": label(trial.config),
-        "parents": [],
+        "label": trial.label,
+        "stage": trial.stage,
+        "parents": {
+            role: {"trial": parent, "output": inputs[role].output} for role, parent in trial.parents.items()
+        },
         "point": trial.point,
     }
     return json.dumps(content, indent=1, default=str) + "\n"

@@ -7,6 +7,7 @@ from pathlib import Path
 from launcher.claim import is_alive
 from launcher.prepare import read_config
 from launcher.status import read_status
+from segda_core.config import TrialConfig
 from segda_core.layout import TrialFiles
 
 
@@ -38,7 +39,8 @@ def _superfluous(files: TrialFiles) -> Iterator[Path]:
     if metrics is None or any(is_alive(attempt) for attempt in attempts):
         return
     kept = {files.root / output["path"] for output in metrics["outputs"].values()}
-    steps = {str(step) for step in read_config(files).checkpoint.keep_steps}
+    config = read_config(files)
+    steps = {str(step) for step in config.checkpoint.keep_steps} if isinstance(config, TrialConfig) else set()
     for attempt in attempts:
         if attempt.checkpoints.is_dir():
             found = (path for path in attempt.checkpoints.iterdir() if path.is_file())

@@ -1,14 +1,15 @@
 """JSON schemas of sweep files and data profiles, by which editors complete and check them."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from launcher.sweep_file import LADDER_AXIS, SweepFile
-from segda_core.config import Profile, TrialConfig
+from segda_core.config import Profile, TaskConfig, TrialConfig
 from segda_core.errors import Json
 from segda_core.layout import write_text
+from segda_core.tasks import TASK_CONFIGS
 
 Schema = dict[str, Any]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -25,29 +26,39 @@ def write_schemas(folder: Path) -> list[Path]:
 
 def sweep_schema() -> Schema:
     """Of `sweeps/NAME.yaml`: axes are checked by the type of the field their path leads to."""
-    schema, trial = SweepFile.model_json_schema(), _partial_trial()
-    axes = _united(_axes(trial, trial["$defs"]))
+    schema = SweepFile.model_json_schema()
+    tasks = {name: _partial_config(config) for name, config in TASK_CONFIGS.items()}
+    definitions = {**schema["$defs"], **_axis_definitions(list(tasks.values()))}
+    for name, task in tasks.items():
+        definitions |= {**task["$defs"], f"trial_{name}": _without_definitions(task)}
+    for owner, names in ((schema, ["train"]), (definitions["StageFile"], list(tasks))):
+        bases = [{"$ref": f"#/$defs/trial_{name}"} for name in names]
+        owner["properties"] |= {
+            "base": {**_described(owner, "base"), "anyOf": bases},
+            "grid": {**_described(owner, "grid"), "$ref": "#/$defs/grid"},
+            "zip": {**_described(owner, "zip"), "type": "array", "items": {"$ref": "#/$defs/point"}},
+            "exclude": {**_described(owner, "exclude"), "type": "array", "items": {"type": "object"}},
+        }
+    return {"$schema": DIALECT, **schema, "$defs": definitions}
+
+
+def _axis_definitions(trials: Sequence[Schema]) -> Schema:
+    """A grid, and an entry of zip: their paths are those of any of these trials."""
+    axes = _united(axis for trial in trials for axis in _axes(trial, trial["$defs"]))
     values = {path: _axis_values(path, field) for path, field in axes.items()}
-    point = {"type": "object", "properties": axes, "additionalProperties": False, "minProperties": 1}
-    schema["properties"] |= {
-        "base": {**_described(schema, "base"), **_without_definitions(trial)},
-        "grid": {**_described(schema, "grid"), **_closed(values)},
-        "zip": {**_described(schema, "zip"), "type": "array", "items": point},
-        "exclude": {**_described(schema, "exclude"), "type": "array", "items": {"type": "object"}},
-    }
-    return {"$schema": DIALECT, **schema, "$defs": {**schema.get("$defs", {}), **trial["$defs"]}}
+    return {"grid": _closed(values), "point": {**_closed(axes), "minProperties": 1}}
 
 
 def profile_schema() -> Schema:
     """Of `sweeps/data/NAME.yaml`."""
-    schema, trial = Profile.model_json_schema(), _partial_trial()
+    schema, trial = Profile.model_json_schema(), _partial_config(TrialConfig)
     schema["properties"]["trial"] = {**_described(schema, "trial"), **_without_definitions(trial)}
     return {"$schema": DIALECT, **schema, "$defs": {**trial["$defs"], **schema["$defs"]}}
 
 
-def _partial_trial() -> Schema:
+def _partial_config(config: type[TaskConfig]) -> Schema:
     """A trial's schema of which any part may be left out, at every level."""
-    schema: Schema = _partial(TrialConfig.model_json_schema())
+    schema: Schema = _partial(config.model_json_schema())
     return schema
 
 

@@ -1,18 +1,24 @@
-"""A sweep file with its data profile and the command line's settings, expanded into trials."""
+"""A sweep file with its data profiles and the command line's settings, expanded into trials."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.executor_config import ExecutorConfig
-from launcher.faults import Faults
-from launcher.layers import Layer, merge, put
-from launcher.points import Point, in_order, make_axes, values
+from launcher.expansion import Expansion, StageExpander
+from launcher.layers import Layer, merge
+from launcher.points import Part, axis_paths
 from launcher.profile import SHIPPED, check_name, find_yaml, load_profile
-from launcher.sweep_file import SweepFile
+from launcher.settings import choose_executor, override
+from launcher.stages import Stage, ordered_parts
+from launcher.sweep_file import StageFile, SweepFile
 from launcher.trial import Trial
-from segda_core.config import Frozen, Profile, TrialConfig
-from segda_core.errors import ConfigError, Json, Problem, check, load_yaml, parse, parse_yaml
+from segda_core.errors import ConfigError, Json, load_yaml, parse
+
+__all__ = ["Expansion", "Sweep", "expand", "load_sweep"]
+
+Choice = tuple[Json, str | None, Sequence[Layer]]
+"""The executor as the sweep file has it, the command line's name for another, and its settings."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +27,12 @@ class Sweep:
 
     file: Path
     model: SweepFile
-    profile_file: Path
-    profile: Profile
+    data: str
+    """Name of the data profile, of which a stage may have another; the plan goes by it."""
+    stages: tuple[Stage, ...]
+    """Parents first; a sweep without stages has one without a name."""
     executor: ExecutorConfig
+    """Of which a stage may have another."""
     overrides: tuple[Layer, ...] = ()
     """`--set` of trials' settings, in order."""
 
@@ -33,142 +42,89 @@ class Sweep:
         return self.model.name
 
     @property
-    def data(self) -> str:
-        """Name of the data profile."""
-        return self.profile.name
-
-    @property
-    def fixed_layers(self) -> tuple[Layer, Layer]:
-        """What all points stand on: the profile's part, then `base`."""
-        return (
-            Layer("profile", str(self.profile_file), "trial", (), self.profile.trial),
-            Layer("base", str(self.file), "base", (), self.model.base),
-        )
-
-    @property
     def axes(self) -> list[str]:
         """Dotted path of every axis."""
-        return [*self.model.grid, *dict.fromkeys(path for entry in self.model.zip for path in entry)]
+        return list(dict.fromkeys(path for stage in self.stages for path in axis_paths(stage.part)))
 
-    def layers(self, point: Point) -> tuple[Layer, ...]:
-        """Everything that goes into the trial of a point, lowest first; defaults lie below."""
-        return (*self.fixed_layers, *in_order(point), *self.overrides)
-
-
-@dataclass(frozen=True)
-class Expansion:
-    """The trials of a sweep on its data profile."""
-
-    trials: list[Trial]
-    merged: list[tuple[dict[str, Json], str]] = field(default_factory=list)
-    """Points that resolved to the configuration of an earlier one, with that trial's id."""
-    notes: list[str] = field(default_factory=list)
-    """What may not be meant, for people."""
-    points: dict[str, Point] = field(default_factory=dict)
-    """Trial id -> the first point it came from."""
+    def stage_of(self, trial: Trial) -> Stage:
+        """The stage that makes a trial."""
+        return next(stage for stage in self.stages if stage.name == trial.stage)
 
 
 def load_sweep(
     name_or_path: str, *, data: str | None = None, executor: str | None = None, overrides: Sequence[str] = ()
 ) -> Sweep:
-    """Read `sweeps/NAME.yaml` (or a file) and its profile; `ConfigError` with everything wrong in them."""
+    """Read `sweeps/NAME.yaml` (or a file) and its profiles; `ConfigError` with everything wrong in them."""
     file = find_yaml(name_or_path, [Path("sweeps"), SHIPPED], "sweep")
     model = parse(SweepFile, load_yaml(file), str(file))
     check_name(model.name, file)
-    profile_file, profile = load_profile(_profile_name(data or model.data, file), beside=file.parent)
-    settings = [_override(text) for text in overrides]
+    settings = [override(text) for text in overrides]
+    written = model.executor.model_dump(exclude_unset=True)
+    common = choose_executor(written, executor, settings, f"{file}: ")
+    stages, faults = [], []
+    for name, part in ordered_parts(model, file).items():
+        try:
+            stages.append(_stage(file, name, part, data or model.data, (written, executor, settings)))
+        except ConfigError as error:
+            faults += error.problems
+    if faults:
+        raise ConfigError(list(dict.fromkeys(faults)))
+    trial_settings = tuple(layer for layer in settings if layer.path[0] != "executor")
     return Sweep(
-        file=file,
-        model=model,
-        profile_file=profile_file,
-        profile=profile,
-        executor=_executor(model.executor, executor, settings),
-        overrides=tuple(layer for layer in settings if layer.path[0] != "executor"),
+        file, model, data or model.data or stages[0].profile.name, tuple(stages), common, trial_settings
     )
 
 
 def expand(sweep: Sweep) -> Expansion:
     """Every trial, validated; `ConfigError` with every fault of every point, each once."""
-    axes = make_axes(sweep.model, str(sweep.file), sweep.profile.ladder)
-    base: Json = {"data": sweep.profile.data.model_dump()}
-    for layer in sweep.fixed_layers:
-        base = merge(base, layer.value)
-    faults = Faults(sweep.file)
-    resolved: list[tuple[Point, TrialConfig]] = []
-    for point in axes.points():
-        raw = _resolve(base, (*in_order(point), *sweep.overrides))
-        checked = _moved_data(raw, sweep.profile) or check(TrialConfig, raw)
-        if isinstance(checked, list):
-            faults.add(checked, sweep.layers(point), values(point))
-        else:
-            faults.count()
-            resolved.append((point, checked))
-    faults.check()
-    if not resolved:
-        raise ConfigError([f"{sweep.file}: exclude: it leaves no point of the grid"])
-    notes = [f"{sweep.file}: exclude[{number}] matches no point" for number in axes.idle_excludes()]
-    return _unite(sweep, resolved, notes)
+    expanders: dict[str | None, StageExpander] = {}
+    faults: list[str] = []
+    for stage in sweep.stages:
+        try:
+            expanders[stage.name] = StageExpander(
+                sweep.name, sweep.file, stage, sweep.model.base, sweep.overrides
+            )
+        except ConfigError as error:
+            faults += error.problems
+    if faults:
+        raise ConfigError(faults)
+    return _expand_in_order(sweep, expanders)
 
 
-def _resolve(base: Json, layers: Sequence[Layer]) -> Json:
-    for layer in layers:
-        base = put(base, [str(key) for key in layer.path], layer.value)
-    return base
+def _expand_in_order(sweep: Sweep, expanders: Mapping[str | None, StageExpander]) -> Expansion:
+    """A stage with faults says them, and those that need its trials say nothing."""
+    done: dict[str, Expansion] = {}
+    faults: list[str] = []
+    for stage in sweep.stages:
+        if all(parent in done for parent in stage.roles.values()):
+            try:
+                trials = {parent: done[parent].trials for parent in stage.roles.values()}
+                done[stage.name or ""] = expanders[stage.name].expand(trials)
+            except ConfigError as error:
+                faults += error.problems
+    if faults:
+        raise ConfigError(list(dict.fromkeys(faults)))
+    return _joined(done.values())
 
 
-def _unite(sweep: Sweep, resolved: list[tuple[Point, TrialConfig]], notes: list[str]) -> Expansion:
-    """One trial for all points of one configuration; its `point` keeps what these points agree on."""
-    trials: dict[str, Trial] = {}
-    first: dict[str, Point] = {}
-    merged: list[tuple[dict[str, Json], str]] = []
-    for point, config in resolved:
-        trial = Trial(sweep.name, config, values(point))
-        known = trials.get(trial.id)
-        if known is not None:
-            merged.append((trial.point, trial.id))
-            agreed = {path: value for path, value in known.point.items() if trial.point[path] == value}
-            trial = Trial(sweep.name, known.config, agreed)
-        trials[trial.id] = trial
-        first.setdefault(trial.id, point)
-    return Expansion(list(trials.values()), merged, notes, first)
+def _joined(parts: Iterable[Expansion]) -> Expansion:
+    whole = Expansion()
+    for part in parts:
+        whole.trials.extend(part.trials)
+        whole.merged.extend(part.merged)
+        whole.notes.extend(part.notes)
+        whole.layers.update(part.layers)
+    return whole
 
 
-def _moved_data(raw: Json, profile: Profile) -> list[Problem]:
-    """A trial that claims other data would share its id with other results."""
-    data = raw["data"]
-    if isinstance(data, dict) and (data.get("name"), data.get("version")) == (profile.name, profile.version):
-        return []
-    return [Problem(("data",), "a trial's data are its profile's; choose another with data: or --data")]
-
-
-def _profile_name(name: str | None, file: Path) -> str:
-    if name is None:
+def _stage(file: Path, name: str | None, part: Part, data: str | None, executor: Choice) -> Stage:
+    """One stage with its profile and executor."""
+    own = part if isinstance(part, StageFile) else StageFile(task="train")
+    data = own.data or data
+    if data is None:
         raise ConfigError([f"{file}: data: missing; name a data profile there or with --data"])
-    return name
-
-
-def _override(text: str) -> Layer:
-    path, equals, value = text.partition("=")
-    keys = tuple(path.strip().split("."))
-    if not equals or not all(keys):
-        raise ConfigError([f"--set {text}: allowed: path=value, as optimizer.lr=1.0e-3"])
-    try:
-        return Layer("--set", "--set", path.strip(), keys, parse_yaml(value))
-    except ValueError as error:
-        raise ConfigError([f"--set {text}: {error}"]) from error
-
-
-class _Chosen(Frozen):
-    """The executor of a sweep file with the command line's settings over it."""
-
-    executor: ExecutorConfig
-
-
-def _executor(written: ExecutorConfig, name: str | None, settings: Sequence[Layer]) -> ExecutorConfig:
-    raw: Json = {"executor": written.model_dump(exclude_unset=True)}
-    if name is not None:
-        raw = merge(raw, {"executor": {"name": name}})
-    for layer in settings:
-        if layer.path[0] == "executor":
-            raw = put(raw, [str(key) for key in layer.path], layer.value)
-    return parse(_Chosen, raw, "--executor" if name is not None else "--set").executor
+    profile_file, profile = load_profile(data, beside=file.parent)
+    written, chosen, settings = executor
+    where = f"{file}: " if name is None else f"{file}: stages.{name}."
+    whole = merge({"name": "local", **written}, own.executor)
+    return Stage(name, part, profile_file, profile, choose_executor(whole, chosen, settings, where))

@@ -31,6 +31,7 @@ from launcher.sweep import Expansion, Sweep, expand
 from launcher.trial import Trial
 from segda_core.errors import ConfigError, DataError
 from segda_core.layout import TrialFiles
+from segda_core.tasks import BUILT
 
 DONE, SOME_FAILED, INTERRUPTED = 0, 1, 130
 """Exit codes of `segda sweep`; 2 is wrong usage or configuration."""
@@ -72,6 +73,7 @@ class Survey:
 def survey(sweep: Sweep, runs: Path, only: Sequence[str], retry: str | None, rerun: Sequence[str]) -> Survey:
     """Read everything a launch depends on; changes nothing."""
     expansion = expand(sweep)
+    _check_built(sweep)
     trials = select(expansion.trials, only)
     requests = parse_rerun(rerun, [trial.id for trial in trials]) if rerun else Requests()
     requests = requests if retry is None else replace(requests, retry=parse_retry(retry))
@@ -82,13 +84,27 @@ def survey(sweep: Sweep, runs: Path, only: Sequence[str], retry: str | None, rer
     return replace(surveyed, statuses=statuses, decisions=decisions)
 
 
+def _check_built(sweep: Sweep) -> None:
+    """A sweep that needs what this version cannot do starts nothing."""
+    faults = [
+        f"{sweep.file}: {stage.prefix}task: {stage.task} is not built yet; there is: {', '.join(BUILT)}"
+        for stage in sweep.stages
+        if stage.task not in BUILT
+    ]
+    if not faults and len(sweep.stages) > 1:
+        faults = [f"{sweep.file}: stages: a launch does not wait for parents yet"]
+    if faults:
+        raise ConfigError(faults)
+
+
 def make_images(surveyed: Survey) -> bool:
-    """Draw the profile's images where they are missing and segda can; whether it did."""
-    maker = surveyed.sweep.profile.make
-    if maker is None or not problems(surveyed.manifests.values()):
+    """Draw the profiles' images where they are missing and segda can; whether it did."""
+    made = {stage.profile.make: stage.profile_file for stage in surveyed.sweep.stages if stage.profile.make}
+    if not made or not problems(surveyed.manifests.values()):
         return False
-    if subprocess.run([sys.executable, "-m", "segda_core.data", "make", maker], check=False).returncode:
-        raise DataError(f"{surveyed.sweep.profile_file}: make: the images of {maker} could not be made")
+    for maker, file in made.items():
+        if subprocess.run([sys.executable, "-m", "segda_core.data", "make", maker], check=False).returncode:
+            raise DataError(f"{file}: make: the images of {maker} could not be made")
     return True
 
 

@@ -6,11 +6,38 @@ from pydantic import Field
 
 from launcher.executor_config import ExecutorConfig, LocalConfig
 from segda_core.config import Frozen
+from segda_core.tasks import TaskName
 
 LADDER_AXIS = "target.subset.size"
 """The one axis whose values may be `ladder`, the profile's target sizes."""
 
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+
+
+Grid = dict[str, Annotated[list[Any], Field(min_length=1)] | Literal["ladder"]]
+Entries = list[Annotated[dict[str, Any], Field(min_length=1)]]
+
+
+class StageFile(Frozen):
+    """One stage of a sweep file: trials of one task, which may take what those of other stages made."""
+
+    task: TaskName
+    from_: dict[str, str] = Field(default_factory=dict, alias="from")
+    """Role, or key of a source `{output: KEY}` -> the stage whose trials are the parents."""
+    match: dict[str, Any] = Field(default_factory=dict)
+    """Dotted path of a parent's axis -> the value that parents have there."""
+    base: dict[str, Any] = Field(default_factory=dict)
+    """Over the sweep's `base`, for every trial of this stage."""
+    grid: Grid = Field(default_factory=dict)
+    """As in a sweep without stages; with neither grid nor zip, one trial for each parent."""
+    zip: Entries = Field(default_factory=list)
+    """As in a sweep without stages."""
+    exclude: Entries = Field(default_factory=list)
+    """As in a sweep without stages."""
+    data: FileName | None = None
+    """Data profile instead of the sweep's."""
+    executor: dict[str, Any] = Field(default_factory=dict)
+    """Over the sweep's `executor`."""
 
 
 class SweepFile(Frozen):
@@ -24,12 +51,12 @@ class SweepFile(Frozen):
     """Data profile (`sweeps/data/NAME.yaml`); None: given with --data."""
     base: dict[str, Any] = Field(default_factory=dict)
     """Part of a trial's configuration, for every trial."""
-    grid: dict[str, Annotated[list[Any], Field(min_length=1)] | Literal["ladder"]] = Field(
-        default_factory=dict
-    )
+    grid: Grid = Field(default_factory=dict)
     """Dotted path -> list of values: the cross product of these axes."""
-    zip: list[Annotated[dict[str, Any], Field(min_length=1)]] = Field(default_factory=list)
+    zip: Entries = Field(default_factory=list)
     """Mappings dotted path -> value: one further axis, its values moving together."""
-    exclude: list[Annotated[dict[str, Any], Field(min_length=1)]] = Field(default_factory=list)
+    exclude: Entries = Field(default_factory=list)
     """Mappings dotted path -> value: a point that matches one of them in every path is left out."""
     executor: ExecutorConfig = LocalConfig()
+    stages: dict[str, StageFile] = Field(default_factory=dict)
+    """Name -> stage; grid, zip and exclude stand in the stages then, the rest applies to all of them."""

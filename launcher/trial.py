@@ -3,13 +3,15 @@
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from segda_core.config import CONFIG_VERSION, TrialConfig, identity
+from segda_core.config import CONFIG_VERSION, TaskConfig, TrialConfig, identity
 from segda_core.layout import TrialFiles
+from segda_core.tasks import TASK_CONFIGS, PseudoLabelConfig
 
 
 @dataclass(frozen=True)
@@ -17,31 +19,52 @@ class Trial:
     """One resolved configuration of a sweep and the grid point it came from."""
 
     sweep: str
-    config: TrialConfig
+    config: TaskConfig
     point: dict[str, Any] = field(default_factory=dict)
-    """Dotted path -> value of every axis of the sweep at this point, for people."""
+    """Dotted path -> value of every axis of the sweep at this point, its parents' included."""
+    stage: str | None = None
+    """None in a sweep without stages."""
+    parents: Mapping[str, str] = field(default_factory=dict)
+    """Role -> id of the trial it takes something from."""
 
     @cached_property
     def id(self) -> str:
         """`LABEL-HEX`: the directory's name, the same wherever and whenever the sweep is expanded."""
-        return f"{label(self.config)}-{fingerprint(self.config)}"
+        return f"{self.label}-{fingerprint(self.config, self.parents)}"
+
+    @property
+    def label(self) -> str:
+        """The part of the id for people."""
+        return label(self.config, self.stage)
 
     def files(self, runs: Path) -> TrialFiles:
         """Paths of this trial below the runs folder."""
         return TrialFiles(runs / self.sweep / self.id)
 
 
-def label(config: TrialConfig) -> str:
-    """The part of an id for people: method, data, target size and seed."""
-    parts = [config.method.name, config.data.name]
-    if config.target.subset is not None:
+def label(config: TaskConfig, stage: str | None = None) -> str:
+    """Stage, method, data, target size and seed, as far as there are such."""
+    parts = [] if stage is None else [stage]
+    if isinstance(config, TrialConfig):
+        parts.append(config.method.name)
+    parts.append(config.data.name)
+    if isinstance(config, TrialConfig | PseudoLabelConfig) and config.target.subset is not None:
         parts.append(f"n{config.target.subset.size}")
-    parts.append(f"s{config.seed}")
+    if isinstance(config, TrialConfig):
+        parts.append(f"s{config.seed}")
     return re.sub(r"[^A-Za-z0-9_.-]", "_", "-".join(parts))
 
 
-def fingerprint(config: TrialConfig) -> str:
-    """12 hex digits of the SHA-256 of what identifies a config; a new config version changes them all."""
-    content = {"config_version": CONFIG_VERSION, "config": identity(config), "parents": []}
+def doing(config: TaskConfig) -> tuple[str, str]:
+    """(`method`, its name) or (`task`, its name): what decides which settings a trial has."""
+    if isinstance(config, TrialConfig):
+        return "method", config.method.name
+    return "task", next(name for name, kind in TASK_CONFIGS.items() if isinstance(config, kind))
+
+
+def fingerprint(config: TaskConfig, parents: Mapping[str, str] | None = None) -> str:
+    """12 hex digits of the SHA-256 of what identifies a trial; a new config version changes them all."""
+    family = sorted([role, parent] for role, parent in (parents or {}).items())
+    content = {"config_version": CONFIG_VERSION, "config": identity(config), "parents": family}
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]

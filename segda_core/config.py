@@ -4,9 +4,10 @@ Everything a trial's result depends on is a field here. Fields marked `NotInIden
 runs (roots, log intervals, loader workers) but not what it computes, and stay out of its hash.
 """
 
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from segda_core.classes import CLASSES
 
@@ -100,6 +101,25 @@ class SourceConfig(Frozen):
     """A domain of the data profile."""
     holdout: Annotated[float, Field(gt=0, lt=1)] | str | None = None
     """Never trained on: a share (seeded by the names alone) or a list file under the domain's root."""
+
+
+class OutputConfig(Frozen):
+    """One labelled source domain that a parent made, in GTA5's layout; its maker left the holdout out."""
+
+    output: str
+    """Key of the stage's `from` that names the parent."""
+
+
+def _source_kind(raw: Any) -> str:
+    made = "output" in raw and "name" not in raw if isinstance(raw, dict) else isinstance(raw, OutputConfig)
+    return "OutputConfig" if made else "SourceConfig"
+
+
+AnySource = Annotated[
+    Annotated[SourceConfig, Tag("SourceConfig")] | Annotated[OutputConfig, Tag("OutputConfig")],
+    Discriminator(_source_kind),
+]
+"""A domain of the data profile, or an output of a parent."""
 
 
 class SubsetConfig(Frozen):
@@ -288,6 +308,30 @@ class ScheduleConfig(Frozen):
     """During warm-up the factor is start + (1 - start) * step / warmup_steps."""
 
 
+# --- what trials hand on ----------------------------------------------------------------------------
+
+
+OutputName = Literal["segmenter", "generator", "images", "labels"]
+"""What a trial can make: final weights, of a segmenter or of a translation network; images in GTA5's layout;
+pseudo labels of the target subset."""
+
+
+class Input(NamedTuple):
+    """What a trial takes from a parent in one role."""
+
+    output: OutputName
+    """Which of the parent's outputs is read."""
+    required: bool = False
+
+
+ROLES = ("init_from", "network", "teacher", "labels")
+"""Keys of a stage's `from` with a meaning of their own: segmenter weights to start from; what `translate` and
+`pseudo_label` apply; a student's teacher; pseudo labels. Any other key is images for `source`."""
+
+INIT_FROM = {"init_from": Input("segmenter")}
+"""Segmenter weights to start from, which every method that trains one may be given."""
+
+
 # --- methods ----------------------------------------------------------------------------------------
 
 
@@ -305,6 +349,10 @@ class MethodSettings(Frozen):
     """Whether `target.labelled` defaults to the whole subset, to none, or is an error."""
     has_teacher: ClassVar[bool] = False
     """Whether it keeps a teacher that `evaluation.network` may ask for."""
+    inputs: ClassVar[Mapping[str, Input]] = INIT_FROM
+    """Role -> what it takes from a parent; images come by `source` instead."""
+    outputs: ClassVar[tuple[OutputName, ...]] = ("segmenter",)
+    """What its trials make."""
 
     @property
     def needs_aux(self) -> bool:
@@ -528,11 +576,50 @@ class CheckpointConfig(Frozen):
     keep_steps: Annotated[tuple[int, ...], LIST] = ()
 
 
-class TrialConfig(Frozen):
-    """One resolved point of a sweep: everything its result depends on."""
+class TaskConfig(Frozen):
+    """What the trials of every task have in common."""
 
     data: DataConfig
-    source: Annotated[tuple[SourceConfig, ...], LIST]
+    ranks: Annotated[int, Field(gt=0)] = 1
+    """Processes (GPUs) that share the batch."""
+    threads: Annotated[int, Field(gt=0)] = 1
+    """CPU threads per rank; part of identity because CPU sums depend on it."""
+    workers: Annotated[int, Field(ge=0), NOT_IN_IDENTITY] = 0
+    """Loader processes per rank."""
+
+    @property
+    def inputs(self) -> Mapping[str, Input]:
+        """Role -> what it takes from a parent."""
+        return {}
+
+    @property
+    def outputs(self) -> tuple[OutputName, ...]:
+        """What it makes."""
+        raise NotImplementedError
+
+    @property
+    def source_outputs(self) -> tuple[str, ...]:
+        """Keys of the parents whose images it trains on."""
+        return ()
+
+    @property
+    def planned_steps(self) -> int | None:
+        """How many steps it takes; None where only the running task knows."""
+        return None
+
+    def check_domains(self, names: Iterable[str]) -> None:
+        """`ValueError` for a domain that the data profile does not have."""
+        for name in names:
+            if name not in self.data.domains:
+                allowed = ", ".join(sorted(self.data.domains))
+                raise ValueError(f"data profile {self.data.name} has no domain {name!r}; it has: {allowed}")
+
+
+class TrialConfig(TaskConfig):
+    """One resolved point of a sweep that trains: everything its result depends on."""
+
+    task: Literal["train"] = "train"
+    source: Annotated[tuple[AnySource, ...], LIST]
     target: TargetConfig
     transforms: TransformsConfig = TransformsConfig()
     model: ModelConfig
@@ -546,17 +633,11 @@ class TrialConfig(Frozen):
     """Images per domain in one step, over all ranks and micro-batches."""
     micro_batches: Annotated[int, Field(gt=0)] = 1
     """Backward passes accumulated into one step; batch norm sees each alone."""
-    ranks: Annotated[int, Field(gt=0)] = 1
-    """Processes (GPUs) that share the batch."""
-    threads: Annotated[int, Field(gt=0)] = 1
-    """CPU threads per rank; part of identity because CPU sums depend on it."""
     precision: Literal["fp32", "bf16"] = "fp32"
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     """Largest gradient norm of each update; None: no clipping."""
     seed: Annotated[int, Field(ge=0)] = 0
     evaluation: EvaluationConfig
-    workers: Annotated[int, Field(ge=0), NOT_IN_IDENTITY] = 0
-    """Loader processes per rank."""
     log_every: Annotated[int, Field(gt=0), NOT_IN_IDENTITY] = 20
     """Steps between history rows; losses are read from the device only then."""
     checkpoint: Annotated[CheckpointConfig, NOT_IN_IDENTITY] = CheckpointConfig()
@@ -573,10 +654,11 @@ class TrialConfig(Frozen):
                 f"batch_size {self.batch_size} does not divide among ranks {self.ranks} x "
                 f"micro_batches {self.micro_batches}"
             )
-        for name in (*(source.name for source in self.source), self.target.name):
-            if name not in self.data.domains:
-                allowed = ", ".join(sorted(self.data.domains))
-                raise ValueError(f"data profile {self.data.name} has no domain {name!r}; it has: {allowed}")
+        named = [source.name for source in self.source if isinstance(source, SourceConfig)]
+        self.check_domains([*named, self.target.name])
+        for key in self.source_outputs:
+            if key in ROLES:
+                raise ValueError(f"source output {key!r} is the name of a role; call it otherwise")
         if "source" in self.method.streams and not self.source:
             raise ValueError(f"method {self.method.name} needs a source; source is empty")
         self._check_heads()
@@ -609,6 +691,26 @@ class TrialConfig(Frozen):
             )
 
     @property
+    def inputs(self) -> Mapping[str, Input]:
+        """Role -> what it takes from a parent: the method's roles, and images for its source."""
+        return {**self.method.inputs, **{key: Input("images", required=True) for key in self.source_outputs}}
+
+    @property
+    def outputs(self) -> tuple[OutputName, ...]:
+        """What the method's trials make."""
+        return self.method.outputs
+
+    @property
+    def source_outputs(self) -> tuple[str, ...]:
+        """Keys of the parents whose images it trains on."""
+        return tuple(source.output for source in self.source if isinstance(source, OutputConfig))
+
+    @property
+    def planned_steps(self) -> int | None:
+        """How many steps it takes."""
+        return self.steps
+
+    @property
     def streams(self) -> tuple[Stream, ...]:
         """What the method may open; loaders yield nothing else."""
         if self.method.target_labels == "optional" and self.uses_target_labels:
@@ -639,13 +741,14 @@ def canonical(raw: dict[str, Any]) -> dict[str, Any]:
         target = {**target, "subset": None, "labelled": None}
         unused.add("target")
     else:
-        target = _canonical_subset(target, settings.target_labels)
+        target = canonical_target(target, settings.target_labels)
     if isinstance(transforms, dict):
         raw = {**raw, "transforms": {key: value for key, value in transforms.items() if key not in unused}}
     return {**raw, "target": target}
 
 
-def _canonical_subset(target: dict[str, Any], labels: str) -> dict[str, Any]:
+def canonical_target(target: dict[str, Any], labels: str) -> dict[str, Any]:
+    """A target whose subset is opened, its labels `required`, `optional` or `never` seen."""
     subset, labelled = target.get("subset"), target.get("labelled")
     subset = {} if subset is None else subset
     if not isinstance(subset, dict) or not isinstance(labelled, dict | None):

@@ -54,7 +54,7 @@ def environment(images: TrialImages, first_step: int) -> dict[str, Any]:
         "platform": platform.platform(),
         "manifest_hash": manifest_hash(images),
         "images": {
-            "source": len(images.source),
+            "source": len(images.all_source),
             "target": images.target_count,
             "labelled": len(images.labelled),
             "validation": len(images.validation),

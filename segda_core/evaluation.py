@@ -145,7 +145,7 @@ def resolved_protocol(
         "name": name,
         "data": data[0],
         "version": data[1],
-        "split_manifest": manifest_hash(TrialImages([], [], [], list(records), [])),
+        "split_manifest": manifest_hash(TrialImages(validation=list(records))),
         "classes": list(evaluation.classes),
         "label_size": None if common is None else list(common),
         "input_sizes": None if protocol.at_label_size and common is None else [list(size) for size in sizes],

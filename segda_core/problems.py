@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 KeyPath = tuple[str | int, ...]
 Json = Any
@@ -92,7 +93,7 @@ def _problem(path: KeyPath, found: list[Found]) -> str:
 
 
 def _unknown_key(key: str, owner: Annotation) -> str:
-    fields = list(owner.model_fields)
+    fields = list(_fields(owner))
     if "." in key:
         head, _, tail = key.partition(".")
         nested = f"{head}: {{{tail}: …}}"
@@ -176,7 +177,7 @@ def _resolve(model: type[BaseModel], location: Sequence[str | int]) -> tuple[Key
             here = next((choice for choice in _models(here) if part in _names(choice)), None)
             continue
         path.append(part)
-        if _is_model(here) and part not in here.model_fields:
+        if _is_model(here) and part not in _fields(here):
             return tuple(path), here
         here = _child(here, part)
     return tuple(path), _plain(here)
@@ -184,7 +185,7 @@ def _resolve(model: type[BaseModel], location: Sequence[str | int]) -> tuple[Key
 
 def _child(annotation: Annotation, part: str | int) -> Annotation:
     if _is_model(annotation):
-        return annotation.model_fields[part].annotation
+        return _fields(annotation)[str(part)].annotation
     arguments = get_args(annotation)
     if _origin(annotation) is dict:
         return arguments[1]
@@ -213,6 +214,11 @@ def _is_model(annotation: Annotation) -> bool:
 
 def _models(union: Annotation) -> Iterator[type[BaseModel]]:
     return (choice for choice in map(_plain, get_args(union)) if _is_model(choice))
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """A model's fields by the key the user writes: `from` is no name in Python."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _names(model: type[BaseModel]) -> tuple[str, ...]:

@@ -92,7 +92,7 @@ def _training_fields(config: TrialConfig, images: TrialImages) -> dict[str, Any]
     subset = config.target.subset
     return {
         "uses_target_labels": config.uses_target_labels,
-        "source_images": len(images.source),
+        "source_images": len(images.all_source),
         "target_images": images.target_count,
         "labelled_images": len(images.labelled),
         "steps": config.steps,

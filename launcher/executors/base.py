@@ -9,7 +9,7 @@ from typing import Protocol
 
 from launcher.command import runner_command
 from launcher.process import ATTEMPT_VARIABLE, PARENT_VARIABLE
-from segda_core.config import TrialConfig
+from segda_core.config import TaskConfig
 from segda_core.layout import AttemptFiles
 
 
@@ -69,13 +69,13 @@ class Executor(Protocol):
     outlives_launcher: bool
     """Whether jobs go on without the launcher, which then need not wait for them and stops none on Ctrl-C."""
 
-    def problem(self, config: TrialConfig) -> str | None:
+    def problem(self, config: TaskConfig) -> str | None:
         """Why a trial can never run here; None where it can."""
 
-    def at_once(self, config: TrialConfig) -> int:
+    def at_once(self, config: TaskConfig) -> int:
         """How many trials like this one it runs side by side, where nobody else uses it."""
 
-    def reserve(self, config: TrialConfig) -> Room | None:
+    def reserve(self, config: TaskConfig) -> Room | None:
         """Room for one more attempt; None while there is none."""
 
     def flush(self) -> None:

@@ -8,7 +8,7 @@ from launcher.executor_config import LocalConfig
 from launcher.executors.base import Resources, Surroundings, start_runner
 from launcher.executors.slots import Places, lock_places, visible_cores, visible_gpus
 from launcher.process import end_processes, processes_of
-from segda_core.config import TrialConfig
+from segda_core.config import TaskConfig
 from segda_core.layout import AttemptFiles
 
 ORPHAN_PATIENCE_S = 60.0
@@ -65,13 +65,13 @@ class LocalExecutor:
         self._cores = visible_cores()
         self._jobs: list[LocalJob] = []
 
-    def problem(self, config: TrialConfig) -> str | None:
+    def problem(self, config: TaskConfig) -> str | None:
         """Why a trial can never run here: more ranks than GPUs."""
         if self._gpus and config.ranks > len(self._gpus):
             return f"ranks {config.ranks} need as many GPUs; this host has {len(self._gpus)}"
         return None
 
-    def at_once(self, config: TrialConfig) -> int:
+    def at_once(self, config: TaskConfig) -> int:
         """As many as the GPUs or cores carry, or as the user asked for."""
         if self._gpus:
             fit = len(self._gpus) // config.ranks
@@ -81,7 +81,7 @@ class LocalExecutor:
             fit = len(self._cores) // (config.ranks * config.threads)
         return max(1, min(fit, self._max_parallel or fit))
 
-    def reserve(self, config: TrialConfig) -> "LocalRoom | None":
+    def reserve(self, config: TaskConfig) -> "LocalRoom | None":
         """Room for one more attempt; None while other attempts, of any launcher, hold it.
 
         A number of trials the user asked for is taken at its word: cores are then not counted.

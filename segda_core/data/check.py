@@ -14,11 +14,11 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from segda_core.classes import CLASSES, NUM_CLASSES
-from segda_core.config import Domain, Profile, SourceConfig, TrialConfig
+from segda_core.config import Domain, OutputConfig, Profile, SourceConfig, TrialConfig
 from segda_core.data.index import ImageRecord, Split, scan
 from segda_core.data.labels import Counts, label_counts, read_image
 from segda_core.data.manifest import split_source
-from segda_core.errors import DataError, load_yaml, parse
+from segda_core.errors import ConfigError, DataError, load_yaml, parse
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,8 @@ def check_profile(path: Path) -> Report:
     )
     report = Report(profile.name, config.evaluation.classes, [], [], [], [])
     for source in config.source:
+        if isinstance(source, OutputConfig):
+            raise ConfigError([f"{path}: trial.source: an output is a stage's; name a domain of the profile"])
         _check_source(report, source, profile.domains[source.name])
     target = config.target.name
     for split in ("train", "val"):

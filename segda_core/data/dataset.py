@@ -181,7 +181,9 @@ def read_record_label(record: ImageRecord) -> Pixels:
 
 def stream_records(images: TrialImages, stream: Stream) -> list[ImageRecord]:
     """The images of one stream; `DataError` where there is none."""
-    records = {"source": images.source, "target": images.target, "target_labelled": images.labelled}[stream]
+    records = {"source": images.all_source, "target": images.target, "target_labelled": images.labelled}[
+        stream
+    ]
     if not records:
         raise DataError(f"stream {stream} has no images")
     return records

@@ -2,14 +2,14 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from segda_core.classes import CLASSES
-from segda_core.config import Domain, SourceConfig, TrialConfig
+from segda_core.config import Domain, SourceConfig, TargetConfig, TaskConfig, TrialConfig
 from segda_core.data.index import (
     ImageRecord,
     Listing,
@@ -22,20 +22,29 @@ from segda_core.data.index import (
 )
 from segda_core.data.labels import Counts, label_counts
 from segda_core.data.subset import pick_subset, source_split
-from segda_core.errors import ConfigError, DataError, parse
+from segda_core.errors import ConfigError, DataError
+from segda_core.tasks import PseudoLabelConfig, TranslateConfig, parse_config
 
 
 @dataclass(frozen=True)
 class TrialImages:
-    """The images a trial opens; what its method does not open is empty."""
+    """The images a trial opens; what it does not open is empty."""
 
-    source: list[ImageRecord]
-    target: list[ImageRecord]
+    source: list[ImageRecord] = field(default_factory=list)
+    """Of the data profile's domains."""
+    target: list[ImageRecord] = field(default_factory=list)
     """Images of the subset without their labels, in its order; beside labelled ones the rest, if any."""
-    labelled: list[ImageRecord]
-    validation: list[ImageRecord]
-    skipped: list[str]
+    labelled: list[ImageRecord] = field(default_factory=list)
+    validation: list[ImageRecord] = field(default_factory=list)
+    made: list[ImageRecord] = field(default_factory=list)
+    """Source images that parents made; known once these are done, and covered by their hashes."""
+    skipped: list[str] = field(default_factory=list)
     """What `on_bad: skip` left out, one sentence each."""
+
+    @property
+    def all_source(self) -> list[ImageRecord]:
+        """Every source image, the profile's first."""
+        return [*self.source, *self.made]
 
     @property
     def target_count(self) -> int:
@@ -60,19 +69,41 @@ class Manifest:
     """Why the images cannot be used; then the rest is empty."""
 
 
-def select_images(config: TrialConfig, scan_domain: Scan = scan) -> TrialImages:
-    """The images of one trial; `DataError` where they cannot be used."""
-    skipped: list[str] = []
-    source: list[ImageRecord] = []
-    for item in config.source:
-        listing = scan_domain(config.data.domains[item.name], "train")
-        train, _, left_out = split_source(listing, item, config.data.domains[item.name])
-        source += train
-        skipped += left_out
-    target, labelled = _target_images(config, scan_domain, skipped)
-    domain = config.data.domains[config.target.name]
-    validation, left_out = usable(scan_domain(domain, "val"), domain)
-    return TrialImages(source, target, labelled, validation, skipped + left_out)
+def select_images(
+    config: TaskConfig, scan_domain: Scan = scan, outputs: Mapping[str, Path] | None = None
+) -> TrialImages:
+    """The images of one trial; `DataError` where they cannot be used.
+
+    `outputs` are folders that parents made, by key of the stage's `from`; without them their images are left
+    out.
+    """
+    images, outputs = TrialImages(), outputs or {}
+    if isinstance(config, TrialConfig | TranslateConfig):
+        named = [source for source in config.source if isinstance(source, SourceConfig)]
+        _add_source(images, named, config.data.domains, scan_domain)
+    for key in (key for key in config.source_outputs if key in outputs):
+        folder = Domain(layout="gta5", root=str(outputs[key]))
+        images.made.extend(usable(scan_domain(folder, "train"), folder)[0])
+    if isinstance(config, TrialConfig):
+        domain = config.data.domains[config.target.name]
+        _add_target(images, config.target, domain, scan_domain, unlabelled="target" in config.streams)
+        validation, left_out = usable(scan_domain(domain, "val"), domain)
+        images.validation.extend(validation)
+        images.skipped.extend(left_out)
+    if isinstance(config, PseudoLabelConfig):
+        domain = config.data.domains[config.target.name]
+        _add_target(images, config.target, domain, scan_domain, unlabelled=True)
+    return images
+
+
+def _add_source(
+    images: TrialImages, sources: Sequence[SourceConfig], domains: Mapping[str, Domain], scan_domain: Scan
+) -> None:
+    for source in sources:
+        domain = domains[source.name]
+        train, _, left_out = split_source(scan_domain(domain, "train"), source, domain)
+        images.source.extend(train)
+        images.skipped.extend(left_out)
 
 
 def split_source(
@@ -98,33 +129,31 @@ def usable(listing: Listing, domain: Domain) -> tuple[list[ImageRecord], list[st
     return records, skipped
 
 
-def _target_images(
-    config: TrialConfig, scan_domain: Scan, skipped: list[str]
-) -> tuple[list[ImageRecord], list[ImageRecord]]:
-    """(images without labels, labelled images) as far as the method opens them.
+def _add_target(
+    images: TrialImages, target: TargetConfig, domain: Domain, scan_domain: Scan, *, unlabelled: bool
+) -> None:
+    """The labelled images, and if they are opened so, those without labels.
 
     An image is in one of both, so that its label is not guessed where it is known; where all are labelled,
     each is in both.
     """
-    subset, wanted = config.target.subset, config.target.labelled
-    if subset is None:
-        return [], []
-    domain = config.data.domains[config.target.name]
+    if target.subset is None:
+        return
     listing = scan_domain(domain, "train")
-    skipped += listing.skipped
+    images.skipped.extend(listing.skipped)
     records: Sequence[ImageRecord] = listing.records
-    unlabelled = "target" in config.streams
     if domain.on_bad == "skip" and not unlabelled:
         records, missing = with_labels(records)
-        skipped += missing
+        images.skipped.extend(missing)
     by_name = {record.name: record for record in records}
-    chosen = [by_name[name] for name in pick_subset(list(by_name), subset)]
-    labelled = []
-    if wanted is not None:
-        labelled = _labelled(chosen, len(chosen) if wanted.size == "all" else wanted.size, domain, skipped)
-    known = {record.name for record in labelled}
-    rest = [record for record in chosen if record.name not in known] or chosen
-    return [replace(record, label=None) for record in rest] if unlabelled else [], labelled
+    chosen = [by_name[name] for name in pick_subset(list(by_name), target.subset)]
+    if target.labelled is not None:
+        size = len(chosen) if target.labelled.size == "all" else target.labelled.size
+        images.labelled.extend(_labelled(chosen, size, domain, images.skipped))
+    if unlabelled:
+        known = {record.name for record in images.labelled}
+        rest = [record for record in chosen if record.name not in known] or chosen
+        images.target.extend(replace(record, label=None) for record in rest)
 
 
 def _labelled(chosen: list[ImageRecord], size: int, domain: Domain, skipped: list[str]) -> list[ImageRecord]:
@@ -145,7 +174,10 @@ def file_size(path: Path) -> int:
 
 
 def manifest_hash(images: TrialImages, size_of: Callable[[Path], int] = file_size) -> str:
-    """SHA-256 over role, name and file sizes of every image and label, in the order trials use them."""
+    """SHA-256 over role, name and file sizes of every image and label, in the order trials use them.
+
+    What parents made is left out: the parents' own hashes stand for it.
+    """
     digest = hashlib.sha256()
     for role in ("source", "target", "labelled", "validation"):
         records: list[ImageRecord] = getattr(images, role)
@@ -181,10 +213,10 @@ class ManifestReader:
     def describe(self, key: str, raw: Any) -> Manifest:
         """The manifest of one unchecked trial configuration; `key` names it in problems."""
         try:
-            config = parse(TrialConfig, raw, key)
+            config = parse_config(raw, key)
             images = select_images(config, self._scan)
             labelled = images.labelled if self._find_absent_classes else []
-            classes = config.evaluation.classes if labelled else ()
+            classes = config.evaluation.classes if labelled and isinstance(config, TrialConfig) else ()
             return Manifest(
                 hash=manifest_hash(images, self._size),
                 source=len(images.source),

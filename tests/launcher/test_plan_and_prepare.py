@@ -73,7 +73,8 @@ def test_a_prepared_trial_reads_back_as_itself(tmp_path: Path) -> None:
         "sweep": "demo",
         "id": trial.id,
         "label": "joint-toy-nall-s3",
-        "parents": [],
+        "stage": None,
+        "parents": {},
         "point": {"seed": 3},
     }
     assert sorted(path.name for path in files.root.iterdir()) == ["config.yaml", "trial.json"]

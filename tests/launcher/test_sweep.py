@@ -132,7 +132,7 @@ def test_data_and_executor_of_the_command_line_replace_the_files(tmp_path: Path)
     path = write_sweep(tmp_path, executor={"retry": 5})
     write_profile(tmp_path, name="other", ladder=[1])
     sweep = load_sweep(str(path), data="other", executor="local", overrides=["executor.max_parallel=3"])
-    assert (sweep.name, sweep.data, sweep.profile.ladder) == ("demo", "other", (1,))
+    assert (sweep.name, sweep.data, sweep.stages[0].profile.ladder) == ("demo", "other", (1,))
     assert (sweep.executor.retry, sweep.executor.max_parallel) == (5, 3)
     assert sweep.overrides == ()
     assert expand(sweep).trials[0].config.data.name == "other"

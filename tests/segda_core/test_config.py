@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from segda_core import config as module
+from segda_core import tasks
 from segda_core.classes import CLASSES
 from segda_core.config import (
     CONFIG_VERSION,
@@ -26,7 +27,8 @@ FROZEN = Path(__file__).with_name("frozen_defaults.json")
 
 def frozen_now() -> dict[str, Any]:
     """Everything that a hash does not show because it is a default or a preset."""
-    models = [item for item in vars(module).values() if isinstance(item, type) and issubclass(item, Frozen)]
+    found = {**vars(module), **vars(tasks)}.values()
+    models = [item for item in found if isinstance(item, type) and issubclass(item, Frozen)]
     defaults = {
         f"{model.__name__}.{name}": field.default.model_dump(mode="json")
         if isinstance(field.default, Frozen)

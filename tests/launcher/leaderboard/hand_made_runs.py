@@ -110,7 +110,7 @@ class Board:
                 "sweep": self.sweep,
                 "id": trial.id,
                 "label": label(config),
-                "parents": [],
+                "parents": {},
                 "point": trial.point,
             },
         )
