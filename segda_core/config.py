@@ -170,6 +170,18 @@ class TransformConfig(Frozen):
     whole image; the published list contains invert, which street scenes never look like."""
 
 
+class RareClassConfig(Frozen):
+    """Rare-class sampling of the source (DAFormer): draw a class, exp((1 - f_c) / T), then an image."""
+
+    temperature: Annotated[float, Field(gt=0)] = 0.01
+    """T; smaller prefers rare classes more."""
+    min_pixels: Annotated[int, Field(ge=0)] = 3000
+    """An image is drawn for a class of which its label shows more pixels than this, at file size."""
+    crop_share: Annotated[float, Field(ge=0)] = 0.5
+    """A crop is drawn anew, up to ten times, until it shows more than this times min_pixels of the class
+    (DAFormer: 0.5 for crops of 512, 2 for 1024); 0: never."""
+
+
 class TransformsConfig(Frozen):
     """Training transforms by domain."""
 
@@ -621,6 +633,8 @@ class TrialConfig(TaskConfig):
     task: Literal["train"] = "train"
     source: Annotated[tuple[AnySource, ...], LIST]
     target: TargetConfig
+    rare_class_sampling: RareClassConfig | None = None
+    """How source images are drawn; None: each once an epoch."""
     transforms: TransformsConfig = TransformsConfig()
     model: ModelConfig
     method: MethodConfig
@@ -733,7 +747,7 @@ def canonical(raw: dict[str, Any]) -> dict[str, Any]:
     transforms = raw.get("transforms")
     unused = set()
     if "source" not in settings.streams:
-        raw = {**raw, "source": []}
+        raw = {**raw, "source": [], "rare_class_sampling": None}
         unused.add("source")
     if settings.target_labels == "never" and target.get("labelled") is not None:
         raise ValueError(f"target.labelled is set, but method {name} never sees target labels")

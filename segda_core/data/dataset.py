@@ -15,7 +15,8 @@ from segda_core.config import Stream, TransformConfig, TrialConfig
 from segda_core.data.index import ImageRecord
 from segda_core.data.labels import Pixels, read_image, read_label
 from segda_core.data.manifest import TrialImages
-from segda_core.data.sampling import candidates, sample_generator, share
+from segda_core.data.rare_classes import RareClassOrder, class_counts
+from segda_core.data.sampling import EpochOrder, sample_generator, share
 from segda_core.data.transforms import augment, resize
 from segda_core.errors import DataError
 
@@ -51,9 +52,9 @@ class StreamReader:
     def __init__(self, stream: Stream, config: TrialConfig, images: TrialImages, budget: int) -> None:
         self.stream = stream
         self.seed = config.seed
-        self.batch_size = config.batch_size
         self.transform = stream_transform(config, stream)
         self.records = stream_records(images, stream)
+        self.order = stream_order(config, self.records, stream)
         self.budget = budget
         self.notes = Notes()
         self._kept: dict[int, Decoded | None] = {}
@@ -73,15 +74,21 @@ class StreamReader:
         return stacked, torch.from_numpy(np.stack(labels))
 
     def sample(self, step: int, index: int) -> Decoded:
-        """Sample `index` of a step, augmented; the next good image of the epoch takes a bad one's place."""
-        position = step * self.batch_size + index
-        for number in candidates(len(self.records), self.seed, self.stream, position):
+        """Sample `index` of a step, augmented; the next good candidate takes a bad one's place."""
+        for number in self.order.candidates(step, index):
             decoded = self._read(number)
             if decoded is not None:
-                return augment(
-                    *decoded, self.transform, sample_generator(self.seed, self.stream, step, index)
-                )
+                return self._augmented(decoded, step, index)
         raise DataError(f"none of {len(self.records)} images of stream {self.stream} can be read")
+
+    def _augmented(self, decoded: Decoded, step: int, index: int) -> Decoded:
+        """Augmented anew while the order does not accept what is left of the label, and may still ask."""
+        for redraw in range(self.order.redraws + 1):
+            rng = sample_generator(self.seed, self.stream, step, index, redraw)
+            image, label = augment(*decoded, self.transform, rng)
+            if label is None or self.order.accepts(step, index, label):
+                break
+        return image, label
 
     def _read(self, number: int) -> Decoded | None:
         """Image and label before augmentation; None for a bad image where those may be skipped."""
@@ -189,6 +196,15 @@ def stream_records(images: TrialImages, stream: Stream) -> list[ImageRecord]:
     return records
 
 
+def stream_order(
+    config: TrialConfig, records: Sequence[ImageRecord], stream: Stream
+) -> EpochOrder | RareClassOrder:
+    """Which image each sample of a stream is."""
+    if stream == "source" and config.rare_class_sampling is not None:
+        return RareClassOrder(class_counts(records), config.rare_class_sampling, config.seed)
+    return EpochOrder(len(records), config.seed, stream, config.batch_size)
+
+
 def stream_transform(config: TrialConfig, stream: Stream) -> TransformConfig:
     """The transforms of a stream's domain."""
     return config.transforms.source if stream == "source" else config.transforms.target
@@ -199,7 +215,7 @@ def sample_names(config: TrialConfig, images: TrialImages, step: int) -> dict[st
     names: dict[str, list[str]] = {}
     for stream in config.streams:
         records = stream_records(images, stream)
-        positions = range(step * config.batch_size, (step + 1) * config.batch_size)
-        numbers = [next(candidates(len(records), config.seed, stream, position)) for position in positions]
+        order = stream_order(config, records, stream)
+        numbers = [next(order.candidates(step, index)) for index in range(config.batch_size)]
         names[stream] = [str(records[number].image) for number in numbers]
     return names

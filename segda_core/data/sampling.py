@@ -7,12 +7,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from segda_core.config import Stream
+from segda_core.data.labels import Pixels
 
 Indices: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 STREAM_NUMBERS: dict[Stream, int] = {"source": 0, "target": 1, "target_labelled": 2}
 
-ORDER, AUGMENTATION, METHOD = 1, 2, 3
+ORDER, AUGMENTATION, METHOD, RARE_CLASS = 1, 2, 3, 4
 """First words of the families of seeds, so that no epoch's order shares a generator with a sample."""
 
 
@@ -34,9 +35,35 @@ def candidates(count: int, seed: int, stream: Stream, position: int) -> Iterator
     return (int(order[(offset + ahead) % count]) for ahead in range(count))
 
 
-def sample_generator(seed: int, stream: Stream, step: int, index: int) -> np.random.Generator:
-    """The random numbers that augment sample `index` of the global batch of a step."""
-    return np.random.default_rng([AUGMENTATION, seed, STREAM_NUMBERS[stream], step, index])
+class EpochOrder:
+    """Every image once an epoch, each epoch in an order of its own."""
+
+    redraws = 0
+    """Of a crop that is not accepted."""
+
+    def __init__(self, count: int, seed: int, stream: Stream, batch_size: int) -> None:
+        self.count, self.seed, self.stream, self.batch_size = count, seed, stream, batch_size
+
+    def candidates(self, step: int, index: int) -> Iterator[int]:
+        """Image numbers for sample `index` of the global batch of a step, best first."""
+        return candidates(self.count, self.seed, self.stream, step * self.batch_size + index)
+
+    def accepts(self, step: int, index: int, label: Pixels) -> bool:
+        """Whether a crop may be trained on."""
+        return True
+
+
+def sample_generator(
+    seed: int, stream: Stream, step: int, index: int, redraw: int = 0
+) -> np.random.Generator:
+    """The random numbers that augment sample `index` of the global batch of a step, drawn anew or not."""
+    again = [redraw] if redraw else []
+    return np.random.default_rng([AUGMENTATION, seed, STREAM_NUMBERS[stream], step, index, *again])
+
+
+def rare_class_generator(seed: int, step: int, index: int) -> np.random.Generator:
+    """The random numbers that choose class and image of source sample `index` of a step."""
+    return np.random.default_rng([RARE_CLASS, seed, step, index])
 
 
 def method_generator(seed: int, step: int, index: int) -> np.random.Generator:
