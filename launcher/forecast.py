@@ -110,8 +110,9 @@ def estimated_bytes(config: TrialConfig) -> int:
     if isinstance(config.method, AdaptSegNetConfig):
         levels = 2 if config.method.levels == "multi" else 1
         others = levels * DISCRIMINATOR_PARAMETERS * (config.method.channels / 64) ** 2
+    teacher = 4 * segmenter if config.method.has_teacher else 0.0
     states = SAVED_STATES + len(config.checkpoint.keep_steps)
-    return int(4 * segmenter + states * BYTES_PER_PARAMETER * (segmenter + others))
+    return int(4 * segmenter + states * (BYTES_PER_PARAMETER * (segmenter + others) + teacher))
 
 
 def _segmenter_parameters(model: ModelConfig) -> float:

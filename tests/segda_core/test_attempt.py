@@ -68,6 +68,13 @@ def training_state(trial: TrialFiles, number: int, step: int) -> dict:
     return {key: state[key] for key in ("step", "networks", "optimizers", "schedules")}
 
 
+def start_at_step_3(trial: TrialFiles, whole: TrialFiles) -> None:
+    """Give a trial's first attempt the checkpoint that a finished one left half-way."""
+    shutil.copytree(whole.attempt(1).checkpoints, trial.attempt(1).checkpoints)
+    for later in ("6.pt", "final.pt"):
+        (trial.attempt(1).checkpoints / later).unlink()
+
+
 @pytest.fixture(scope="module")
 def finished(root, tmp_path_factory):
     """One uninterrupted trial of each method."""
@@ -83,9 +90,7 @@ def finished(root, tmp_path_factory):
 def test_resumed_equals_uninterrupted_bit_for_bit(method, finished, root, tmp_path):
     whole = finished[method]
     trial = write_trial(tmp_path / "trial", small_config(root, method), attempts=2)
-    shutil.copytree(whole.attempt(1).checkpoints, trial.attempt(1).checkpoints)
-    for later in ("6.pt", "final.pt"):
-        (trial.attempt(1).checkpoints / later).unlink()
+    start_at_step_3(trial, whole)
 
     run(trial, 2)
 
@@ -195,6 +200,21 @@ def test_the_teacher_is_scored_and_kept_where_the_trial_says_so(finished, root, 
         assert again["iou"] == read_json(trial.metrics)["iou"]
     student = load_trained(finished["ema_classmix"].attempt(1).checkpoints / "6.pt", torch.device("cpu"))
     assert_equal_states(dict(student.segmenter.state_dict()), dict(networks["segmenter"]))
+
+
+def test_a_semi_supervised_trial_says_how_many_labels_it_saw(root, tmp_path):
+    target = {"name": "target", "subset": {"size": 6}, "labelled": {"size": 2}}
+    config = small_config(root, "ema_classmix", target=target)
+    whole = write_trial(tmp_path / "whole", config)
+    run(whole)
+    metrics = read_json(whole.metrics)
+    assert metrics["uses_target_labels"]
+    assert (metrics["target_images"], metrics["labelled_images"]) == (6, 2)
+    assert "segmenter/labelled" in history(whole, 1)[0]["losses"]
+    trial = write_trial(tmp_path / "trial", config, attempts=2)
+    start_at_step_3(trial, whole)
+    run(trial, 2)
+    assert_equal_states(training_state(trial, 2, 6), training_state(whole, 1, 6))
 
 
 def test_a_method_without_a_target_counts_none(finished):
