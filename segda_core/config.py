@@ -511,8 +511,51 @@ class EmaClassMixConfig(MethodSettings):
     """Weight of the auxiliary head in every term."""
 
 
+class ClassBalanceConfig(Frozen):
+    """Class weights that follow what the batches show (Seg-Uncertainty): at most `max_weight` squared."""
+
+    max_weight: Annotated[float, Field(ge=1)] = 7.0
+    """Of a class that is small or absent in the batch; 1 switches class weights off."""
+    small_class_pixels: Annotated[int, Field(ge=0)] = 64 * 64
+    """A class with fewer pixels an image is small. Published for crops of 1024 x 512, where it is 0.8 %."""
+    momentum: Beta = 0.9
+    """Of the running weight of classes that are often absent."""
+
+
+class MRNetConfig(MethodSettings):
+    """Memory regularisation, Seg-Uncertainty's first stage (Zheng & Yang, IJCAI 2020)."""
+
+    streams = ("source", "target")
+    target_labels = "never"
+
+    name: Literal["mrnet"]
+    lambda_aux: Annotated[float, Field(ge=0)] = 0.5
+    """Weight of the auxiliary head's cross-entropy."""
+    lambda_adv_aux: Annotated[float, Field(ge=0)] = 0.0002
+    lambda_adv_main: Annotated[float, Field(ge=0)] = 0.001
+    lambda_mr: Annotated[float, Field(ge=0)] = 0.1
+    """Weight of memory regularisation: KL from the heads' fused target prediction to each head's."""
+    mr_start: Annotated[int, Field(ge=0)] = 15_000
+    """First step with memory regularisation and entropy: the released code's; the paper says 10 000."""
+    lambda_entropy: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the confident pixels' entropy on the target, which exists in the released code at 0."""
+    hard_percentile: Annotated[float, Field(ge=0, lt=100)] = 80.0
+    """Source pixels whose weighted cross-entropy is below this percentile of the micro-batch are left out."""
+    class_balance: ClassBalanceConfig = ClassBalanceConfig()
+    channels: Annotated[int, Field(gt=0)] = 32
+    """Width of the discriminators' first layer (published: 32, 1 041 699 parameters)."""
+    lambda_penalty: Annotated[float, Field(ge=0)] = 0.01
+    """Weight of the discriminators' gradient penalty."""
+    discriminator: DiscriminatorOptimizerConfig = DiscriminatorOptimizerConfig()
+
+    @property
+    def needs_aux(self) -> bool:
+        """The two heads regularise each other."""
+        return True
+
+
 MethodConfig = Annotated[
-    SourceOnlyConfig | SupervisedConfig | JointConfig | AdaptSegNetConfig | EmaClassMixConfig,
+    SourceOnlyConfig | SupervisedConfig | JointConfig | AdaptSegNetConfig | EmaClassMixConfig | MRNetConfig,
     Field(discriminator="name"),
 ]
 

@@ -77,7 +77,8 @@ class Engine:
     def _prepare(self, batches: list[Batch], step: int) -> list[Prepared]:
         with torch.no_grad(), self._autocast():
             prepared = [self.method.prepare(batch, step) for batch in batches]
-        totals = sum_counts([ready.counts for ready in prepared], self.world)
+            totals = sum_counts([ready.counts for ready in prepared], self.world)
+            self.method.before_step(totals, step)
         share = 1.0 / (self.world.ranks * len(batches))
         return [replace(ready, counts=totals, share=share) for ready in prepared]
 

@@ -1,12 +1,13 @@
 """Losses the methods are made of, in float32 whatever the precision of the networks."""
 
+import math
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from segda_core.classes import IGNORE_INDEX
+from segda_core.classes import IGNORE_INDEX, NUM_CLASSES
 from segda_core.models.base import Logits
 
 
@@ -54,3 +55,55 @@ def adversarial_loss(scores: Tensor, label: float, gan: Literal["bce", "lsgan"])
     if gan == "bce":
         return functional.binary_cross_entropy_with_logits(scores, wanted)
     return functional.mse_loss(scores, wanted)
+
+
+def class_pixels(labels: Tensor) -> Tensor:
+    """Pixels of each train id, (19,) float32, of labels of any shape; without waiting for the device."""
+    pixels = labels.new_zeros(256, dtype=torch.float32)
+    pixels.scatter_add_(0, labels.flatten(), torch.ones_like(labels.flatten(), dtype=torch.float32))
+    return pixels[:NUM_CLASSES]
+
+
+def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Each pixel's cross-entropy times its class's weight, (batch, h, w); 0 where ignored; weights (19,)."""
+    return functional.cross_entropy(
+        logits.float(), labels, weight=weights, ignore_index=IGNORE_INDEX, reduction="none"
+    )
+
+
+def pixel_weights(labels: Tensor, weights: Tensor) -> Tensor:
+    """Each pixel's class's weight, (batch, h, w); 0 where ignored: what a weighted mean divides by."""
+    return functional.pad(weights, (0, 1))[labels.clamp(max=NUM_CLASSES)]
+
+
+def hardest(losses: Tensor, percentile: float) -> Tensor:
+    """Where a loss is not below this percentile of all of them; bool, of the losses' shape.
+
+    The same pixels as with linear interpolation between ranks (NumPy's), which lies between two losses or on
+    one. The losses of ignored pixels, 0, count: where more than this share is ignored, nothing is left out.
+    """
+    rank = math.ceil(percentile / 100 * (losses.numel() - 1))
+    return losses >= losses.detach().flatten().kthvalue(rank + 1).values
+
+
+def kl_divergence(first: Tensor, second: Tensor) -> Tensor:
+    """KL(softmax(first) || softmax(second)) of each pixel, (batch, h, w), from logits; gradients to both."""
+    log_first, log_second = first.float().log_softmax(dim=1), second.float().log_softmax(dim=1)
+    return (log_first.exp() * (log_first - log_second)).sum(dim=1)
+
+
+def confident_entropy(logits: Tensor) -> Tensor:
+    """Mean entropy of the pixels, each weighted by its (fixed) sum of squared probabilities."""
+    log_probabilities = logits.float().log_softmax(dim=1)
+    probabilities = log_probabilities.exp()
+    confidence = probabilities.detach().square().sum(dim=1)
+    return -(confidence * (probabilities * log_probabilities).sum(dim=1)).mean()
+
+
+def gradient_penalty(scores: Tensor, inputs: Tensor) -> Tensor:
+    """Squared norm of the gradient of an image's summed scores to the image, averaged over the batch.
+
+    Its own gradient reaches the network behind the scores (double backward, which `torch.compile` refuses).
+    """
+    (gradient,) = torch.autograd.grad(scores.float().sum(), inputs, create_graph=True)
+    return gradient.float().square().flatten(1).sum(dim=1).mean()

@@ -13,8 +13,17 @@ from segda_core.layout import TrialFiles
 
 VALIDATION = 7
 
-SMALL = {"adaptsegnet": {"channels": 4}, "ema_classmix": {"threshold": 0.0545, "masked": {"patch": 8}}}
-"""Method options: narrow discriminators; a few untrained predictions count as confident."""
+SMALL: dict[str, dict[str, Any]] = {
+    "adaptsegnet": {"channels": 4},
+    "ema_classmix": {"threshold": 0.0545, "masked": {"patch": 8}},
+    "mrnet": {
+        "channels": 4,
+        "mr_start": 0,
+        "hard_percentile": 0,  # the percentile is each micro-batch's own: N of them do not equal one
+        "class_balance": {"small_class_pixels": 100},
+    },
+}
+"""Method options for tiny trials: narrow, at work from the first step; a few predictions are confident."""
 
 
 def write_domains(root: Path) -> None:

@@ -4,6 +4,7 @@ from segda_core.methods.adaptsegnet import AdaptSegNet
 from segda_core.methods.base import Method
 from segda_core.methods.ema_classmix import EmaClassMix
 from segda_core.methods.joint import Joint
+from segda_core.methods.mrnet import MRNet
 from segda_core.methods.source_only import SourceOnly
 from segda_core.methods.supervised import Supervised
 
@@ -13,4 +14,5 @@ METHODS: dict[str, type[Method]] = {
     "joint": Joint,
     "adaptsegnet": AdaptSegNet,
     "ema_classmix": EmaClassMix,
+    "mrnet": MRNet,
 }

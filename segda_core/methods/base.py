@@ -4,6 +4,7 @@ A method never calls backward, step or reduce, and never touches a file: precisi
 checkpoints are the engine's. For every step the engine runs, in this order,
 
     prepared = [method.prepare(batch, step) for each micro-batch], counts summed over ranks and micro-batches
+    method.before_step(counts, step)
     for each micro-batch, for each update in order:
         losses, carried = update(batch, prepared, carried, step); backward of the losses' sum
     for each update in order: optimizer step, schedule step
@@ -116,6 +117,12 @@ class Method:
     def prepare(self, batch: Batch, step: int) -> Prepared:
         """Counts and gradient-free passes of one micro-batch; runs under `torch.no_grad`."""
         return Prepared()
+
+    def before_step(self, counts: Tensors, step: int) -> None:
+        """Running statistics of the global batch, by its counts: equal on all ranks; under `torch.no_grad`.
+
+        What they are kept in belongs to a module of `networks()`, so that it is saved.
+        """
 
     def updates(self) -> list[Update]:
         """The updates of one step, in order; called once, after the networks are on their device."""

@@ -2,7 +2,8 @@
 
 from itertools import pairwise
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from segda_core.classes import NUM_CLASSES
 
@@ -20,3 +21,56 @@ class OutputDiscriminator(nn.Sequential):
         for inputs, outputs in pairwise(widths):
             layers += [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
         super().__init__(*layers[:-1])
+
+
+class MultiScaleDiscriminator(nn.Module):
+    """MRNet's (Zheng & Yang, IJCAI 2020): one network for each of three sizes, no norm, weights N(0, 0.02).
+
+    (batch, 19, height, width) probabilities to raw scores (batch, 1, h, w) of every size, at an eighth of it.
+    """
+
+    SCALES = 3
+
+    def __init__(self, channels: int) -> None:
+        """Channels is the first layer's width: 32 as published has 1 041 699 parameters."""
+        super().__init__()
+        self.scales = nn.ModuleList(_patch_scores(channels) for _ in range(self.SCALES))
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.normal_(layer.weight, std=0.02)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # made with a bias
+
+    def forward(self, inputs: Tensor) -> list[Tensor]:
+        """Scores at full, half and quarter size; zeros around the image do not count in the averages."""
+        scores = []
+        for network in self.scales:
+            scores.append(network(inputs))
+            inputs = functional.avg_pool2d(inputs, 3, stride=2, padding=1, count_include_pad=False)
+        return scores
+
+
+def _patch_scores(channels: int) -> nn.Sequential:
+    """Five 3x3 convolutions, three of them of stride 2, four residual blocks, a 1x1 convolution."""
+    widths = (NUM_CLASSES, *(channels,) * 4, 2 * channels)
+    layers: list[nn.Module] = []
+    for (inputs, outputs), stride in zip(pairwise(widths), (2, 1, 2, 1, 2), strict=True):
+        layers += [nn.Conv2d(inputs, outputs, 3, stride, padding=1), nn.LeakyReLU(0.2)]
+    return nn.Sequential(
+        *layers, *(PatchResidual(2 * channels) for _ in range(4)), nn.Conv2d(2 * channels, 1, 1)
+    )
+
+
+class PatchResidual(nn.Module):
+    """x + conv(leaky_relu(conv(x)))."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.block = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(channels, channels, 3, padding=1),
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Same shape as the input."""
+        return inputs + self.block(inputs)  # type: ignore[no-any-return]

@@ -48,7 +48,8 @@ def train(root: Path, method: str, micro_batches: int, world: World) -> dict:
 
 
 def flat(network: torch.nn.Module) -> torch.Tensor:
-    return torch.cat([parameter.detach().flatten().clone() for parameter in network.parameters()])
+    """Parameters and saved buffers in one copy."""
+    return torch.cat([tensor.detach().flatten().clone() for tensor in network.state_dict().values()])
 
 
 def score(root: Path, world: World):

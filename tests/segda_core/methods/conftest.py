@@ -21,16 +21,21 @@ class Trial:
     method: object
     updates: list
 
-    def backward(self, batches):
-        """Losses by update and name, summed over the micro-batches; leaves the gradients in place."""
+    def prepare(self, batches, step=0):
+        """What `prepare` made of each micro-batch, with the sums of all."""
         with torch.no_grad():
-            prepared = [self.method.prepare(batch, 0) for batch in batches]
-        counts = {name: sum(each.counts[name] for each in prepared) for name in prepared[0].counts}
+            prepared = [self.method.prepare(batch, step) for batch in batches]
+            counts = {name: sum(each.counts[name] for each in prepared) for name in prepared[0].counts}
+            self.method.before_step(counts, step)
+        return [replace(own, counts=counts, share=1 / len(batches)) for own in prepared]
+
+    def backward(self, batches, step=0):
+        """Losses by update and name, summed over the micro-batches; leaves the gradients in place."""
         losses = {}
-        for batch, own in zip(batches, prepared, strict=True):
-            ready, carried = replace(own, counts=counts, share=1 / len(batches)), {}
+        for batch, ready in zip(batches, self.prepare(batches, step), strict=True):
+            carried = {}
             for update in self.updates:
-                shares, carried = update(batch, ready, carried, 0)
+                shares, carried = update(batch, ready, carried, step)
                 sum(shares.values()).backward()
                 for name, share in shares.items():
                     key = f"{update.name}/{name}"

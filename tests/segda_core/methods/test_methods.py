@@ -6,6 +6,7 @@ from typing import get_args
 import pytest
 import torch
 from pydantic import ValidationError
+from trials import SMALL
 
 from segda_core.config import METHOD_CONFIGS, Stream
 from segda_core.methods import METHODS
@@ -16,13 +17,13 @@ VARIANTS = [
     {"name": "adaptsegnet", "levels": "single", "gan": "lsgan"},
     {"name": "joint", "lambda_aux": 0.0},
     {"name": "ema_classmix", "values_from": "image", "masked": {"patch": 8}, "threshold": 0.0545},
+    {"name": "mrnet", "lambda_entropy": 0.1},
 ]
-SMALL = {"adaptsegnet": {"channels": 4}}
 
 
 @pytest.fixture(params=VARIANTS, ids=lambda variant: "-".join(str(value) for value in variant.values()))
 def variant(request):
-    return {**request.param, **SMALL.get(request.param["name"], {})}
+    return {**SMALL.get(request.param["name"], {}), **request.param}
 
 
 def test_every_method_has_its_streams_and_label_rule():
