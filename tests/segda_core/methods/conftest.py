@@ -29,13 +29,17 @@ class Trial:
             self.method.before_step(counts, step)
         return [replace(own, counts=counts, share=1 / len(batches)) for own in prepared]
 
-    def backward(self, batches, step=0):
+    def backward(self, batches, step=0, bf16=False):
         """Losses by update and name, summed over the micro-batches; leaves the gradients in place."""
         losses = {}
-        for batch, ready in zip(batches, self.prepare(batches, step), strict=True):
+        autocast = torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16)
+        with autocast:
+            prepared = self.prepare(batches, step)
+        for batch, ready in zip(batches, prepared, strict=True):
             carried = {}
             for update in self.updates:
-                shares, carried = update(batch, ready, carried, step)
+                with autocast:
+                    shares, carried = update(batch, ready, carried, step)
                 sum(shares.values()).backward()
                 for name, share in shares.items():
                     key = f"{update.name}/{name}"

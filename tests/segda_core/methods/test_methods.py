@@ -85,6 +85,20 @@ def test_micro_batches_add_up_to_the_whole_batch(build, batches, join, variant):
         torch.testing.assert_close(split.gradients()[name], gradient, rtol=1e-3, atol=1e-6, msg=name)
 
 
+def test_half_precision_is_near_single_precision(build, batches, join, variant):
+    """Of the gradients the segmenter's: an untrained discriminator's are differences of like numbers."""
+    batch = join(batches(variant["name"]))
+    single, half = build(norm="group", **variant), build(norm="group", **variant)
+    losses = single.backward([batch])
+    assert half.backward([batch], bf16=True) == pytest.approx(losses, rel=0.01)
+    exact, rough = (
+        torch.cat([gradient.flatten() for name, gradient in trial.gradients().items() if "segmenter" in name])
+        for trial in (single, half)
+    )
+    assert exact.dtype == rough.dtype == torch.float32
+    assert 0 < (rough - exact).norm() < 0.05 * exact.norm()
+
+
 def test_labels_that_are_all_ignored_cost_nothing(build, batches, variant):
     trial, (batch,) = build(**variant), batches(variant["name"], 1)
     for domain in (batch.source, batch.target_labelled):
