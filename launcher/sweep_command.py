@@ -31,7 +31,7 @@ from launcher.sweep import Expansion, Sweep, expand
 from launcher.trial import Trial
 from segda_core.errors import ConfigError, DataError
 from segda_core.layout import TrialFiles
-from segda_core.tasks import BUILT
+from segda_core.tasks import RUNNERS
 
 DONE, SOME_FAILED, INTERRUPTED = 0, 1, 130
 """Exit codes of `segda sweep`; 2 is wrong usage or configuration."""
@@ -87,9 +87,9 @@ def survey(sweep: Sweep, runs: Path, only: Sequence[str], retry: str | None, rer
 def _check_built(sweep: Sweep) -> None:
     """A sweep that needs what this version cannot do starts nothing."""
     faults = [
-        f"{sweep.file}: {stage.prefix}task: {stage.task} is not built yet; there is: {', '.join(BUILT)}"
+        f"{sweep.file}: {stage.prefix}task: {stage.task} is not built yet; there is: {', '.join(RUNNERS)}"
         for stage in sweep.stages
-        if stage.task not in BUILT
+        if stage.task not in RUNNERS
     ]
     if not faults and len(sweep.stages) > 1:
         faults = [f"{sweep.file}: stages: a launch does not wait for parents yet"]

@@ -11,7 +11,7 @@ from typing import Any
 
 from segda_core.config import CONFIG_VERSION, TaskConfig, TrialConfig, identity
 from segda_core.layout import TrialFiles
-from segda_core.tasks import TASK_CONFIGS, PseudoLabelConfig
+from segda_core.tasks import PseudoLabelConfig, task_of
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def doing(config: TaskConfig) -> tuple[str, str]:
     """(`method`, its name) or (`task`, its name): what decides which settings a trial has."""
     if isinstance(config, TrialConfig):
         return "method", config.method.name
-    return "task", next(name for name, kind in TASK_CONFIGS.items() if isinstance(config, kind))
+    return "task", task_of(config)
 
 
 def fingerprint(config: TaskConfig, parents: Mapping[str, str] | None = None) -> str:

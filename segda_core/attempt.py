@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,6 +26,7 @@ from segda_core.meter import Pace
 from segda_core.methods.base import Batch
 from segda_core.process import Leave, StopRequest, Verdict
 from segda_core.result import Effort, write_result
+from segda_core.start import Start, find_start
 from segda_core.weights import origin
 
 logger = logging.getLogger(__name__)
@@ -59,8 +59,10 @@ class Attempt:
         self.world = world
         self.stop = stop
         self.heartbeat = heartbeat
-        self.images = select_images(config)
-        self.engine = Engine(config, world)
+        self.start = self._find_start()
+        outputs = {key: self.start.paths[key] for key in config.source_outputs}
+        self.images = select_images(config, outputs=outputs)
+        self.engine = Engine(config, world, self.start.paths.get("init_from"))
         self.predictor = build_predictor(
             self.engine.method.evaluated, config.evaluation.protocol, config.evaluation
         )
@@ -76,7 +78,8 @@ class Attempt:
             self._resume()
             with ExitStack() as stack:
                 if self.world.is_main:
-                    write_json(self.files.environment, environment(self.images, self.completed))
+                    found = environment(self.images, self.completed)
+                    write_json(self.files.environment, {**found, "parents": self.start.parents})
                     self.history = stack.enter_context(History(self.files))
                 self._train()
                 self._finish()
@@ -96,13 +99,19 @@ class Attempt:
             write_json(path, {"step": self.completed, "time": time.time()})
             logger.info("leaving: %s at step %d", verdict.name.lower(), self.completed)
 
+    def _find_start(self) -> Start:
+        """What rank 0 finds to begin with; collective."""
+        found = find_start(self.config, self.trial, self.files.number) if self.world.is_main else None
+        text = self.world.from_main(found.to_json() if found else None)
+        assert text is not None
+        return Start.from_json(text)
+
     def _resume(self) -> None:
-        """Load the checkpoint that rank 0 finds, if there is one."""
-        found = checkpoint.newest(self.trial, self.files.number) if self.world.is_main else None
-        path = self.world.from_main(str(found) if found else None)
+        """Load the checkpoint to go on from, if there is one."""
+        path = self.start.checkpoint
         if path is None:
             return
-        state = checkpoint.load(Path(path))
+        state = checkpoint.load(path)
         self.engine.load_state(state)
         self.completed = self.heartbeat.step = state["step"]
         self.pace.train_seconds = state["train_seconds"]

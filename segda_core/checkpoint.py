@@ -67,10 +67,10 @@ def steps_in(folder: Path) -> dict[int, Path]:
     return dict(sorted(found.items(), reverse=True))
 
 
-def newest(trial: TrialFiles, up_to: int) -> Path | None:
-    """The furthest valid checkpoint of attempts up to number `up_to`, not reaching back past a fresh one."""
+def newest(trial: TrialFiles, up_to: int, since: int = 1) -> Path | None:
+    """The furthest valid checkpoint of the attempts so numbered, not reaching back past a fresh one."""
     candidates: list[tuple[int, int, Path]] = []
-    for number in reversed([number for number in trial.attempt_numbers() if number <= up_to]):
+    for number in reversed([number for number in trial.attempt_numbers() if since <= number <= up_to]):
         attempt = trial.attempt(number)
         candidates += [(step, number, path) for step, path in steps_in(attempt.checkpoints).items()]
         if is_fresh(attempt):

@@ -45,7 +45,12 @@ class Frozen(BaseModel):
     """Base of every configuration: immutable, unknown keys refused, no silent conversions."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        defer_build=True,  # until first used: the command line imports every model at every start
     )
 
 

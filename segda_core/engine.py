@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from segda_core.meter import LossMeter
 from segda_core.methods import METHODS
 from segda_core.methods.base import Batch, DomainBatch, Method, Prepared, Tensors, Update
 from segda_core.models import build_segmenter
+from segda_core.weights import load_init, without_pretraining
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,13 @@ class Wrapped:
         return [parameter for parameter in self.update.parameters() if parameter.requires_grad]
 
 
-def build_method(config: TrialConfig, device: torch.device) -> Method:
-    """The trial's method with its networks on the device, initialised from the seed alone."""
+def build_method(config: TrialConfig, device: torch.device, init_from: Path | None = None) -> Method:
+    """The trial's method with its networks on the device, initialised from the seed or a parent."""
     torch.manual_seed(config.seed)
-    method = METHODS[config.method.name](config, build_segmenter(config.model))
+    segmenter = build_segmenter(without_pretraining(config.model) if init_from else config.model)
+    if init_from is not None:
+        load_init(segmenter, config.model, init_from)
+    method = METHODS[config.method.name](config, segmenter)
     for network in method.networks().values():
         network.to(device)
     return method
@@ -44,10 +49,11 @@ def build_method(config: TrialConfig, device: torch.device) -> Method:
 class Engine:
     """Runs a method's updates; all ranks hold equal weights after every step."""
 
-    def __init__(self, config: TrialConfig, world: World) -> None:
+    def __init__(self, config: TrialConfig, world: World, init_from: Path | None = None) -> None:
+        """`init_from`: final weights of a parent, which the segmenter starts with."""
         self.config = config
         self.world = world
-        self.method = build_method(config, world.device)
+        self.method = build_method(config, world.device, init_from)
         self.wrapped = [Wrapped(update, wrap(update)) for update in self.method.updates()]
         self.meter = LossMeter()
         self.rates: dict[str, float] = {}

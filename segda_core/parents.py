@@ -13,7 +13,7 @@ from segda_core.errors import DataError
 from segda_core.layout import TrialFiles, read_json
 
 Record = dict[str, Any]
-"""What an attempt keeps of one parent: `trial`, `output`, `sha256`, `uses_target_labels`."""
+"""What an attempt keeps of one parent: `trial`, `output`, `path`, `sha256`, `uses_target_labels`."""
 
 
 @dataclass(frozen=True)
@@ -36,21 +36,17 @@ class Parent:
         return {
             "trial": self.files.root.name,
             "output": self.output,
-            "sha256": metrics["outputs"][self.output]["sha256"],
+            **metrics["outputs"][self.output],
             "uses_target_labels": bool(metrics.get("uses_target_labels", False)),
         }
 
-    def open(self) -> Path:
+    def open(self, record: Record) -> Path:
         """The file or folder it made; `DataError` where it is missing or not what the parent published."""
-        metrics = read_json(self.files.metrics)
-        if metrics is None:
-            raise DataError(f"{self.files.metrics}: missing: the parent ({self.role}) is not done")
-        made = metrics["outputs"][self.output]
-        path = self.files.root / str(made["path"])
+        path = self.files.root / str(record["path"])
         if not path.exists():
-            raise DataError(f"{path}: missing; the parent ({self.role}) made it")
-        if digest(path) != made["sha256"]:
-            raise DataError(f"{path}: altered since the parent ({self.role}) made it: another SHA-256")
+            raise DataError(f"{path}: missing; the parent made it ({self.role})")
+        if digest(path) != record["sha256"]:
+            raise DataError(f"{path}: altered since the parent made it ({self.role}): another SHA-256")
         return path
 
 

@@ -1,5 +1,6 @@
 """The result of a trial: final weights, evaluation files and metrics.json, after training has ended."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from segda_core.data.manifest import TrialImages
 from segda_core.evaluation import Evaluation, resolved_protocol
 from segda_core.heartbeat import superseded
 from segda_core.layout import AttemptFiles, TrialFiles, publish, read_json, write_json
+from segda_core.parents import Record
 from segda_core.pictures import save_preview
 from segda_core.predictor import Predictor
 from segda_core.weights import save_final
@@ -52,7 +54,7 @@ def write_result(
     content = {
         "schema": SCHEMA,
         "trial": trial.root.name,
-        "task": "train",
+        "task": config.task,
         "attempt": files.number,
         "outputs": {"segmenter": output},
         **score_fields(evaluation, config.evaluation.classes),
@@ -64,17 +66,24 @@ def write_result(
             (config.data.name, config.data.version),
         ),
         **_training_fields(config, images),
+        "uses_target_labels": config.uses_target_labels or any_labels(ran_on["parents"]),
         "images_per_second": round(effort.images_per_second, 3),
         "wall_seconds": round(effort.wall_seconds, 1),
         "gpu_hours": round(effort.gpu_hours, 4),
         "quality": None,
         "manifest_hash": ran_on["manifest_hash"],
+        "parents": ran_on["parents"],
         "code": {key: ran_on[key] for key in ("commit", "diff_hash")},
     }
     if superseded(trial, files):
         return False
     write_json(files.metrics, content)
     return publish(files.metrics, trial.metrics)
+
+
+def any_labels(parents: Mapping[str, Record]) -> bool:
+    """Whether target labels were used in any parent, or above it."""
+    return any(record["uses_target_labels"] for record in parents.values())
 
 
 def score_fields(evaluation: Evaluation, classes: tuple[str, ...]) -> dict[str, Any]:
@@ -91,7 +100,6 @@ def score_fields(evaluation: Evaluation, classes: tuple[str, ...]) -> dict[str, 
 def _training_fields(config: TrialConfig, images: TrialImages) -> dict[str, Any]:
     subset = config.target.subset
     return {
-        "uses_target_labels": config.uses_target_labels,
         "source_images": len(images.all_source),
         "target_images": images.target_count,
         "labelled_images": len(images.labelled),

@@ -22,8 +22,8 @@ from segda_core.errors import ConfigError, Json, did_you_mean, parse
 
 TaskName = Literal["train", "translate", "pseudo_label"]
 
-BUILT = ("train",)
-"""Tasks that can run; sweeps with another one expand, and are refused before anything is queued."""
+RUNNERS = {"train": "segda_core.attempt"}
+"""Task -> module whose `run_attempt` does it; a sweep with another task is refused before it queues any."""
 
 
 class TranslateConfig(TaskConfig):
@@ -110,6 +110,11 @@ def model_differences(model: ModelConfig, other: ModelConfig) -> dict[str, tuple
         for key, value in here.items()
         if value != there[key] and key not in NOT_IN_TENSORS
     }
+
+
+def task_of(config: TaskConfig) -> str:
+    """Name of the task that a configuration is for."""
+    return next(name for name, kind in TASK_CONFIGS.items() if isinstance(config, kind))
 
 
 def parse_config(raw: Json, where: str) -> TaskConfig:

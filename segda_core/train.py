@@ -8,12 +8,15 @@ life and signal handlers are there before the seconds it takes.
 import argparse
 import logging
 import os
+from importlib import import_module
 from pathlib import Path
 
+from segda_core.errors import load_yaml
 from segda_core.failure import record_failure
 from segda_core.heartbeat import Heartbeat
 from segda_core.layout import AttemptFiles, TrialFiles
 from segda_core.process import StopRequest, die_with_parent
+from segda_core.tasks import RUNNERS, parse_config, task_of
 
 
 def main() -> None:
@@ -37,9 +40,9 @@ def train(trial: TrialFiles, attempt: AttemptFiles) -> None:
     try:
         if rank == 0:
             heartbeat.start()
-        from segda_core.attempt import run_attempt  # torch: seconds
-
-        run_attempt(trial, attempt, stop, heartbeat)
+        config = parse_config(load_yaml(trial.config), str(trial.config))
+        task = import_module(RUNNERS[task_of(config)])  # torch: seconds
+        task.run_attempt(trial, attempt, stop, heartbeat)
     except Exception as error:
         record_failure(attempt, rank, error)
         raise

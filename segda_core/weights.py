@@ -11,6 +11,7 @@ from segda_core.config import ModelConfig, TrialConfig
 from segda_core.errors import ConfigError, parse
 from segda_core.models import build_segmenter
 from segda_core.models.base import Segmenter
+from segda_core.models.weights import load_by_name
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,15 @@ def load_trained(path: Path, device: torch.device) -> Trained:
     teacher = config.evaluation.network == "teacher" and "teacher" in networks
     segmenter.load_state_dict(networks["teacher" if teacher else "segmenter"])
     return Trained(segmenter.to(device).eval(), config, state["trial"], state["step"])
+
+
+def load_init(segmenter: Segmenter, model: ModelConfig, path: Path) -> None:
+    """Start from a parent's final weights; `ConfigError` where they are another model's."""
+    state = checkpoint.load(path)
+    other = state["config"]["model"]["name"]
+    if other != model.name:
+        raise ConfigError([f"init_from: {path} holds model {other}; this trial's is {model.name}"])
+    load_by_name(segmenter, state["networks"]["segmenter"], f"init_from: {path}")
 
 
 def without_pretraining(model: ModelConfig) -> ModelConfig:
