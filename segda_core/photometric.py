@@ -57,7 +57,8 @@ def colour_jitter(images: Tensor, parameters: Tensor) -> Tensor:
 
 def grey(images: Tensor) -> Tensor:
     """(batch, 1, height, width)."""
-    return (images * images.new_tensor(GREY).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+    red, green, blue = torch.split(images, 1, dim=1)
+    return GREY[0] * red + GREY[1] * green + GREY[2] * blue
 
 
 def shift_hue(images: Tensor, turns: Tensor) -> Tensor:

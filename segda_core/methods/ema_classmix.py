@@ -162,7 +162,7 @@ class EmaClassMix(Method):
         probabilities = self.teacher.at_image_size(batch.target.images).main.softmax(dim=1)
         confidence, pseudo_labels = probabilities.max(dim=1)
         counts = {
-            "pixels": torch.tensor(float(labels.numel()), device=labels.device),
+            "pixels": torch.full((), float(labels.numel()), device=labels.device),
             "confident": (confidence >= self.options.threshold).sum().float(),
             "values": values_present(labels).sum(dim=0),
         }
