@@ -50,6 +50,7 @@ class Runner:
         """Run the attempt to its end and write outcome.json."""
         for signum in FORWARDED:
             signal.signal(signum, self._receive)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)  # Ray starts its processes with INT blocked
         death_signal(int(os.environ[PARENT_VARIABLE]))()
         write_json(
             self._attempt.runner(0), {"job_id": None, "restart_count": 0, **identity(), "time": time.time()}

@@ -15,6 +15,9 @@ from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
 SILENCE_S = 60.0
 """Seconds without a sign of life after which an attempt on another machine counts as dead."""
 
+ENDS_WITH_LAUNCHER = ("local", "ray")
+"""Executors whose attempts never start once their launcher is gone."""
+
 LEFTOVER_GRACE_S = 20.0
 """Seconds that workers of a dead attempt get to save before they are killed."""
 
@@ -91,14 +94,14 @@ def _has_ended(attempt: AttemptFiles) -> bool:
 
 
 def _never_starts(attempt: AttemptFiles, submission: dict[str, object]) -> bool:
-    """Whether a local attempt without a record of its runner never gets one.
+    """Whether an attempt without a record of its runner never gets one.
 
     Its launcher died; or is this very process, and the runner it started is gone.
     """
-    if submission["executor"] != "local" or not on_this_machine(submission):
+    if submission["executor"] not in ENDS_WITH_LAUNCHER or not on_this_machine(submission):
         return False
     if submission["pid"] == os.getpid():
-        return not processes_of(attempt.root)
+        return submission["executor"] == "local" and not processes_of(attempt.root)
     return not still_runs(submission)
 
 

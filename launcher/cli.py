@@ -61,7 +61,7 @@ def main() -> None:
 def sweep(
     name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A file in sweeps/, by name or path.")],
     data: Annotated[str | None, typer.Option(metavar="P", help="Data profile instead of the file's.")] = None,
-    executor: Annotated[str | None, typer.Option(metavar="E", help="Where to run: local.")] = None,
+    executor: Annotated[str | None, typer.Option(metavar="E", help="Where to run: local, ray.")] = None,
     runs: Runs = RUNS,
     max_parallel: Annotated[
         int | None, typer.Option(min=1, help="Trials at once; else as many as GPUs or cores carry.")

@@ -34,6 +34,9 @@ class RayConfig(ExecutorSettings):
     """Ray Tune trials, on a running Ray cluster or one started for the launch."""
 
     name: Literal["ray"]
+    address: str | None = None
+    """host:port of a running cluster, or auto (the one that `ray` finds); None: the head of `make dashboard`
+    where it runs, else one started for the launch."""
 
 
 def _local_unless_named(raw: Any) -> Any:

@@ -17,6 +17,7 @@ PARENT_VARIABLE = "SEGDA_PARENT"
 """Environment variable with the pid whose death a runner must not outlive."""
 
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
 
 
 def host_and_boot() -> dict[str, str]:
@@ -36,13 +37,21 @@ def identity() -> dict[str, Any]:
 
 def pid_start(pid: int) -> int | None:
     """Clock ticks from boot to the start of a process; None where it is gone or a zombie."""
+    fields = _stat(pid)
+    return None if not fields or fields[0] in "ZX" else int(fields[19])
+
+
+def _stat(pid: int) -> list[str]:
+    """State, parent and so on of a process (`man 5 proc`, from the third field); empty where it is gone."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return None
-    fields = text.rpartition(")")[2].split()  # the command's name may hold spaces and brackets
-    state, start = fields[0], fields[19]
-    return None if state in "ZX" else int(start)
+        return []
+    return text.rpartition(")")[2].split()  # the command's name may hold spaces and brackets
+
+
+def _all_pids() -> list[int]:
+    return [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdecimal()]
 
 
 def on_this_machine(record: Mapping[str, Any]) -> bool:
@@ -75,30 +84,51 @@ def death_signal(parent: int) -> Callable[[], None]:
 def processes_of(attempt: Path) -> list[int]:
     """Pids on this machine, other than our own, that were started for the attempt."""
     mark = os.fsencode(f"{ATTEMPT_VARIABLE}={attempt.resolve()}")
-    pids = (int(entry.name) for entry in os.scandir("/proc") if entry.name.isdecimal())
-    return [pid for pid in pids if pid != os.getpid() and mark in _environment(pid)]
+    return [pid for pid in _all_pids() if pid != os.getpid() and mark in environment_of(pid)]
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends, so that `descendants` finds it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
+
+
+def descendants(ancestor: int) -> list[int]:
+    """Pids of a process's children, their children and so on; not of zombies."""
+    children: dict[int, list[int]] = {}
+    for pid in _all_pids():
+        if (fields := _stat(pid)) and fields[0] not in "ZX":
+            children.setdefault(int(fields[1]), []).append(pid)
+    found, left = [], [ancestor]
+    while left:
+        left = [pid for parent in left for pid in children.get(parent, [])]
+        found += left
+    return found
 
 
 def end_processes(attempt: Path, grace: float) -> None:
     """Send TERM to every process of the attempt, and KILL to those left after `grace` seconds."""
-    _send(processes_of(attempt), signal.SIGTERM)
+    send(processes_of(attempt), signal.SIGTERM)
     deadline = time.monotonic() + grace
     while (left := processes_of(attempt)) and time.monotonic() < deadline:
         time.sleep(0.05)
     while left:
-        _send(left, signal.SIGKILL)
+        send(left, signal.SIGKILL)
         time.sleep(0.02)
         left = processes_of(attempt)
 
 
-def _environment(pid: int) -> list[bytes]:
+def environment_of(pid: int) -> list[bytes]:
+    """`NAME=VALUE` of every variable a process was started with; empty where it is gone or not ours."""
     try:
         return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return []  # gone meanwhile, or another user's
 
 
-def _send(pids: list[int], signum: signal.Signals) -> None:
+def send(pids: list[int], signum: signal.Signals) -> None:
+    """Send a signal to those of some processes that still are there."""
     for pid in pids:
         try:
             os.kill(pid, signum)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -110,17 +111,17 @@ def make_images(surveyed: Survey) -> bool:
 
 def dry_run(surveyed: Survey) -> DryRun:
     """What a launch would do; `ConfigError` where its executor can never run one of the trials."""
-    executor = choose_executor(surveyed)
     images = read_manifests(surveyed.trials, absent_classes=True)
     look = {trial.id: (surveyed.statuses[trial.id], images[trial.id]) for trial in surveyed.trials}
-    return plan_dry_run(
-        surveyed.sweep,
-        surveyed.expansion,
-        look,
-        surveyed.requests,
-        surveyed.runs,
-        executor.at_once,
-    )
+    with closing(choose_executor(surveyed)) as executor:
+        return plan_dry_run(
+            surveyed.sweep,
+            surveyed.expansion,
+            look,
+            surveyed.requests,
+            surveyed.runs,
+            executor.at_once,
+        )
 
 
 def run_sweep(surveyed: Survey, console: Console) -> int:
@@ -131,11 +132,11 @@ def run_sweep(surveyed: Survey, console: Console) -> int:
     if found := problems(surveyed.manifests.values()):
         raise DataError("\n".join(found))
     started = time.monotonic()
-    executor = choose_executor(surveyed)
-    entries = _prepare(surveyed)
-    _announce(surveyed, console)
     board = Board(surveyed.runs / surveyed.sweep.name, surveyed.today)
-    finished = not entries or _launch(surveyed, entries, executor, console, board)
+    with closing(choose_executor(surveyed)) as executor:
+        entries = _prepare(surveyed)
+        _announce(surveyed, console)
+        finished = not entries or _launch(surveyed, entries, executor, console, board)
     statuses = surveyed.read_statuses()
     if fault := board.write():
         _say(console, f"the leaderboard's files are not written: {fault}", "red")
@@ -182,6 +183,7 @@ def choose_executor(surveyed: Survey) -> Executor:
     configs = {trial.id: trial.config for trial in surveyed.chosen(Action.RUN)}
     found = {key: executor.problem(trial_config) for key, trial_config in configs.items()}
     if any(found.values()):
+        executor.close()
         raise ConfigError([f"{key}: {problem}" for key, problem in found.items() if problem])
     return executor
 

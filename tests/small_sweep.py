@@ -128,7 +128,7 @@ def role_of(command: list[bytes]) -> str:
     return "torchrun" if b"torch.distributed.run" in command else "worker"
 
 
-def wait_until(condition: Callable[[], object], timeout: float = 60) -> None:
+def wait_until(condition: Callable[[], object], timeout: float = 120) -> None:
     """Poll until the condition holds."""
     deadline = time.monotonic() + timeout
     while not condition():

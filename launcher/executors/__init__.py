@@ -5,7 +5,10 @@ from importlib import import_module
 from launcher.executor_config import ExecutorConfig
 from launcher.executors.base import Executor, Surroundings
 
-EXECUTORS: dict[str, str] = {"local": "launcher.executors.local.LocalExecutor"}
+EXECUTORS: dict[str, str] = {
+    "local": "launcher.executors.local.LocalExecutor",
+    "ray": "launcher.executors.ray.RayExecutor",
+}
 """Name -> class, made from (its configuration, surroundings)."""
 
 

@@ -81,6 +81,9 @@ class Executor(Protocol):
     def flush(self) -> None:
         """Submit what was lined up since the last call: a backend may take many attempts at once."""
 
+    def close(self) -> None:
+        """Let go of everything outside this process; jobs that outlive the launcher go on."""
+
 
 def start_runner(
     attempt: AttemptFiles,

@@ -2,17 +2,14 @@
 
 import signal
 import subprocess
-import time
 
 from launcher.executor_config import LocalConfig
 from launcher.executors.base import Resources, Surroundings, start_runner
+from launcher.executors.orphans import Orphans
 from launcher.executors.slots import Places, lock_places, visible_cores, visible_gpus
-from launcher.process import end_processes, processes_of
+from launcher.process import end_processes
 from segda_core.config import TaskConfig
 from segda_core.layout import AttemptFiles
-
-ORPHAN_PATIENCE_S = 60.0
-"""Seconds that workers whose runner was killed get to save, before they are killed too."""
 
 
 class LocalJob:
@@ -22,12 +19,12 @@ class LocalJob:
         self._attempt = attempt
         self._runner = runner
         self._places = places
-        self._ended_at: float | None = None
+        self._orphans = Orphans(attempt)
         self._over = False
 
     def has_ended(self) -> bool:
         """Whether nothing of it runs any more; its places are free then."""
-        if not self._over and self._runner.poll() is not None and not self._has_orphans():
+        if not self._over and self._runner.poll() is not None and not self._orphans.are_left():
             self._over = True
             self._places.release()
         return self._over
@@ -40,15 +37,6 @@ class LocalJob:
     def kill(self) -> None:
         """End it now, unsaved."""
         end_processes(self._attempt.root, grace=0)
-
-    def _has_orphans(self) -> bool:
-        """Whether workers outlive a runner that was killed: the kernel told them to save and leave."""
-        if self._attempt.outcome.exists() or not processes_of(self._attempt.root):
-            return False
-        self._ended_at = self._ended_at or time.monotonic()
-        if time.monotonic() - self._ended_at > ORPHAN_PATIENCE_S:
-            self.kill()
-        return True
 
 
 class LocalExecutor:
@@ -99,6 +87,9 @@ class LocalExecutor:
 
     def flush(self) -> None:
         """Nothing is lined up here."""
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     def start(self, attempt: AttemptFiles, places: Places) -> LocalJob:
         """Start a runner; it inherits the lock files, so its places outlive a killed launcher."""

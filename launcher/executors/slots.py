@@ -26,7 +26,7 @@ class Places:
 
 def lock_places(names: list[str], count: int) -> Places | None:
     """Lock `count` of the named places, all or none; None while too few are free."""
-    folder = _lock_folder()
+    folder = runtime_folder()
     held: list[tuple[str, int]] = []
     for name in names:
         if len(held) == count:
@@ -73,7 +73,7 @@ def _uuid(entry: str, uuids: dict[str, str]) -> str:
     return next((uuid for uuid in uuids.values() if uuid.startswith(entry)), entry)
 
 
-def _lock_folder() -> Path:
+def runtime_folder() -> Path:
     """One folder per user on this host, the same for every launcher whatever its TMPDIR or session."""
     folder = Path(os.environ.get(RUNTIME_VARIABLE, f"/tmp/segda-{os.getuid()}"))
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

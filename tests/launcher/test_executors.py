@@ -1,7 +1,8 @@
 """What every executor promises the launch loop, with real runners and workers."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,13 @@ LONG = 100_000
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Path]:
     """A path that a shell would have to quote."""
     monkeypatch.setenv("SEGDA_RUNTIME_DIR", str(tmp_path / "locks"))
+    if name == "ray":
+        request.getfixturevalue("stand_in")(tmp_path / "locks")
     folder = tmp_path / 'it\'s a "path" $HOME; `true`'
     folder.mkdir()
     write_domains(folder)
@@ -34,9 +39,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         assert processes_of(attempt) == []
 
 
-def an_executor(name: str, folder: Path, **settings: object) -> Executor:
-    sweep = SweepFile.model_validate({"name": "sweep", "executor": {"name": name, **settings}})
-    return make_executor(sweep.executor, Surroundings(folder / "runs" / "sweep"))
+MakeExecutor = Callable[..., Executor]
+
+
+@pytest.fixture
+def an_executor(name: str, folder: Path) -> Iterator[MakeExecutor]:
+    """Makes executors with some settings, and closes them."""
+    with ExitStack() as made:
+
+        def make(**settings: object) -> Executor:
+            sweep = SweepFile.model_validate({"name": "sweep", "executor": {"name": name, **settings}})
+            surroundings = Surroundings(folder / "runs" / "sweep")
+            return made.enter_context(closing(make_executor(sweep.executor, surroundings)))
+
+        yield make
 
 
 def make(folder: Path, **changes: object) -> TrialFiles:
@@ -58,8 +74,8 @@ def outcome(attempt: AttemptFiles) -> tuple[str, str | None]:
     return content["status"], content["cause"]
 
 
-def test_success_and_failure_side_by_side(name: str, folder: Path) -> None:
-    executor = an_executor(name, folder, max_parallel=2)
+def test_success_and_failure_side_by_side(name: str, folder: Path, an_executor: MakeExecutor) -> None:
+    executor = an_executor(max_parallel=2)
     good, bad = make(folder, seed=0), make(folder, seed=1, source=[{"name": "source", "holdout": "none.txt"}])
     jobs = [start(executor, files) for files in (good, bad)]
     assert executor.reserve(read_config(good)) is None, "two trials at once were asked for"
@@ -73,14 +89,14 @@ def test_success_and_failure_side_by_side(name: str, folder: Path) -> None:
     room.release()
 
 
-def test_how_many_fit(name: str, folder: Path) -> None:
+def test_how_many_fit(name: str, folder: Path, an_executor: MakeExecutor) -> None:
     config = read_config(make(folder))
-    assert an_executor(name, folder, max_parallel=3).at_once(config) >= 1
-    assert an_executor(name, folder).at_once(config) >= 1
+    assert an_executor(max_parallel=3).at_once(config) >= 1
+    assert an_executor().at_once(config) >= 1
 
 
-def test_terminate_saves_cancel_cancels(name: str, folder: Path) -> None:
-    executor = an_executor(name, folder, max_parallel=2)
+def test_terminate_saves_cancel_cancels(name: str, folder: Path, an_executor: MakeExecutor) -> None:
+    executor = an_executor(max_parallel=2)
     terminated, cancelled = (start(executor, make(folder, seed=seed, steps=LONG)) for seed in (0, 1))
     for _, attempt in (terminated, cancelled):
         wait_until(lambda attempt=attempt: list(attempt.checkpoints.glob("*.pt")))
@@ -91,17 +107,17 @@ def test_terminate_saves_cancel_cancels(name: str, folder: Path) -> None:
     assert outcome(cancelled[1]) == ("cancelled", None)
 
 
-def test_kill_ends_at_once_and_a_still_step_in_time(name: str, folder: Path) -> None:
-    impatient = an_executor(name, folder, max_parallel=2, stall_min=0.0001)
+def test_kill_ends_at_once_and_a_still_step_in_time(
+    name: str, folder: Path, an_executor: MakeExecutor
+) -> None:
+    impatient = an_executor(max_parallel=2, stall_min=0.0001)
     still, still_attempt = start(impatient, make(folder, seed=0, steps=LONG))
-    killed, killed_attempt = start(
-        an_executor(name, folder, max_parallel=2), make(folder, seed=1, steps=LONG)
-    )
+    killed, killed_attempt = start(an_executor(max_parallel=2), make(folder, seed=1, steps=LONG))
     wait_until(killed_attempt.heartbeat.exists)
     killed.kill()
     before = time.monotonic()
     wait_until(killed.has_ended)
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < 15, "it was given time to save"
     assert not killed_attempt.outcome.exists()
     wait_until(still.has_ended)
     assert outcome(still_attempt) == ("failed", "timeout")

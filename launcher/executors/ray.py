@@ -1,0 +1,219 @@
+"""The Ray executor: attempts as Ray Tune trials, on a running cluster or a head started for the launch.
+
+The launch lines attempts up here; a driver in a process of its own (`ray_driver`) hands them to Tune. Tune
+places and stops them and knows nothing else: retries, order and results are the launch's and the files'.
+"""
+
+import os
+import re
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from launcher.claim import is_alive
+from launcher.executor_config import RayConfig
+from launcher.executors.base import Surroundings
+from launcher.executors.orphans import Orphans
+from launcher.executors.ray_cluster import Cluster
+from launcher.executors.ray_link import RayLink
+from launcher.executors.ray_task import DriverSettings, Task
+from launcher.process import end_processes, on_this_machine
+from segda_core.config import TaskConfig
+from segda_core.layout import AttemptFiles, read_json
+
+PACKAGES = Path(__file__).resolve().parents[2]
+"""The folder that holds this package and the core."""
+
+VARIABLE = re.compile(r"\$\{(\w+)")
+"""A variable of the environment in a data root."""
+
+RENEW_S = 10.0
+"""Seconds between signs of life of attempts that wait for Ray to start them."""
+
+
+class RayJob:
+    """An attempt that was handed to Ray."""
+
+    def __init__(self, executor: "RayExecutor", attempt: AttemptFiles, task: Task) -> None:
+        self._executor = executor
+        self._attempt = attempt
+        self._orphans = Orphans(attempt)
+        self._renewed = time.monotonic()
+        self._over = False
+        self.task = task
+        self.left_by_ray = False
+        """Whether Ray has ended its trial; the runner may still be saving."""
+
+    def has_ended(self) -> bool:
+        """Whether nothing of it runs any more."""
+        self._executor.read_events()
+        if not self.left_by_ray:
+            self._renew()
+        elif not self._over:
+            self._over = not self._is_left()
+        return self._over
+
+    def terminate(self) -> None:
+        """Ask it to save and leave; returns at once."""
+        self._executor.stop(self)
+
+    def kill(self) -> None:
+        """End it now, unsaved; on another machine it is left to save."""
+        self._executor.stop(self)
+        end_processes(self._attempt.root, grace=0)
+
+    def _renew(self) -> None:
+        """Show other launches that the claim is meant, until there is a runner to show it."""
+        if time.monotonic() - self._renewed > RENEW_S and not self._attempt.runner(0).exists():
+            self._renewed = time.monotonic()
+            os.utime(self._attempt.root)
+
+    def _is_left(self) -> bool:
+        """Whether something of it lives: on another machine by its signs of life, here by its processes."""
+        runner = read_json(self._attempt.runner(0))
+        if runner is not None and not on_this_machine(runner):
+            return is_alive(self._attempt)
+        return self._orphans.are_left()
+
+
+class RayExecutor:
+    """Runs attempts on a Ray cluster; they end with the launcher that started them."""
+
+    name = "ray"
+    outlives_launcher = False
+
+    def __init__(self, config: RayConfig, surroundings: Surroundings) -> None:
+        self._config = config
+        self._surroundings = surroundings
+        self._cluster = Cluster(config.address)
+        self._folder: Path | None = None
+        self._link: RayLink | None = None
+        self._jobs: dict[str, RayJob] = {}
+        cpus, gpus = self._cluster.size()
+        self._nodes = [{"CPU": float(cpus), "GPU": float(gpus)}]
+        if self._cluster.is_foreign:
+            self._connect()
+
+    def problem(self, config: TaskConfig) -> str | None:
+        """Why a trial can never run here: more ranks than a node has GPUs."""
+        most = max(node["GPU"] for node in self._nodes)
+        if most and config.ranks > most:
+            return f"ranks {config.ranks} need as many GPUs on one node; the cluster's largest has {most:g}"
+        return None
+
+    def at_once(self, config: TaskConfig) -> int:
+        """As many as the cluster carries, at most those the user asked for."""
+        cpus, gpus = self._need(config)
+        carried = [self._total("CPU") // cpus, *([self._total("GPU") // gpus] if gpus else [])]
+        fit = max(1, int(min(carried)))
+        return min(fit, self._config.max_parallel or fit)
+
+    def reserve(self, config: TaskConfig) -> "RayRoom | None":
+        """Room for one more attempt; None while this launch's own fill the cluster."""
+        self._connect()
+        running = [job for job in self._jobs.values() if not job.has_ended()]
+        self._jobs = {job.task.attempt: job for job in running}
+        cpus, gpus = self._need(config)
+        full = (
+            len(running) >= (self._config.max_parallel or len(running) + 1)
+            or sum(job.task.cpus for job in running) + cpus > self._total("CPU")
+            or sum(job.task.gpus for job in running) + gpus > self._total("GPU")
+        )
+        return None if full else RayRoom(self, config)
+
+    def flush(self) -> None:
+        """Nothing waits here: Tune gets every attempt as it is started."""
+
+    def start(self, config: TaskConfig, attempt: AttemptFiles) -> RayJob:
+        """Hand an attempt to Tune."""
+        assert self._link is not None
+        cpus, gpus = self._need(config)
+        code = self._surroundings.code
+        task = Task(
+            attempt=str(attempt.root.resolve()),
+            steps=config.planned_steps,
+            cpus=cpus,
+            gpus=gpus,
+            stall_min=self._config.stall_min,
+            code=None if code is None else str(code.resolve()),
+            directory=str(Path.cwd()),
+            environment=_environment(config),
+        )
+        job = self._jobs[task.attempt] = RayJob(self, attempt, task)
+        self._link.run(task)
+        return job
+
+    def stop(self, job: RayJob) -> None:
+        """Have Tune stop a trial."""
+        if self._link is not None:
+            self._link.stop(Path(job.task.attempt))
+
+    def read_events(self) -> None:
+        """Take in what the driver said, and whether it died: then Ray has left every job."""
+        if self._link is None:
+            return
+        for attempt in self._link.ended():
+            self._jobs[str(attempt)].left_by_ray = True
+        if self._link.has_died():
+            for job in self._jobs.values():
+                job.left_by_ray = True
+            self._link.close()
+            self._link = None
+
+    def close(self) -> None:
+        """End the driver, and the head where it is our own."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+        self._cluster.close()
+        if self._folder is not None:
+            shutil.rmtree(self._folder)
+            self._folder = None
+
+    def _connect(self) -> None:
+        """Start a driver where none runs; blocks until it is connected."""
+        self.read_events()
+        if self._link is not None:
+            return
+        if self._folder is None:
+            below = self._surroundings.sweep / ".ray"
+            below.mkdir(parents=True, exist_ok=True)
+            self._folder = Path(tempfile.mkdtemp(dir=below))
+        address, environment = self._cluster.connect()
+        code = self._surroundings.code or PACKAGES
+        settings = DriverSettings(address, str(self._folder.resolve()), str(code.resolve()))
+        self._link = RayLink(settings, environment, self._folder / "driver.log")
+        self._nodes = self._link.nodes
+
+    def _need(self, config: TaskConfig) -> tuple[int, int]:
+        """CPUs and GPUs of a trial; where a node has fewer CPUs than its threads, they share those."""
+        most = max(node["CPU"] for node in self._nodes)
+        cpus = max(1, min(config.ranks * config.threads, int(most)))
+        return cpus, config.ranks if self._total("GPU") else 0
+
+    def _total(self, resource: str) -> float:
+        return sum(node[resource] for node in self._nodes)
+
+
+class RayRoom:
+    """Room for one attempt on the cluster."""
+
+    def __init__(self, executor: RayExecutor, config: TaskConfig) -> None:
+        self._executor = executor
+        self._config = config
+
+    def start(self, attempt: AttemptFiles) -> RayJob:
+        """Hand the attempt to Ray."""
+        return self._executor.start(self._config, attempt)
+
+    def release(self) -> None:
+        """Nothing is held: only attempts that were started count."""
+
+
+def _environment(config: TaskConfig) -> dict[str, str]:
+    """Our own variables and those of the data roots: a head that stays has the ones it was started with."""
+    roots = [domain.root for domain in config.data.domains.values()]
+    names = {name for root in roots for name in VARIABLE.findall(root)}
+    names |= {name for name in os.environ if name.startswith("SEGDA_")}
+    return {name: os.environ[name] for name in sorted(names) if name in os.environ}

@@ -1,0 +1,174 @@
+"""The Ray driver of a launch: a child of the launcher that runs Tune and does what the launcher says.
+
+    python -m launcher.executors.ray_driver
+
+Lines of JSON: on standard input first the settings, then `{"run": TASK}` and `{"stop": ATTEMPT}`, on standard
+output `{"ready": …}`, then `{"ended": ATTEMPT}`; what Ray prints goes to standard error. A process of its own
+because Ray's library sets signal handlers and ends the process whose raylet dies.
+"""
+
+import json
+import os
+import sys
+import threading
+from collections import deque
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+import ray
+from ray import tune
+from ray.tune.search import Searcher
+
+from launcher.executors.ray_task import DriverSettings, Task
+from launcher.executors.ray_trainable import AttemptTrainable
+from launcher.process import PARENT_VARIABLE, death_signal
+
+TUNE_ENVIRONMENT = {
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+    "TUNE_MAX_PENDING_TRIALS_PG": "1000000",
+}
+"""Trials are ours: lined up by the launch, recorded in their own directories, stopped by it alone."""
+
+
+FINISHED = cast("dict[str, Any]", Searcher.FINISHED)
+"""What a searcher returns at the end: a word, though its type says a configuration."""
+
+
+class Feed(Searcher):
+    """Hands Tune the attempts that the launch lined up, and tells the launch what became of them."""
+
+    def __init__(self, events: TextIO) -> None:
+        super().__init__(metric="miou", mode="max")
+        self._events = events
+        self._lined_up: deque[Task] = deque()
+        self._running: dict[str, str] = {}
+        self._closed = False
+        self.stopping: set[str] = set()
+
+    def line_up(self, task: Task) -> None:
+        """One more attempt to run."""
+        self._lined_up.append(task)
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        self._closed = True
+
+    def attempt_of(self, trial_id: str) -> str:
+        """The attempt that a Tune trial is."""
+        return self._running[trial_id]
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """The next attempt."""
+        if not self._lined_up:
+            return FINISHED if self._closed else None
+        task = self._lined_up.popleft()
+        self._running[trial_id] = task.attempt
+        return task.as_config()
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """A Tune trial ended by itself, was stopped or failed; its runner may still be saving."""
+        self.say(ended=self._running.pop(trial_id))
+
+    def say(self, **event: Any) -> None:
+        """Send an event to the launch."""
+        self._events.write(json.dumps(event) + "\n")
+        self._events.flush()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune's own records are never read again."""
+        return {}
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing, as above."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Never: trial directories say what is left to do."""
+        raise NotImplementedError
+
+
+class StopAsked(tune.Stopper):
+    """Stops the attempts that the launch wants to end."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Whether to stop a trial that reports."""
+        return self._feed.attempt_of(trial_id) in self._feed.stopping
+
+    def stop_all(self) -> bool:
+        """Never: others may go on."""
+        return False
+
+
+def main() -> None:
+    """Run what comes in until standard input closes."""
+    events = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    death_signal(int(os.environ[PARENT_VARIABLE]))()
+    settings = DriverSettings(**json.loads(sys.stdin.readline()))
+    os.environ.update(TUNE_ENVIRONMENT)
+    context = ray.init(
+        settings.address,
+        log_to_driver=False,
+        runtime_env={"env_vars": {"PYTHONPATH": settings.pythonpath}},
+    )
+    feed = Feed(events)
+    feed.say(ready={"dashboard": context.dashboard_url, "nodes": _nodes()})
+    threading.Thread(target=_listen, args=(feed,), daemon=True).start()
+    _tuner(settings, feed).fit()
+    ray.shutdown()
+
+
+def _tuner(settings: DriverSettings, feed: Feed) -> tune.Tuner:
+    return tune.Tuner(
+        AttemptTrainable,
+        tune_config=tune.TuneConfig(
+            search_alg=feed,
+            num_samples=-1,
+            trial_name_creator=_name,
+            trial_dirname_creator=_name,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=settings.storage,
+            stop=StopAsked(feed),
+            failure_config=tune.FailureConfig(max_failures=0),
+            verbose=0,
+        ),
+    )
+
+
+def _name(trial: Any) -> str:
+    """The trial's and the attempt's: what Ray's dashboard shows."""
+    attempt = Path(trial.config["task"]["attempt"])
+    return f"{attempt.parent.parent.name}-{attempt.name}"
+
+
+def _nodes() -> list[dict[str, float]]:
+    return [
+        {name: node["Resources"].get(name, 0.0) for name in ("CPU", "GPU")}
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+
+
+def _listen(feed: Feed) -> None:
+    """Do what the launch says."""
+    for line in sys.stdin:
+        match json.loads(line):
+            case {"run": task}:
+                feed.line_up(Task(**task))
+            case {"stop": attempt}:
+                feed.stopping.add(attempt)
+    feed.close()
+
+
+if __name__ == "__main__":
+    main()
