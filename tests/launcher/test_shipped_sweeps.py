@@ -36,6 +36,6 @@ def test_smoke_covers_every_method_in_two_steps() -> None:
 
 def test_target_size_has_every_method_size_and_seed() -> None:
     expansion = expand(load_sweep("target_size"))
-    assert (len(expansion.trials), len(expansion.merged)) == (2 + 3 * 3 * 2, 4)
+    assert (len(expansion.trials), len(expansion.merged)) == (2 + 4 * 3 * 2, 4)
     sizes = {trial.config.target.subset.size for trial in expansion.trials if trial.config.target.subset}
     assert sizes == {10, 40, 160}
