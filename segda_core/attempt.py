@@ -13,6 +13,7 @@ from segda_core.config import TrialConfig
 from segda_core.data.dataset import sample_names
 from segda_core.data.loader import build_loader
 from segda_core.data.manifest import select_images
+from segda_core.data.measured import select_measured
 from segda_core.distributed import World, connect
 from segda_core.engine import Engine
 from segda_core.environment import environment
@@ -25,7 +26,8 @@ from segda_core.layout import AttemptFiles, TrialFiles, write_json
 from segda_core.meter import Pace
 from segda_core.methods.base import Batch
 from segda_core.process import Leave, StopRequest, Verdict
-from segda_core.result import Effort, write_result
+from segda_core.quality.measure import measure
+from segda_core.result import Effort, Findings, write_result
 from segda_core.start import Start, find_start
 from segda_core.weights import origin
 
@@ -62,6 +64,7 @@ class Attempt:
         self.start = self._find_start()
         outputs = {key: self.start.paths[key] for key in config.source_outputs}
         self.images = select_images(config, outputs=outputs)
+        self.measured = select_measured(config, config.quality.images) if config.quality.images else None
         self.engine = Engine(config, world, self.start.paths.get("init_from"))
         self.predictor = build_predictor(
             self.engine.method.evaluated, config.evaluation.protocol, config.evaluation
@@ -235,26 +238,39 @@ class Attempt:
             evaluation = self._evaluate()
         except Leave as leave:
             return leave.verdict
-        self._note_scores(evaluation)
+        midway = evaluation is not None and self.config.quality.midway
+        self._note_scores(evaluation, self._measure(StopRequest()) if midway else None)
         self.heartbeat.phase = "train"
         return Verdict.CONTINUE
 
-    def _note_scores(self, evaluation: Evaluation | None) -> None:
+    def _measure(self, stop: StopRequest) -> dict[str, Any] | None:
+        """Label-free quality, by this rank alone: all hold equal networks, so any of them may."""
+        if self.measured is None:
+            return None
+        self.heartbeat.phase = "quality"
+        started = time.perf_counter()
+        teacher = self.engine.method.teacher
+        quality = measure(self.predictor.segmenter, teacher, self.measured, self.config, stop)
+        logger.info("measured label-free quality in %.1f s", time.perf_counter() - started)
+        return quality
+
+    def _note_scores(self, evaluation: Evaluation | None, quality: dict[str, Any] | None) -> None:
         if evaluation is not None and self.history is not None:
             scores = evaluation.scores(self.config.evaluation.classes)
-            self.history.evaluation(self.completed, scores.miou)
+            metrics = None if quality is None else quality["metrics"]
+            self.history.evaluation(self.completed, scores.miou, metrics)
 
     def _finish(self) -> None:
         """Evaluate the trained segmenter and publish the result."""
         evaluation = self._evaluate()
-        self._note_scores(evaluation)
         if evaluation is None:
             return
+        quality = self._measure(self.stop)
+        self._note_scores(evaluation, quality)
         images = self.completed * self.pace.images_per_step
         gpus = self.world.ranks if self.world.device.type == "cuda" else 0
         wall = self._wall_seconds()
         effort = Effort(images / self.pace.train_seconds, wall, gpus * wall / 3600)
-        if not write_result(
-            self.config, self.trial, self.files, self.images, self.predictor, evaluation, effort
-        ):
+        findings = Findings(evaluation, quality, effort)
+        if not write_result(self.config, self.trial, self.files, self.images, self.predictor, findings):
             raise Leave(Verdict.SUPERSEDED)

@@ -625,6 +625,19 @@ class EvaluationConfig(Frozen):
     """Also evaluate every so many steps; 0: at the end only."""
 
 
+class QualityConfig(Frozen):
+    """Label-free measures of adaptation at a trial's end, on training images, never on validation images.
+
+    They change neither weights nor mIoU. The target's labels stay closed, but its images are opened for
+    measurement also where the method or the subset would not.
+    """
+
+    images: Annotated[int, Field(ge=0)] = 64
+    """Of each domain, the first of one fixed order; 0 measures nothing."""
+    midway: bool = False
+    """Also at every evaluation of `evaluation.every`, into the history: quality beside mIoU over time."""
+
+
 # --- the trial --------------------------------------------------------------------------------------
 
 
@@ -700,6 +713,7 @@ class TrialConfig(TaskConfig):
     """Largest gradient norm of each update; None: no clipping."""
     seed: Annotated[int, Field(ge=0)] = 0
     evaluation: EvaluationConfig
+    quality: Annotated[QualityConfig, NOT_IN_IDENTITY] = QualityConfig()
     log_every: Annotated[int, Field(gt=0), NOT_IN_IDENTITY] = 20
     """Steps between history rows; losses are read from the device only then."""
     checkpoint: Annotated[CheckpointConfig, NOT_IN_IDENTITY] = CheckpointConfig()

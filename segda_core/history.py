@@ -45,9 +45,10 @@ class History:
         }
         self._append(row)
 
-    def evaluation(self, step: int, miou: float) -> None:
-        """A row of an evaluation after `step` finished steps."""
-        self._append({"step": step, "miou": miou})
+    def evaluation(self, step: int, miou: float, quality: dict[str, float | None] | None = None) -> None:
+        """A row of an evaluation after `step` finished steps, with label-free metrics where measured."""
+        row: dict[str, Any] = {"step": step, "miou": miou}
+        self._append(row if quality is None else {**row, "quality": quality})
 
     def _append(self, row: dict[str, Any]) -> None:
         now = time.time()
@@ -61,7 +62,7 @@ def scalars(row: dict[str, Any]) -> dict[str, float]:
     flat: dict[str, float] = {}
     for key, value in row.items():
         if isinstance(value, dict):
-            flat |= {f"{key}/{name}": number for name, number in value.items()}
+            flat |= {f"{key}/{name}": number for name, number in value.items() if number is not None}
         elif key != "step":
             flat[key] = value
     return flat

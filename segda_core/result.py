@@ -31,14 +31,23 @@ class Effort:
     """Wall time times GPUs; 0 on CPUs."""
 
 
+@dataclass(frozen=True)
+class Findings:
+    """What was found out about the trained segmenter, and what it took."""
+
+    evaluation: Evaluation
+    quality: dict[str, Any] | None
+    """Label-free measures; None where the trial measures none."""
+    effort: Effort
+
+
 def write_result(
     config: TrialConfig,
     trial: TrialFiles,
     files: AttemptFiles,
     images: TrialImages,
     predictor: Predictor,
-    evaluation: Evaluation,
-    effort: Effort,
+    findings: Findings,
 ) -> bool:
     """Write everything below the attempt, publish metrics.json; False where that is no longer its right.
 
@@ -46,6 +55,7 @@ def write_result(
     """
     final = files.checkpoints / "final.pt"
     digest = save_final(final, predictor.segmenter, config, trial.root.name, config.steps)
+    evaluation, effort = findings.evaluation, findings.effort
     evaluation.save(files.confusion)
     save_preview(files.preview, predictor, images.validation)
     output = {"path": str(final.relative_to(trial.root)), "sha256": digest}
@@ -70,7 +80,7 @@ def write_result(
         "images_per_second": round(effort.images_per_second, 3),
         "wall_seconds": round(effort.wall_seconds, 1),
         "gpu_hours": round(effort.gpu_hours, 4),
-        "quality": None,
+        "quality": findings.quality,
         "manifest_hash": ran_on["manifest_hash"],
         "parents": ran_on["parents"],
         "code": {key: ran_on[key] for key in ("commit", "diff_hash")},

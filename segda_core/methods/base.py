@@ -114,6 +114,12 @@ class Method:
         """Every network with state, by name, for checkpoints: `segmenter`, `teacher` and the method's own."""
         return {"segmenter": self.segmenter}
 
+    @property
+    def teacher(self) -> Segmenter | None:
+        """The network called `teacher`, which follows the segmenter; None where there is none."""
+        network = self.networks().get("teacher")
+        return network if isinstance(network, Segmenter) else None
+
     def prepare(self, batch: Batch, step: int) -> Prepared:
         """Counts and gradient-free passes of one micro-batch; runs under `torch.no_grad`."""
         return Prepared()

@@ -1,0 +1,149 @@
+"""What every trial measures at its end: METRICS of its segmenter on the images of `data.measured`.
+
+One process measures alone, in evaluation mode and float32; every draw has a seed of its own, so training
+cannot notice. Nothing here opens a label of the target.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from segda_core.classes import CLASSES
+from segda_core.config import Size, TrialConfig
+from segda_core.data.measured import MeasuredImages, list_hash
+from segda_core.metrics import scores
+from segda_core.models.base import Segmenter
+from segda_core.process import StopRequest
+from segda_core.quality import observe
+from segda_core.quality.agreement import agreement
+from segda_core.quality.catalogue import METRICS
+from segda_core.quality.divergence import entropy, jensen_shannon, normalised_entropy, shares
+from segda_core.quality.domain_distance import proxy_a_distance
+from segda_core.quality.mmd import class_mmd2, mmd2
+from segda_core.quality.observe import Tensors
+from segda_core.quality.warps import FEW_WARPS
+
+SEED = 0
+"""Of the splits of pad and the order of cells."""
+
+MOST_CELLS = 256
+"""Of a class and domain that mmd_class compares."""
+
+LEAST_IMAGES = 5
+"""Of each domain for pad: below it 20 % of them is no image."""
+
+Values = dict[str, float | None]
+
+
+def measure(
+    segmenter: Segmenter,
+    teacher: Segmenter | None,
+    images: MeasuredImages,
+    config: TrialConfig,
+    stop: StopRequest | None = None,
+) -> dict[str, Any]:
+    """`metrics`, and `on`: what they were computed on. Raises `Leave` once `stop` asks."""
+    stop = stop or StopRequest()
+    size = config.evaluation.size
+    with evaluation_mode([segmenter] if teacher is None else [segmenter, teacher]):
+        target = observe.observe(segmenter, images.target, size, target_looks(segmenter, teacher), stop)
+        source = observe.observe(segmenter, images.source, size, source_looks(segmenter), stop)
+    values = {**target_values(target), **domain_values(source, target)}
+    values["src"] = source_miou(source, config.evaluation.classes)
+    counts = {
+        name: len(seen["pooled"]) if seen else 0 for name, seen in (("target", target), ("source", source))
+    }
+    return {"metrics": {name: values.get(name) for name in METRICS}, "on": what_on(images, counts, size)}
+
+
+@contextmanager
+def evaluation_mode(networks: Sequence[nn.Module]) -> Iterator[None]:
+    """Networks in evaluation mode and without gradients; their modes return afterwards."""
+    modes = [network.training for network in networks]
+    for network in networks:
+        network.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for network, mode in zip(networks, modes, strict=True):
+            network.train(mode)
+
+
+def target_looks(segmenter: Segmenter, teacher: Segmenter | None) -> list[observe.Look]:
+    """What is noted of target images."""
+    return [
+        observe.distribution,
+        observe.pooled_features,
+        observe.class_cells(segmenter),
+        observe.head_agreement,
+        *(observe.warp_agreement(segmenter, warp) for warp in FEW_WARPS),
+        *([observe.network_agreement("teacher", teacher)] if teacher is not None else []),
+    ]
+
+
+def source_looks(segmenter: Segmenter) -> list[observe.Look]:
+    """What is noted of source images."""
+    return [observe.pooled_features, observe.class_cells(segmenter), observe.truth_agreement(segmenter)]
+
+
+def target_values(target: Tensors) -> Values:
+    """The metrics that need target images alone."""
+    mean_entropy = target["entropy"].mean()
+    of_mean = entropy(target["probabilities"].mean(dim=0))
+    warps = [matrix for name, matrix in target.items() if name.startswith("cons ")]
+    values: Values = {
+        "ent": normalised_entropy(mean_entropy),
+        "mi": normalised_entropy(of_mean - mean_entropy),
+        "cons": sum(agreement(matrix) for matrix in warps) / len(warps),
+    }
+    if "heads" in target:
+        values["head"] = float(target["head_kl"].mean())
+        values["head_disagreement"] = 1 - agreement(target["heads"])
+        values["head_certainty"] = float(target["head_certainty"].mean())
+    if "teacher" in target:
+        values["ema"] = agreement(target["teacher"])
+    return values
+
+
+def domain_values(source: Tensors, target: Tensors, most_cells: int = MOST_CELLS) -> Values:
+    """The metrics that compare the domains; empty without source images."""
+    if not source:
+        return {}
+    labels, predicted = shares(source["label_counts"].sum(dim=0)), target["probabilities"].mean(dim=0)
+    by_class = class_mmd2(
+        source["cells"], source["cell_classes"], target["cells"], target["cell_classes"], most_cells
+    )
+    pooled: tuple[Tensor, Tensor] = (source["pooled"], target["pooled"])
+    enough = min(len(sample) for sample in pooled) >= LEAST_IMAGES
+    return {
+        "prior": float(jensen_shannon(labels, predicted)),
+        "mmd": mmd2(*pooled) if enough else None,
+        "mmd_class": sum(by_class.values()) / len(by_class) if by_class else None,
+        "pad": proxy_a_distance(*pooled, SEED) if enough else None,
+    }
+
+
+def source_miou(source: Tensors, classes: Sequence[str]) -> float | None:
+    """Mean IoU over the declared classes that the source labels show; None where there is none."""
+    if not source:
+        return None
+    matrix = source["truth"].sum(dim=0)
+    shown = [name for name in classes if matrix[CLASSES.index(name)].sum() > 0]
+    return scores(matrix.numpy(), shown).miou if shown else None
+
+
+def what_on(images: MeasuredImages, counts: dict[str, int], size: Size) -> dict[str, Any]:
+    """Counts of images read, lists, size and seed: only trials with equal ones may be compared."""
+    return {
+        "target_images": counts["target"],
+        "target_list": list_hash(images.target),
+        "source_images": counts["source"],
+        "source_list": list_hash(images.source),
+        "source_held_out": images.held_out,
+        "size": list(size),
+        "seed": SEED,
+    }
