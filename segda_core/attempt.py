@@ -249,8 +249,8 @@ class Attempt:
             return None
         self.heartbeat.phase = "quality"
         started = time.perf_counter()
-        teacher = self.engine.method.teacher
-        quality = measure(self.predictor.segmenter, teacher, self.measured, self.config, stop)
+        method = self.engine.method
+        quality = measure(method.evaluated, method.counterpart, self.measured, self.config, stop)
         logger.info("measured label-free quality in %.1f s", time.perf_counter() - started)
         return quality
 

@@ -115,10 +115,12 @@ class Method:
         return {"segmenter": self.segmenter}
 
     @property
-    def teacher(self) -> Segmenter | None:
-        """The network called `teacher`, which follows the segmenter; None where there is none."""
-        network = self.networks().get("teacher")
-        return network if isinstance(network, Segmenter) else None
+    def counterpart(self) -> Segmenter | None:
+        """The teacher of an evaluated student, or the reverse; None where there is no teacher."""
+        teacher = self.networks().get("teacher")
+        if not isinstance(teacher, Segmenter):
+            return None
+        return self.segmenter if self.evaluated is teacher else teacher
 
     def prepare(self, batch: Batch, step: int) -> Prepared:
         """Counts and gradient-free passes of one micro-batch; runs under `torch.no_grad`."""

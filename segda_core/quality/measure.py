@@ -40,16 +40,19 @@ Values = dict[str, float | None]
 
 def measure(
     segmenter: Segmenter,
-    teacher: Segmenter | None,
+    counterpart: Segmenter | None,
     images: MeasuredImages,
     config: TrialConfig,
     stop: StopRequest | None = None,
 ) -> dict[str, Any]:
-    """`metrics`, and `on`: what they were computed on. Raises `Leave` once `stop` asks."""
+    """`metrics`, and `on`: what they were computed on. Raises `Leave` once `stop` asks.
+
+    The counterpart is the student's teacher, or the student of a teacher that is evaluated.
+    """
     stop = stop or StopRequest()
     size = config.evaluation.size
-    with evaluation_mode([segmenter] if teacher is None else [segmenter, teacher]):
-        target = observe.observe(segmenter, images.target, size, target_looks(segmenter, teacher), stop)
+    with evaluation_mode([segmenter] if counterpart is None else [segmenter, counterpart]):
+        target = observe.observe(segmenter, images.target, size, target_looks(segmenter, counterpart), stop)
         source = observe.observe(segmenter, images.source, size, source_looks(segmenter), stop)
     values = {**target_values(target), **domain_values(source, target)}
     values["src"] = source_miou(source, config.evaluation.classes)
@@ -73,7 +76,7 @@ def evaluation_mode(networks: Sequence[nn.Module]) -> Iterator[None]:
             network.train(mode)
 
 
-def target_looks(segmenter: Segmenter, teacher: Segmenter | None) -> list[observe.Look]:
+def target_looks(segmenter: Segmenter, counterpart: Segmenter | None) -> list[observe.Look]:
     """What is noted of target images."""
     return [
         observe.distribution,
@@ -81,7 +84,7 @@ def target_looks(segmenter: Segmenter, teacher: Segmenter | None) -> list[observ
         observe.class_cells(segmenter),
         observe.head_agreement,
         *(observe.warp_agreement(segmenter, warp) for warp in FEW_WARPS),
-        *([observe.network_agreement("teacher", teacher)] if teacher is not None else []),
+        *([] if counterpart is None else [observe.network_agreement("counterpart", counterpart)]),
     ]
 
 
@@ -104,8 +107,8 @@ def target_values(target: Tensors) -> Values:
         values["head"] = float(target["head_kl"].mean())
         values["head_disagreement"] = 1 - agreement(target["heads"])
         values["head_certainty"] = float(target["head_certainty"].mean())
-    if "teacher" in target:
-        values["ema"] = agreement(target["teacher"])
+    if "counterpart" in target:
+        values["ema"] = agreement(target["counterpart"])
     return values
 
 

@@ -63,8 +63,8 @@ class Colours(Segmenter):
         return Logits(nn.functional.conv2d(stages[0], self.weights, self.bias), None)
 
 
-def metrics_of(segmenter, config, count=64, teacher=None):
-    return measure(segmenter, teacher, select_measured(config, count), config)["metrics"]
+def metrics_of(segmenter, config, count=64, counterpart=None):
+    return measure(segmenter, counterpart, select_measured(config, count), config)["metrics"]
 
 
 def test_a_constant_network_by_hand(config):
@@ -90,7 +90,7 @@ def test_a_network_of_colours_alone_is_not_moved_by_mirroring(config):
 
 
 def test_every_metric_of_a_trial_with_all_it_needs(segmenter, config):
-    found = metrics_of(segmenter, config, teacher=build_segmenter(TinyConfig(name="tiny", width=8)))
+    found = metrics_of(segmenter, config, counterpart=build_segmenter(TinyConfig(name="tiny", width=8)))
     assert list(found) == list(METRICS)
     assert {name for name, value in found.items() if value is None} <= {"mmd_class"}  # too few cells
     assert all(np.isfinite(value) for value in found.values() if value is not None)
@@ -103,7 +103,7 @@ def test_what_a_trial_lacks_is_null(segmenter, root):
 
 
 def test_a_teacher_equal_to_its_student_agrees_everywhere(segmenter, config):
-    assert metrics_of(segmenter, config, teacher=segmenter)["ema"] == 1
+    assert metrics_of(segmenter, config, counterpart=segmenter)["ema"] == 1
 
 
 def test_equal_heads_do_not_disagree(config):

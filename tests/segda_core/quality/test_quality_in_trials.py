@@ -83,5 +83,12 @@ def test_training_does_not_notice(trials):
         assert read_json(trials[name].metrics)["miou"] == read_json(trials["never"].metrics)["miou"]
 
 
+@pytest.mark.parametrize("network", ["student", "teacher"])
+def test_student_and_teacher_are_compared_whichever_is_evaluated(root, tmp_path, network):
+    evaluation = {"size": [64, 32], "network": network}
+    trial = run(tmp_path / "trial", small_config(root, "ema_classmix", evaluation=evaluation, steps=3))
+    assert 0 < read_json(trial.metrics)["quality"]["metrics"]["ema"] < 1
+
+
 def test_it_is_no_part_of_a_trials_identity(root):
     assert identity(small_config(root, quality={"images": 0})) == identity(small_config(root))
