@@ -64,7 +64,8 @@ class Attempt:
         self.start = self._find_start()
         outputs = {key: self.start.paths[key] for key in config.source_outputs}
         self.images = select_images(config, outputs=outputs)
-        self.measured = select_measured(config, config.quality.images) if config.quality.images else None
+        wanted = config.quality.images
+        self.measured = select_measured(config, wanted, self.images.made) if wanted else None
         self.engine = Engine(config, world, self.start.paths.get("init_from"))
         self.predictor = build_predictor(
             self.engine.method.evaluated, config.evaluation.protocol, config.evaluation

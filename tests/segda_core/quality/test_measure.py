@@ -199,6 +199,14 @@ def test_held_out_source_images_are_taken_where_there_are_some(root):
     assert held.held_out and len(held.source) == 3
 
 
+def test_images_that_a_parent_made_stand_in_for_a_source(root):
+    made = select_measured(small_config(root), 3).source
+    translated = small_config(root, source=[{"output": "cyclegta"}])
+    found = select_measured(translated, 64, made)
+    assert set(found.source) == set(made) and not found.held_out
+    assert len(select_measured(small_config(root), 64, made).source) == 12
+
+
 def test_the_combined_score_takes_known_metrics_and_signs_are_signs():
     assert set(COMBINED) <= METRICS.keys() < FULL_METRICS.keys()
     assert {metric.sign for metric in FULL_METRICS.values()} == {-1, 1}
