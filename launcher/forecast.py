@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from launcher.prepare import read_config
-from segda_core.config import AdaptSegNetConfig, ModelConfig, TaskConfig, TinyConfig, TrialConfig
+from segda_core.config import (
+    AdaptSegNetConfig,
+    MethodSettings,
+    ModelConfig,
+    MRNetConfig,
+    TaskConfig,
+    TinyConfig,
+    TrialConfig,
+)
 from segda_core.layout import TrialFiles, read_json
 
 READ_PER_KIND = 8
@@ -26,8 +34,8 @@ PARAMETERS = {
 }
 """About; tiny's for its default width of 16."""
 
-DISCRIMINATOR_PARAMETERS = 2.8e6
-"""Of one discriminator with 64 channels."""
+DISCRIMINATOR_PARAMETERS = {64: 2.8e6, 32: 1.04e6}
+"""Of one discriminator by its published channels: AdaptSegNet's and MRNet's."""
 
 BYTES_PER_PARAMETER = 12
 """Weights and two moments of an adaptive optimizer, 4 bytes each."""
@@ -106,13 +114,21 @@ class Past:
 def estimated_bytes(config: TrialConfig) -> int:
     """Checkpoints and final weights, from the networks' sizes."""
     segmenter = _segmenter_parameters(config.model)
-    others = 0.0
-    if isinstance(config.method, AdaptSegNetConfig):
-        levels = 2 if config.method.levels == "multi" else 1
-        others = levels * DISCRIMINATOR_PARAMETERS * (config.method.channels / 64) ** 2
+    others = _discriminator_parameters(config.method)
     teacher = 4 * segmenter if config.method.has_teacher else 0.0
     states = SAVED_STATES + len(config.checkpoint.keep_steps)
     return int(4 * segmenter + states * (BYTES_PER_PARAMETER * (segmenter + others) + teacher))
+
+
+def _discriminator_parameters(method: MethodSettings) -> float:
+    """Of all of a method's discriminators: their published size grows with the square of the width."""
+    if isinstance(method, AdaptSegNetConfig):
+        levels, published = (2 if method.levels == "multi" else 1), 64
+    elif isinstance(method, MRNetConfig):
+        levels, published = 2, 32
+    else:
+        return 0.0
+    return levels * DISCRIMINATOR_PARAMETERS[published] * (method.channels / published) ** 2
 
 
 def _segmenter_parameters(model: ModelConfig) -> float:

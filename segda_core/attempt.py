@@ -62,8 +62,7 @@ class Attempt:
         self.stop = stop
         self.heartbeat = heartbeat
         self.start = self._find_start()
-        outputs = {key: self.start.paths[key] for key in config.source_outputs}
-        self.images = select_images(config, outputs=outputs)
+        self.images = select_images(config, outputs=self.start.paths)
         wanted = config.quality.images
         self.measured = select_measured(config, wanted, self.images.made) if wanted else None
         self.engine = Engine(config, world, self.start.paths.get("init_from"))

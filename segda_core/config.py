@@ -352,9 +352,10 @@ INIT_FROM = {"init_from": Input("segmenter")}
 # --- methods ----------------------------------------------------------------------------------------
 
 
-Stream = Literal["source", "target", "target_labelled"]
+Stream = Literal["source", "target", "target_labelled", "target_pseudo"]
 """source, target_labelled: images and labels. target: images of the subset, never a label; beside
-target_labelled only those that are not in it, or all where it holds the whole subset."""
+target_labelled only those that are not in it, or all where it holds the whole subset. target_pseudo: images
+of the subset with the labels that the parent in role `labels` made."""
 
 
 class MethodSettings(Frozen):
@@ -559,8 +560,34 @@ class MRNetConfig(MethodSettings):
         return True
 
 
+class PseudoLabelMethodConfig(MethodSettings):
+    """Training on a parent's pseudo labels, Seg-Uncertainty's second stage (Zheng & Yang, IJCV 2021)."""
+
+    streams = ("target_pseudo",)
+    target_labels = "never"
+    inputs = {**INIT_FROM, "labels": Input("labels", required=True)}
+
+    name: Literal["pseudo_label"]
+    rectify: bool = True
+    """Trust a pixel's label the less the more the two heads differ there (variance rectification)."""
+    lambda_aux: Annotated[float, Field(ge=0)] = 0.5
+    """Weight of the auxiliary head's loss."""
+    class_balance: ClassBalanceConfig = ClassBalanceConfig()
+
+    @property
+    def needs_aux(self) -> bool:
+        """The heads' difference is the variance."""
+        return self.rectify
+
+
 MethodConfig = Annotated[
-    SourceOnlyConfig | SupervisedConfig | JointConfig | AdaptSegNetConfig | EmaClassMixConfig | MRNetConfig,
+    SourceOnlyConfig
+    | SupervisedConfig
+    | JointConfig
+    | AdaptSegNetConfig
+    | EmaClassMixConfig
+    | MRNetConfig
+    | PseudoLabelMethodConfig,
     Field(discriminator="name"),
 ]
 

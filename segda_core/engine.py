@@ -4,14 +4,14 @@ from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from segda_core.config import TrialConfig
+from segda_core.config import Stream, TrialConfig
 from segda_core.distributed import World, wrap
 from segda_core.failure import NonFiniteLossError
 from segda_core.meter import LossMeter
@@ -162,7 +162,8 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
             return None
         return DomainBatch(copied(domain.images), None if domain.labels is None else copied(domain.labels))
 
-    return Batch(moved(batch.source), moved(batch.target), moved(batch.target_labelled), batch.indices)
+    streams = {stream: moved(getattr(batch, stream)) for stream in get_args(Stream)}
+    return Batch(**streams, indices=batch.indices)
 
 
 def sum_counts(counts: list[Tensors], world: World) -> Tensors:

@@ -188,9 +188,12 @@ def read_record_label(record: ImageRecord) -> Pixels:
 
 def stream_records(images: TrialImages, stream: Stream) -> list[ImageRecord]:
     """The images of one stream; `DataError` where there is none."""
-    records = {"source": images.all_source, "target": images.target, "target_labelled": images.labelled}[
-        stream
-    ]
+    records = {
+        "source": images.all_source,
+        "target": images.target,
+        "target_labelled": images.labelled,
+        "target_pseudo": images.pseudo_labelled,
+    }[stream]
     if not records:
         raise DataError(f"stream {stream} has no images")
     return records

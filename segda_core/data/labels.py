@@ -35,6 +35,11 @@ def to_train_ids(label_ids: Pixels) -> Pixels:
     return _remap(FROM_LABEL_IDS, label_ids)
 
 
+def pseudo_label_file(folder: Path, name: str) -> Path:
+    """Where the task `pseudo_label` writes, and a method's stream reads, the train ids of an image."""
+    return folder / f"{name}{TRAIN_ID_ENDING}"
+
+
 def read_image(path: Path) -> Pixels:
     """RGB (height, width, 3)."""
     picture = _load(path)

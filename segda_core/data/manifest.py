@@ -20,7 +20,7 @@ from segda_core.data.index import (
     scan,
     with_labels,
 )
-from segda_core.data.labels import Counts, label_counts
+from segda_core.data.labels import Counts, label_counts, pseudo_label_file
 from segda_core.data.subset import pick_subset, source_split
 from segda_core.errors import ConfigError, DataError
 from segda_core.tasks import PseudoLabelConfig, TranslateConfig, parse_config
@@ -38,8 +38,18 @@ class TrialImages:
     validation: list[ImageRecord] = field(default_factory=list)
     made: list[ImageRecord] = field(default_factory=list)
     """Source images that parents made; known once these are done, and covered by their hashes."""
+    pseudo_labels: Path | None = None
+    """Folder with pseudo labels of `target`, which a parent made; known, and covered, as `made` is."""
     skipped: list[str] = field(default_factory=list)
     """What `on_bad: skip` left out, one sentence each."""
+
+    @property
+    def pseudo_labelled(self) -> list[ImageRecord]:
+        """Images of `target` with their pseudo labels."""
+        folder = self.pseudo_labels
+        if folder is None:
+            return []
+        return [replace(record, label=pseudo_label_file(folder, record.name)) for record in self.target]
 
     @property
     def all_source(self) -> list[ImageRecord]:
@@ -74,10 +84,11 @@ def select_images(
 ) -> TrialImages:
     """The images of one trial; `DataError` where they cannot be used.
 
-    `outputs` are folders that parents made, by key of the stage's `from`; without them their images are left
+    `outputs` are folders that parents made, by key of the stage's `from`; without them what they hold is left
     out.
     """
-    images, outputs = TrialImages(), outputs or {}
+    outputs = outputs or {}
+    images = TrialImages(pseudo_labels=outputs.get("labels"))
     if isinstance(config, TrialConfig | TranslateConfig):
         named = [source for source in config.source if isinstance(source, SourceConfig)]
         _add_source(images, named, config.data.domains, scan_domain)
@@ -86,7 +97,8 @@ def select_images(
         images.made.extend(usable(scan_domain(folder, "train"), folder)[0])
     if isinstance(config, TrialConfig):
         domain = config.data.domains[config.target.name]
-        _add_target(images, config.target, domain, scan_domain, unlabelled="target" in config.streams)
+        unlabelled = bool({"target", "target_pseudo"} & set(config.streams))
+        _add_target(images, config.target, domain, scan_domain, unlabelled=unlabelled)
         validation, left_out = usable(scan_domain(domain, "val"), domain)
         images.validation.extend(validation)
         images.skipped.extend(left_out)

@@ -11,7 +11,7 @@ from segda_core.data.labels import Pixels
 
 Indices: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
-STREAM_NUMBERS: dict[Stream, int] = {"source": 0, "target": 1, "target_labelled": 2}
+STREAM_NUMBERS: dict[Stream, int] = {"source": 0, "target": 1, "target_labelled": 2, "target_pseudo": 3}
 
 ORDER, AUGMENTATION, METHOD, RARE_CLASS = 1, 2, 3, 4
 """First words of the families of seeds, so that no epoch's order shares a generator with a sample."""

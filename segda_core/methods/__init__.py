@@ -5,6 +5,7 @@ from segda_core.methods.base import Method
 from segda_core.methods.ema_classmix import EmaClassMix
 from segda_core.methods.joint import Joint
 from segda_core.methods.mrnet import MRNet
+from segda_core.methods.pseudo_label import PseudoLabel
 from segda_core.methods.source_only import SourceOnly
 from segda_core.methods.supervised import Supervised
 
@@ -15,4 +16,5 @@ METHODS: dict[str, type[Method]] = {
     "adaptsegnet": AdaptSegNet,
     "ema_classmix": EmaClassMix,
     "mrnet": MRNet,
+    "pseudo_label": PseudoLabel,
 }

@@ -50,6 +50,7 @@ class Batch:
     source: DomainBatch | None = None
     target: DomainBatch | None = None
     target_labelled: DomainBatch | None = None
+    target_pseudo: DomainBatch | None = None
     indices: tuple[int, ...] = ()
     """Place of each sample in the step's global batch: with seed and step it seeds a method's own draws."""
 
