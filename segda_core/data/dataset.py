@@ -38,7 +38,7 @@ class Notes:
     skipped: dict[str, str] = field(default_factory=dict)
     """Unreadable image -> what is wrong."""
     resized: dict[str, str] = field(default_factory=dict)
-    """Label of another size than its image -> both sizes."""
+    """Label of another size than its image -> both sizes; pseudo labels may be smaller by intention."""
 
     def update(self, other: "Notes") -> None:
         """Add another reader's notes."""
@@ -112,7 +112,7 @@ class StreamReader:
     def _decode(self, record: ImageRecord) -> Decoded:
         image = read_image(record.image)
         label = None if self.stream == "target" else read_record_label(record)
-        if label is not None and label.shape != image.shape[:2]:
+        if label is not None and label.shape != image.shape[:2] and self.stream != "target_pseudo":
             self.notes.resized[str(record.label)] = f"{label.shape[::-1]}, image {image.shape[1::-1]}"
         return resize(image, label, self.transform.resize)
 

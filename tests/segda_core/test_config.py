@@ -204,6 +204,7 @@ def test_what_could_only_fail_later_is_refused(changes: dict[str, Any], message:
     [
         ({"name": "adaptsegnet"}, "adaptsegnet needs an auxiliary head.*set method.levels to single"),
         ({"name": "mrnet"}, "mrnet needs an auxiliary head"),
+        ({"name": "pseudo_label"}, "pseudo_label needs an auxiliary head"),
     ],
 )
 def test_methods_with_two_heads_refuse_a_model_with_one_by_name(method: dict[str, Any], message: str) -> None:

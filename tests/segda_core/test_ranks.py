@@ -36,7 +36,8 @@ def train(root: Path, method: str, micro_batches: int, world: World) -> dict:
     engine = Engine(config, world)
     networks = engine.method.networks()
     before = {name: flat(network) for name, network in networks.items()}
-    loader = build_loader(config, select_images(config), rank=world.rank, ranks=world.ranks)
+    images = select_images(config, outputs={"labels": root / "labels"})
+    loader = build_loader(config, images, rank=world.rank, ranks=world.ranks)
     for step, batches in zip(range(STEPS), loader, strict=False):
         engine.backward(batches, step)
         engine.advance(step)

@@ -18,6 +18,7 @@ VARIANTS = [
     {"name": "joint", "lambda_aux": 0.0},
     {"name": "ema_classmix", "values_from": "image", "masked": {"patch": 8}, "threshold": 0.0545},
     {"name": "mrnet", "lambda_entropy": 0.1},
+    {"name": "pseudo_label", "rectify": False},
 ]
 
 
@@ -101,7 +102,7 @@ def test_half_precision_is_near_single_precision(build, batches, join, variant):
 
 def test_labels_that_are_all_ignored_cost_nothing(build, batches, variant):
     trial, (batch,) = build(**variant), batches(variant["name"], 1)
-    for domain in (batch.source, batch.target_labelled):
+    for domain in (batch.source, batch.target_labelled, batch.target_pseudo):
         if domain is not None:
             domain.labels.fill_(255)
     losses = trial.backward([batch])
