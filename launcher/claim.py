@@ -31,6 +31,8 @@ class Submission:
     """Of the images the trial will use."""
     fresh: bool = False
     """Start anew: no checkpoint of an earlier attempt is resumed from."""
+    snapshot: str | None = None
+    """Name of the copy of the code below `runs/.code` that the attempt runs; None: the launcher's own."""
     launch_id: str = field(default_factory=lambda: secrets.token_hex(8))
 
 

@@ -25,6 +25,7 @@ from launcher.manifest import Manifest, problems, read_manifests
 from launcher.plan import read_plan, write_plan
 from launcher.prepare import prepare
 from launcher.selection import select
+from launcher.snapshot import take_snapshot
 from launcher.states import State, TrialStatus
 from launcher.status import read_status
 from launcher.status_view import in_words
@@ -133,8 +134,9 @@ def run_sweep(surveyed: Survey, console: Console) -> int:
         raise DataError("\n".join(found))
     started = time.monotonic()
     board = Board(surveyed.runs / surveyed.sweep.name, surveyed.today)
-    with closing(choose_executor(surveyed)) as executor:
-        entries = _prepare(surveyed)
+    code = take_snapshot(surveyed.runs) if surveyed.chosen(Action.RUN, Action.WAIT) else None
+    with closing(choose_executor(surveyed, code)) as executor:
+        entries = _prepare(surveyed, code)
         _announce(surveyed, console)
         finished = not entries or _launch(surveyed, entries, executor, console, board)
     statuses = surveyed.read_statuses()
@@ -176,10 +178,10 @@ class Board:
         return None
 
 
-def choose_executor(surveyed: Survey) -> Executor:
-    """The sweep's executor; `ConfigError` where it can never run one of the trials."""
+def choose_executor(surveyed: Survey, code: Path | None = None) -> Executor:
+    """The sweep's executor, whose jobs run `code`; `ConfigError` where it can never run one of the trials."""
     config = surveyed.sweep.executor
-    executor = make_executor(config, Surroundings(surveyed.runs / surveyed.sweep.name))
+    executor = make_executor(config, Surroundings(surveyed.runs / surveyed.sweep.name, code))
     configs = {trial.id: trial.config for trial in surveyed.chosen(Action.RUN)}
     found = {key: executor.problem(trial_config) for key, trial_config in configs.items()}
     if any(found.values()):
@@ -188,18 +190,23 @@ def choose_executor(surveyed: Survey) -> Executor:
     return executor
 
 
-def _prepare(surveyed: Survey) -> list[Entry]:
+def _prepare(surveyed: Survey, code: Path | None) -> list[Entry]:
     """Write the plan and the trials' directories, and line the trials up."""
     write_plan(surveyed.runs, surveyed.sweep, surveyed.expansion)
-    return [_entry(surveyed, trial) for trial in surveyed.chosen(Action.RUN, Action.WAIT)]
+    return [_entry(surveyed, trial, code) for trial in surveyed.chosen(Action.RUN, Action.WAIT)]
 
 
-def _entry(surveyed: Survey, trial: Trial) -> Entry:
+def _entry(surveyed: Survey, trial: Trial, code: Path | None) -> Entry:
     decision, status = surveyed.decisions[trial.id], surveyed.statuses[trial.id]
     files: TrialFiles = prepare(trial, surveyed.runs)
     if status.state is State.CANCELLED or decision.fresh:
         uncancel(files)
-    submission = Submission(surveyed.sweep.executor.name, surveyed.manifests[trial.id].hash, decision.fresh)
+    submission = Submission(
+        executor=surveyed.sweep.executor.name,
+        manifest_hash=surveyed.manifests[trial.id].hash,
+        fresh=decision.fresh,
+        snapshot=code.name if code is not None else None,
+    )
     newest = max(files.attempt_numbers(), default=0) if decision.fresh else status.attempt or 0
     phase = Phase.ELSEWHERE if decision.action is Action.WAIT else Phase.WAITING
     return Entry(files, trial.config, submission, newest, phase)

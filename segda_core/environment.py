@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from segda_core.data.manifest import TrialImages, manifest_hash
+from segda_core.layout import SNAPSHOT_FILE, read_json
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "pydantic", "segda")
 
@@ -19,12 +20,19 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 def code_version(checkout: Path = CHECKOUT) -> dict[str, str | None]:
-    """Commit and SHA-256 of the uncommitted changes to tracked files; None where there is neither."""
+    """Commit, SHA-256 of the uncommitted changes, and the snapshot this is; None where there is none."""
+    if (snapshot := read_json(checkout / SNAPSHOT_FILE)) is not None:
+        return {
+            "commit": snapshot["commit"],
+            "diff_hash": snapshot["diff_hash"],
+            "snapshot": snapshot["hash"],
+        }
     commit = _git(checkout, "rev-parse", "HEAD")
     changes = _git(checkout, "diff", "HEAD") if commit else None
     return {
         "commit": commit.decode().strip() if commit else None,
         "diff_hash": hashlib.sha256(changes).hexdigest() if changes else None,
+        "snapshot": None,
     }
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+SNAPSHOT_FILE = "snapshot.json"
+"""In a copy of the code that a launch made: its hash, commit, and the hash of the uncommitted changes."""
+
 
 @dataclass(frozen=True)
 class TrialFiles:
@@ -68,7 +71,7 @@ class AttemptFiles:
 
     @property
     def submission(self) -> Path:
-        """Launcher, before submitting: executor, launch id, hashes, fresh, host, boot id, pid."""
+        """Launcher, before submitting: executor, launch id, snapshot, hashes, fresh, host, boot id, pid."""
         return self.root / "submission.json"
 
     def runner(self, node: int) -> Path:

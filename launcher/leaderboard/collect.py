@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from launcher.find import sweep_names
 from launcher.states import State, TrialStatus
 from launcher.status import understand
 from segda_core import layout
@@ -108,7 +109,7 @@ def collect(
 def _sweep_root(name: str, runs: Path) -> Path:
     root = runs / name
     if not root.is_dir():
-        known = sorted(entry.name for entry in runs.iterdir() if entry.is_dir()) if runs.is_dir() else []
+        known = sweep_names(runs)
         listed = f"there are: {', '.join(known)}" if known else "it holds no sweep"
         raise ConfigError([f"{runs}: no sweep {name!r}{did_you_mean(name, known)}; {listed}"])
     return root

@@ -18,15 +18,15 @@ def test_a_checkout_is_known_by_commit_and_changes(tmp_path):
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-qm", "first")
     commit = git(tmp_path, "rev-parse", "HEAD").decode().strip()
-    assert code_version(tmp_path) == {"commit": commit, "diff_hash": None}
+    assert code_version(tmp_path) == {"commit": commit, "diff_hash": None, "snapshot": None}
 
     (tmp_path / "code.py").write_text("a = 2\n")
     changes = hashlib.sha256(git(tmp_path, "diff", "HEAD")).hexdigest()
-    assert code_version(tmp_path) == {"commit": commit, "diff_hash": changes}
+    assert code_version(tmp_path) == {"commit": commit, "diff_hash": changes, "snapshot": None}
 
 
 def test_an_installed_package_has_no_commit(tmp_path):
-    assert code_version(tmp_path) == {"commit": None, "diff_hash": None}
+    assert code_version(tmp_path) == {"commit": None, "diff_hash": None, "snapshot": None}
 
 
 def test_versions():
