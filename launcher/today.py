@@ -15,7 +15,7 @@ from launcher.trial import Trial
 from segda_core.errors import ConfigError
 from segda_core.layout import TrialFiles
 
-IMAGES = re.compile(r"^(?:data|source|target|method|evaluation):.*\n(?:(?!\w).*\n)*", re.MULTILINE)
+IMAGES = re.compile(r"^(?:task|data|source|target|method|evaluation):.*\n(?:(?!\w).*\n)*", re.MULTILINE)
 """The parts of a config.yaml that decide which images a trial opens."""
 
 TRIED = 3

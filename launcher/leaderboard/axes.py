@@ -46,14 +46,28 @@ def axis_columns(records: Sequence[Record], rows: Sequence[object]) -> dict[str,
     return columns
 
 
+def stage_columns(records: Sequence[Record]) -> dict[str, list[str]]:
+    """`stage` where there are several, and for children of several kinds of parents what these differ in."""
+    columns = {}
+    if len({record.stage for record in records}) > 1:
+        columns["stage"] = [record.stage or "" for record in records]
+    for path in sorted({path for record in records for path in record.lineage}):
+        values = [text(record.lineage.get(path, "")) for record in records]
+        if len({value for value in values if value}) > 1:
+            columns[f"parent's {path}"] = values
+    return columns
+
+
 def text(value: Any) -> str:
     """A configuration value for people."""
     if value is None:
         return "none"
     if isinstance(value, str):
         return value
+    if _only_named(value):
+        return str(next(iter(value.values())))
     if isinstance(value, list) and value and all(_only_named(item) for item in value):
-        return "+".join(item["name"] for item in value)
+        return "+".join(text(item) for item in value)
     return json.dumps(value)
 
 
@@ -118,4 +132,7 @@ def _varies_within(rows: Sequence[object], values: Sequence[str | None]) -> bool
 
 
 def _only_named(item: Any) -> bool:
-    return isinstance(item, dict) and {key for key, value in item.items() if value is not None} == {"name"}
+    """A mapping that says nothing but the name of a choice or domain, or the key of an output."""
+    if not isinstance(item, dict):
+        return False
+    return {key for key, value in item.items() if value is not None} in ({"name"}, {"output"})

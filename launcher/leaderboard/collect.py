@@ -10,6 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from launcher.find import sweep_names
+from launcher.layers import look_up
+from launcher.points import matches_value
 from launcher.states import State, TrialStatus
 from launcher.status import understand
 from segda_core import layout
@@ -17,6 +19,10 @@ from segda_core.classes import CLASSES
 from segda_core.config import TrialConfig
 from segda_core.errors import ConfigError, did_you_mean, load_yaml, parse, parse_yaml
 from segda_core.layout import TrialFiles
+from segda_core.tasks import parse_config
+
+SEEDS = ("seed", "target.subset.seed")
+"""Averaged over, whosever they are."""
 
 
 class Result(BaseModel):
@@ -43,6 +49,10 @@ class Record:
     config: TrialConfig
     axes: frozenset[str]
     """Dotted paths of the sweep's axes that this trial was made from."""
+    stage: str | None
+    """None in a sweep without stages."""
+    lineage: Mapping[str, Any]
+    """Axes of its parents whose values are not its own settings: they set it apart from its siblings."""
     status: TrialStatus | None
     """None where the directory cannot be understood."""
     result: Result | None
@@ -138,26 +148,44 @@ def _planned(root: Path, found: Collection) -> dict[str, str] | None:
 
 
 def _read(root: Path, data: str | None, found: Collection, today: Today) -> Record | None:
-    """The trial's record; None, noted in `found`, where there is no configuration to place it by."""
+    """The trial's record; None where it trains no segmenter, or (noted) there is nothing to place it by."""
     files = TrialFiles(root)
     if not files.config.is_file():
         if data is not None:
             found.unprepared.setdefault(data, []).append(root.name)
         return None
     try:
-        config = parse(TrialConfig, _config_yaml(files.config), str(files.config))
-        axes = frozenset((layout.read_json(files.trial) or {}).get("point", {}))
+        config = parse_config(_config_yaml(files.config), str(files.config))
+        made = layout.read_json(files.trial) or {}
+        point = made.get("point", {})
     except (OSError, ValueError, AttributeError) as error:
         found.problems.append(_named(root, error))
         return None
+    if not isinstance(config, TrialConfig) or "segmenter" not in config.outputs:
+        return None
+    lineage = _lineage(config, point) if made.get("parents") else {}
+    place = (root.parent.name, root.name, config, frozenset(point), made.get("stage"), lineage)
     try:
         status = understand(files, today.manifest_hashes.get(root.name), today.commit)
         result = None if status.metrics is None else parse(Result, status.metrics, str(files.metrics))
     except (OSError, ValueError, KeyError, TypeError) as error:
         problem = _named(files.metrics if files.metrics.exists() else root, error)
         found.problems.append(problem)
-        return Record(root.parent.name, root.name, config, axes, None, None, problem)
-    return Record(root.parent.name, root.name, config, axes, status, result)
+        return Record(*place, None, None, problem)
+    return Record(*place, status, result)
+
+
+def _lineage(config: TrialConfig, point: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of a point that are not the configuration's: its parents have them."""
+    raw = config.model_dump(mode="json")
+    return {path: value for path, value in point.items() if path not in SEEDS and not _has(raw, path, value)}
+
+
+def _has(raw: Any, path: str, value: Any) -> bool:
+    try:
+        return matches_value(look_up(raw, tuple(path.split("."))), value)
+    except KeyError:
+        return False
 
 
 def _named(path: Path, error: Exception) -> str:

@@ -110,6 +110,7 @@ def _trial(record: Record) -> dict[str, Any]:
     return {
         "id": record.id,
         "sweep": record.sweep,
+        "stage": record.stage,
         "seed": record.config.seed,
         "subset_seed": None if subset is None else subset.seed,
         "state": None if status is None else str(status.state),

@@ -8,7 +8,7 @@ from functools import cached_property
 from statistics import fmean, stdev
 from typing import Any, Literal
 
-from launcher.leaderboard.axes import axis_columns, method_labels
+from launcher.leaderboard.axes import axis_columns, method_labels, stage_columns
 from launcher.leaderboard.collect import Collection, Record, Result, declared_classes
 from segda_core.config import identity
 
@@ -130,7 +130,9 @@ def canonical_json(value: Any) -> str:
 def _table(data: str, records: Sequence[Record], unprepared: list[str]) -> Table:
     labels = method_labels(records)
     keys = [_key(record, label) for record, label in zip(records, labels, strict=True)]
-    columns = axis_columns(records, keys)
+    columns = stage_columns(records)
+    keys = [(*key, *told) for key, told in zip(keys, _across(columns, len(records)), strict=True)]
+    columns |= axis_columns(records, keys)
     groups: dict[tuple[object, ...], list[Record]] = defaultdict(list)
     heads: dict[tuple[object, ...], tuple[str, dict[str, str]]] = {}
     for index, record in enumerate(records):
@@ -141,6 +143,11 @@ def _table(data: str, records: Sequence[Record], unprepared: list[str]) -> Table
     placed = _placed(unprepared, groups)
     rows = [row for key, group in groups.items() for row in _rows(*heads[key], group, placed[key])]
     return Table(data, rows, list(columns), declared_classes(records), unprepared)
+
+
+def _across(columns: dict[str, list[str]], count: int) -> list[tuple[str, ...]]:
+    """The values of each record."""
+    return [tuple(values[index] for values in columns.values()) for index in range(count)]
 
 
 def _key(record: Record, label: str) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from launcher.trial import Trial, label
+from launcher.trial import Trial
 from segda_core.classes import CLASSES
 from segda_core.config import TrialConfig
 from segda_core.errors import parse
@@ -37,6 +37,14 @@ def make_config(**values: Any) -> TrialConfig:
             node = node.setdefault(parent, {})
         node[key] = {"name": value} if path == "method" and isinstance(value, str) else value
     return parse(TrialConfig, raw, "test")
+
+
+def at(config: TrialConfig, path: str) -> Any:
+    """The value at a dotted path; None where there is none."""
+    value: Any = config.model_dump(mode="json")
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def make_metrics(config: TrialConfig, miou: float, **changes: Any) -> dict[str, Any]:
@@ -96,12 +104,20 @@ class Board:
         *,
         point: tuple[str, ...] = ("method", "target.subset.size", "seed"),
         plan: bool = True,
+        stage: str | None = None,
+        parents: dict[str, Any] | None = None,
         changes: dict[str, Any] | None = None,
         **values: Any,
     ) -> TrialFiles:
-        """Write one trial, finished where a mIoU is given, and add it to the plan."""
+        """Write one trial, finished where a mIoU is given, and add it to the plan.
+
+        `parents` are values of axes that it has from its parents.
+        """
         config = make_config(**values)
-        trial = Trial(self.sweep, config, dict.fromkeys(point, "as written"))
+        own = {path: at(config, path) for path in point}
+        trial = Trial(
+            self.sweep, config, {**(parents or {}), **own}, stage, {"p": str(parents)} if parents else {}
+        )
         files = trial.files(self.runs)
         write_text(files.config, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
         write_json(
@@ -109,8 +125,9 @@ class Board:
             {
                 "sweep": self.sweep,
                 "id": trial.id,
-                "label": label(config),
-                "parents": {},
+                "label": trial.label,
+                "stage": stage,
+                "parents": {role: {"trial": parent} for role, parent in trial.parents.items()},
                 "point": trial.point,
             },
         )

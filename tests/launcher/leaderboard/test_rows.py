@@ -1,6 +1,7 @@
 """Grouping: what makes a row, its mean and spread, and which axes get a column."""
 
 import pytest
+import yaml
 
 from launcher.leaderboard.collect import collect
 from launcher.leaderboard.rows import build_tables
@@ -163,3 +164,47 @@ def test_class_means_leave_undeclared_classes_out(board):
     assert table.classes == ["road", "car"]
     assert row.iou("car") == pytest.approx(0.3)
     assert row.iou("train") is None
+
+
+def test_stages_are_rows_of_their_own(board):
+    for seed in (0, 1):
+        board.trial(0.2, stage="pretrain", seed=seed)
+        board.trial(0.3, stage="adapt", method="joint", seed=seed, parents={"seed": seed})
+        board.trial(0.1, stage="again", seed=seed, parents={"seed": seed})
+    found = rows(board)
+    assert {key: row.mean for key, row in found.items()} == {
+        ("source_only", None, "pretrain"): pytest.approx(0.2),
+        ("joint", "all", "adapt"): pytest.approx(0.3),
+        ("source_only", None, "again"): pytest.approx(0.1),
+    }
+    assert all(row.complete for row in found.values())
+
+
+def test_one_stage_alone_gets_no_column(board):
+    board.trial(0.3, stage="adapt", method="joint", parents={"seed": 0})
+    (table,) = tables(board)
+    assert table.axes == []
+
+
+def test_children_of_different_parents_are_not_averaged(board):
+    for miou, method in ((0.2, "source_only"), (0.4, "supervised")):
+        for seed in (0, 1):
+            parents = {"method": {"name": method}, "seed": seed}
+            board.trial(miou, point=("seed",), stage="adapt", method="joint", seed=seed, parents=parents)
+    (table,) = tables(board)
+    assert table.axes == ["parent's method"]
+    assert {row.axes["parent's method"]: row.mean for row in table.rows} == {
+        "source_only": pytest.approx(0.2),
+        "supervised": pytest.approx(0.4),
+    }
+
+
+def test_trials_that_train_no_segmenter_are_not_ranked(board):
+    files = board.trial(stage="labels")
+    config = yaml.safe_load(files.config.read_text())
+    kept = {key: config[key] for key in ("data", "target", "evaluation")}
+    kept["target"] = {"name": kept["target"]["name"]}
+    files.config.write_text(yaml.safe_dump({"task": "pseudo_label", **kept}))
+    board.trial(0.3, stage="adapt", method="joint")
+    found = collect([board.sweep], board.runs)
+    assert ([record.stage for record in found.records], found.problems) == (["adapt"], [])
