@@ -20,6 +20,12 @@ def cancel(trials: Iterable[TrialFiles]) -> list[TrialFiles]:
     return marked
 
 
+def waiting_for(trials: Iterable[TrialFiles], parents: Iterable[TrialFiles]) -> list[TrialFiles]:
+    """Those of some trials that have not run and need one of the parents."""
+    ids = {files.root.name for files in parents}
+    return [files for files in trials if ids.intersection(read_status(files).waits_for)]
+
+
 def uncancel(files: TrialFiles) -> None:
     """Take the marker away, for a trial that is asked for again."""
     files.cancel.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ import os
 import secrets
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from launcher.process import end_processes, identity, on_this_machine, processes_of, still_runs
 from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
+from segda_core.parents import Record
 
 SILENCE_S = 60.0
 """Seconds without a sign of life after which an attempt on another machine counts as dead."""
@@ -33,6 +35,8 @@ class Submission:
     """Start anew: no checkpoint of an earlier attempt is resumed from."""
     snapshot: str | None = None
     """Name of the copy of the code below `runs/.code` that the attempt runs; None: the launcher's own."""
+    parents: Mapping[str, Record] = field(default_factory=dict)
+    """Role -> what the parent had made by then; without those that were not done."""
     launch_id: str = field(default_factory=lambda: secrets.token_hex(8))
 
 

@@ -15,6 +15,7 @@ from rich.live import Live
 
 from launcher import leaderboard as board
 from launcher.cancel import cancel as cancel_trials
+from launcher.cancel import waiting_for
 from launcher.cli_core import RUNS, AsJson, Runs, TrialWord, core_app
 from launcher.decide import Requests
 from launcher.dry_run import render as render_dry_run
@@ -25,6 +26,7 @@ from launcher.find_planned import find_planned
 from launcher.logs import find_attempt, read_log
 from launcher.prune import prune as prune_trials
 from launcher.schema import write_schemas
+from launcher.status import read_status
 from launcher.status_view import as_json, render_sweep, render_sweeps
 from launcher.sweep import load_sweep
 from launcher.sweep_command import dry_run as plan_dry_run
@@ -67,7 +69,8 @@ def sweep(
         int | None, typer.Option(min=1, help="Trials at once; else as many as GPUs or cores carry.")
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option(metavar="ID|axis=value", help="Only these trials; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="ID|axis=value", help="Only these trials, or stage=NAME; repeatable."),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would run and why; start nothing.")
@@ -151,11 +154,15 @@ def cancel(
 ) -> None:
     """Stop running trials of a sweep, and keep pending ones from starting, until `--retry cancelled`."""
     marked = cancel_trials(choose(find_sweep(name, runs), only or []))
+    waiting = waiting_for(choose(find_sweep(name, runs), []), marked)
     if as_json_:
-        _print_json({"cancelled": [files.root.name for files in marked]})
+        ids = {"cancelled": marked, "waiting": waiting}
+        _print_json({word: [files.root.name for files in found] for word, found in ids.items()})
         return
     for files in marked:
         print(f"cancelled  {files.root.name}")
+    for files in waiting:
+        print(f"waits      {files.root.name}: {read_status(files).message}")
     print(f"{len(marked)} trials cancelled")
 
 

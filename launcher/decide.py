@@ -1,10 +1,11 @@
 """Which trials a launch runs: a state and what the user asked for, turned into an action with its reason."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from launcher.states import State, TrialStatus
+from launcher.trial import Trial
 from segda_core.errors import ConfigError, did_you_mean
 from segda_core.layout import EXPERIMENT_CAUSES, MACHINE_CAUSES
 
@@ -28,6 +29,8 @@ class Decision:
     reason: str
     fresh: bool = False
     """Start from step 0, past checkpoints left aside."""
+    parents: tuple[str, ...] = ()
+    """Ids of parents that are not done. A trial to run waits for them; one left alone waits in vain."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +87,54 @@ def decide(status: TrialStatus, requests: Requests) -> Decision:
         return Decision(Action.RUN, "stale, asked for by --rerun stale: from the start", fresh=True)
     if status.state is State.CANCELLED and "cancelled" in requests.retry:
         return _again(status, "cancelled, asked for by --retry")
+    if status.state is State.STALE and status.message:
+        return Decision(Action.SKIP, f"{status.message}; --rerun stale runs it again")
     return Decision(Action.SKIP, SKIPPED[status.state])
+
+
+def decide_all(
+    trials: Iterable[Trial], statuses: Mapping[str, TrialStatus], requests: Requests
+) -> dict[str, Decision]:
+    """What a launch of some trials, parents first, does with each; `statuses` hold all their parents' too."""
+    decisions: dict[str, Decision] = {}
+    for trial in trials:
+        decision = decide(statuses[trial.id], requests)
+        if decision.action is Action.RUN and trial.parents:
+            decision = _after_parents(trial, decision, decisions, statuses)
+        decisions[trial.id] = decision
+    return decisions
+
+
+def _after_parents(
+    trial: Trial,
+    decision: Decision,
+    decisions: Mapping[str, Decision],
+    statuses: Mapping[str, TrialStatus],
+) -> Decision:
+    awaited = []
+    for parent in dict.fromkeys(trial.parents.values()):
+        theirs, status = decisions.get(parent), statuses[parent]
+        if _in_work(theirs, status):
+            awaited.append(parent)
+        elif status.metrics is None:
+            why = f"{status.state}, not selected" if theirs is None else theirs.reason
+            return Decision(Action.SKIP, f"waits for {parent}: {why}", parents=(parent,))
+    if not awaited:
+        return decision
+    reason = f"{decision.reason}; waits for {' and '.join(awaited)}"
+    return replace(decision, reason=reason, parents=tuple(awaited))
+
+
+def _in_work(decision: Decision | None, status: TrialStatus) -> bool:
+    """Whether a parent (None: not among the launch's trials) will be done without being asked for."""
+    if decision is None:
+        return status.state in (State.RUNNING, State.QUEUED)
+    return decision.action in (Action.RUN, Action.WAIT)
 
 
 SKIPPED = {
     State.DONE: "done",
-    State.STALE: "its images changed since it was done; --rerun stale runs it again",
+    State.STALE: "stale; --rerun stale runs it again",
     State.STOPPED: "ended early by the search's scheduler",
     State.CANCELLED: "cancelled; --retry cancelled takes it up",
 }
@@ -112,6 +157,6 @@ def _failed(status: TrialStatus, requests: Requests) -> Decision:
 
 def _again(status: TrialStatus, why: str) -> Decision:
     if status.inputs_changed:
-        return Decision(Action.RUN, f"{why}: its images changed, from the start", fresh=True)
+        return Decision(Action.RUN, f"{why}: {status.inputs_changed}, from the start", fresh=True)
     step = f"from its checkpoints (step {status.step} reached)" if status.step else "from its checkpoints"
     return Decision(Action.RUN, f"{why}: {step}")

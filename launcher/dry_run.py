@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from launcher.command import worker_command
-from launcher.decide import Action, Requests, decide
+from launcher.decide import Action, Decision
 from launcher.forecast import Past
 from launcher.manifest import Manifest, problems
 from launcher.points import short
@@ -34,6 +34,8 @@ class PlannedTrial:
     cause: str | None
     action: Action
     reason: str
+    waits_for: tuple[str, ...]
+    """Parents that are not done."""
     command: str | None
     """Shell line that trains its next attempt; None where it does not run."""
     seconds: float | None
@@ -96,11 +98,11 @@ def plan_dry_run(
     sweep: Sweep,
     expansion: Expansion,
     look: Mapping[str, tuple[TrialStatus, Manifest]],
-    requests: Requests,
+    decisions: Mapping[str, Decision],
     runs: Path,
     at_once: Callable[[TaskConfig], int],
 ) -> DryRun:
-    """What would happen to the trials whose state and images are given (by id).
+    """What would happen to the trials whose state, images and decision are given (by id).
 
     `at_once` says how many trials like one its executor runs side by side.
     """
@@ -110,7 +112,7 @@ def plan_dry_run(
         if metrics := look[trial.id][0].metrics:
             past.add(trial.config, metrics, trial.files(runs))
     manifests = [manifest for _, manifest in look.values()]
-    trials = [_plan(trial, *look[trial.id], requests, past, runs) for trial in chosen]
+    trials = [_plan(trial, *look[trial.id], decisions[trial.id], past, runs) for trial in chosen]
     return DryRun(
         sweep=sweep.name,
         file=str(sweep.file),
@@ -127,9 +129,8 @@ def plan_dry_run(
 
 
 def _plan(
-    trial: Trial, status: TrialStatus, images: Manifest, requests: Requests, past: Past, runs: Path
+    trial: Trial, status: TrialStatus, images: Manifest, decision: Decision, past: Past, runs: Path
 ) -> PlannedTrial:
-    decision = decide(status, requests)
     runs_now = decision.action is Action.RUN
     forecast = past.forecast(trial.config) if runs_now else None
     return PlannedTrial(
@@ -139,6 +140,7 @@ def _plan(
         cause=status.cause,
         action=decision.action,
         reason=decision.reason,
+        waits_for=decision.parents,
         command=_command(trial, status, runs) if runs_now else None,
         seconds=forecast.seconds if forecast else None,
         disk_bytes=forecast.disk_bytes if forecast else 0,
@@ -147,10 +149,13 @@ def _plan(
 
 
 def _side_by_side(trials: Sequence[PlannedTrial], at_once: Sequence[int]) -> float:
-    """Seconds for all, each beside as many like it as have room; at least those of the longest."""
+    """Seconds for all, each beside as many like it as have room; at least those of the longest chain."""
     judged = [(trial.seconds or 0.0, room) for trial, room in zip(trials, at_once, strict=True)]
-    longest = max((seconds for seconds, _ in judged), default=0.0)
-    return max(longest, sum(seconds / room for seconds, room in judged))
+    until: dict[str, float] = {}
+    for trial in trials:
+        awaited = max((until.get(parent, 0.0) for parent in trial.waits_for), default=0.0)
+        until[trial.id] = awaited + (trial.seconds or 0.0)
+    return max(max(until.values(), default=0.0), sum(seconds / room for seconds, room in judged))
 
 
 def _command(trial: Trial, status: TrialStatus, runs: Path) -> str:

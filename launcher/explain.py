@@ -10,13 +10,13 @@ from rich.console import Console
 from rich.text import Text
 
 from launcher.compare import Difference, differences, leaves, nearest
-from launcher.decide import Decision, Requests, decide
+from launcher.decide import Decision, Requests, decide_all
 from launcher.find import read_trial
 from launcher.layers import Layer, find_layer, look_up
 from launcher.live import percent
 from launcher.manifest import read_manifests
 from launcher.prepare import read_config
-from launcher.states import TrialStatus
+from launcher.states import State, TrialStatus
 from launcher.status import read_status
 from launcher.sweep import Expansion, Sweep
 from launcher.trial import Trial, doing
@@ -39,6 +39,14 @@ class Value:
 
 
 @dataclass(frozen=True)
+class Relative:
+    """A parent of a trial."""
+
+    id: str
+    state: State
+
+
+@dataclass(frozen=True)
 class Explanation:
     """Everything there is to say about one trial before it runs."""
 
@@ -47,6 +55,8 @@ class Explanation:
     status: TrialStatus
     decision: Decision
     values: list[Value]
+    parents: dict[str, "Relative"] = field(default_factory=dict)
+    """Role -> the trial it takes something from."""
     kept: list[Difference] = field(default_factory=list)
     """Settings of config.yaml that the sweep file gives otherwise by now: the directory's stay (`here`)."""
     nearest: str | None = None
@@ -60,21 +70,31 @@ class Explanation:
 
 def explain(trial: Trial, sweep: Sweep, expansion: Expansion, runs: Path, requests: Requests) -> Explanation:
     """Explain one trial of a sweep's expansion."""
-    files = trial.files(runs)
-    images = read_manifests([trial])[trial.id]
-    status = read_status(files, images.hash or None)
-    decision = decide(status, requests)
+    files, family = trial.files(runs), _family(trial, expansion)
+    images = read_manifests(family)
+    statuses = {each.id: read_status(each.files(runs), images[each.id].hash or None) for each in family}
+    decision = decide_all(family, statuses, requests)[trial.id]
     other = nearest(trial, _finished(trial, expansion, runs))
     return Explanation(
         id=trial.id,
         directory=str(files.root),
-        status=status,
+        status=statuses[trial.id],
         decision=decision,
+        parents={role: Relative(other, statuses[other].state) for role, other in trial.parents.items()},
         values=list(_values(trial.config, expansion.layers[trial.id])),
         kept=_kept(files, trial.config),
         nearest=other[0] if other else None,
         differences=other[1] if other else [],
     )
+
+
+def _family(trial: Trial, expansion: Expansion) -> list[Trial]:
+    """The trial and all above it, parents first."""
+    ids = {trial.id}
+    for other in reversed(expansion.trials):  # children come after their parents
+        if other.id in ids:
+            ids.update(other.parents.values())
+    return [other for other in expansion.trials if other.id in ids]
 
 
 def _values(config: TaskConfig, layers: Sequence[Layer]) -> Iterator[Value]:
@@ -131,6 +151,7 @@ def render(explanation: Explanation, console: Console) -> None:
     """The explanation for a terminal."""
     lines = [Text(explanation.id, "bold"), Text(f"in {explanation.directory}")]
     lines.append(Text(f"{_standing(explanation.status)}; next launch: {_next(explanation.decision)}"))
+    lines += [Text(f"{role}: {parent.id} ({parent.state})") for role, parent in explanation.parents.items()]
     lines += [Text(), *_value_lines(explanation.values)]
     if explanation.kept:
         lines.append(

@@ -18,8 +18,10 @@ from launcher.live import Overview, Row, View, duration, percent
 from launcher.progress import UNREADABLE, Progress, read_progress
 from launcher.states import State, TrialStatus
 from launcher.status import read_status
+from launcher.waiting import find_wait
 from segda_core.config import TaskConfig
 from segda_core.layout import MACHINE_CAUSES, AttemptFiles, TrialFiles
+from segda_core.parents import read_parents
 
 POLL_S = 0.25
 LOOK_S = 1.0
@@ -53,6 +55,8 @@ class Entry:
     seen: int = 0
     """Number of the newest attempt when it was decided to run the trial (again); 0 before the first."""
     phase: Phase = Phase.WAITING
+    parents: tuple[TrialFiles, ...] = ()
+    """Those it waits for; empty once they are known to be done."""
     job: Job | None = None
     progress: Progress = field(default_factory=Progress)
     retries: int = 0
@@ -70,6 +74,7 @@ class Launch:
 
     def __init__(self, entries: Sequence[Entry], executor: Executor, retry: int, view: View) -> None:
         self._entries = entries
+        self._by_id = {entry.id: entry for entry in entries}
         self._executor = executor
         self._retry = retry
         self._view = view
@@ -171,12 +176,30 @@ class Launch:
     def _start_waiting(self) -> None:
         """Start waiting trials, in order, while the executor has room."""
         now = time.monotonic()
-        due = [entry for entry in self._entries if entry.phase is Phase.WAITING and entry.not_before <= now]
+        due = [
+            entry
+            for entry in self._entries
+            if entry.phase is Phase.WAITING and entry.not_before <= now and self._parents_done(entry)
+        ]
         for entry in due:
             if not self._start(entry):
                 self._say_why_nothing_runs()
                 break
         self._executor.flush()
+
+    def _parents_done(self, entry: Entry) -> bool:
+        """Whether it need not wait for a parent; where it would wait in vain, it is over."""
+        wait = find_wait(entry.parents, self._is_ours)
+        if wait is None:
+            entry.parents = ()
+        elif wait.in_vain:
+            entry.phase = Phase.OVER
+            self._view.say(f"left     {entry.id}: waits for {wait.parent.root.name}: {wait.in_vain}", "red")
+        return wait is None
+
+    def _is_ours(self, trial_id: str) -> bool:
+        """Whether this launch is not through with a trial."""
+        return trial_id in self._by_id and self._by_id[trial_id].phase is not Phase.OVER
 
     def _say_why_nothing_runs(self) -> None:
         if not self._said_no_room and not any(entry.phase is Phase.RUNNING for entry in self._entries):
@@ -211,7 +234,9 @@ class Launch:
         newest = max(entry.files.attempt_numbers(), default=0)
         if entry.files.cancel.exists() or newest != entry.seen:
             return None
-        return claim(entry.files, entry.submission)
+        parents = {parent.role: parent.record() for parent in read_parents(entry.files)}
+        read = {role: record for role, record in parents.items() if record is not None}
+        return claim(entry.files, replace(entry.submission, parents=read))
 
     def _show(self) -> None:
         if time.monotonic() < self._next_look:

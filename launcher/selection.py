@@ -8,6 +8,9 @@ from launcher.points import matches_value
 from launcher.trial import Trial
 from segda_core.errors import ConfigError, Json, did_you_mean, parse_yaml
 
+STAGE = "stage"
+"""What `--only` calls a trial's stage."""
+
 
 def select(trials: Sequence[Trial], only: Sequence[str]) -> list[Trial]:
     """Trials whose id begins with one of the ids, or that have for every axis named one of its values.
@@ -56,8 +59,9 @@ def _by_axis(trials: Sequence[Trial], entry: str) -> tuple[str, set[str]]:
 
 
 def _axis(trials: Sequence[Trial], name: str) -> str:
-    """The dotted path that a name (whole, or its last part) stands for."""
+    """The dotted path that a name (whole, or its last part) stands for, or `stage`."""
     axes = list(dict.fromkeys(path for trial in trials for path in trial.point))
+    axes += [STAGE] if any(trial.stage for trial in trials) else []
     ending = [path for path in axes if path.split(".")[-1] == name]
     if name in axes or any(_value(trial, name) is not None for trial in trials):
         return name
@@ -72,6 +76,8 @@ def _axis(trials: Sequence[Trial], name: str) -> str:
 
 def _value(trial: Trial, axis: str) -> Json:
     """The trial's resolved value, None where it has none: what it does not use is no longer there."""
+    if axis == STAGE:
+        return trial.stage
     first, *rest = axis.split(".")
     if first not in type(trial.config).model_fields:
         return None

@@ -18,7 +18,7 @@ class State(StrEnum):
     FAILED = "failed"
     """Ended by the cause beside it."""
     STALE = "stale"
-    """Done, but its images changed since: shown, not ranked, not run again unasked."""
+    """Done, but its images or parents changed since: shown, not ranked, not run again unasked."""
     MISSING = "missing"
     """Never started, or left unfinished in order (after a signal, or for a newer attempt)."""
 
@@ -46,7 +46,9 @@ class TrialStatus:
     """Content of metrics.json."""
     older_code: bool = False
     """Done, by another commit than the one checked out."""
-    inputs_changed: bool = False
-    """Unfinished, and its images are not those of the newest attempt: the next one starts afresh."""
+    inputs_changed: str = ""
+    """Unfinished, and what changed of the inputs since its newest attempt, so that the next starts afresh."""
+    waits_for: tuple[str, ...] = ()
+    """Not run, and parents that are not done."""
     since: float | None = None
     """Unix time of the last change of state or progress."""

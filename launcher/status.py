@@ -1,9 +1,9 @@
 """Reading a trial's state from its directory, the only truth about it."""
 
-from dataclasses import replace
 from typing import Any
 
 from launcher.claim import is_alive
+from launcher.inputs import changed, with_inputs
 from launcher.progress import UNREADABLE, read_progress
 from launcher.states import State, TrialStatus
 from segda_core.layout import AttemptFiles, TrialFiles, read_json
@@ -33,7 +33,7 @@ def understand(files: TrialFiles, manifest_hash: str | None = None, commit: str 
         return _done(files, metrics, manifest_hash, commit)
     numbers = files.attempt_numbers()
     if not numbers:
-        return TrialStatus(files.root.name, _unfinished(files))
+        return with_inputs(TrialStatus(files.root.name, _unfinished(files)), files, manifest_hash)
     attempt = files.attempt(numbers[-1])
     outcome = read_json(attempt.outcome)
     if outcome is None and is_alive(attempt):
@@ -42,17 +42,17 @@ def understand(files: TrialFiles, manifest_hash: str | None = None, commit: str 
     if outcome["status"] == "done" and (metrics := read_json(files.metrics)) is not None:
         return _done(files, metrics, manifest_hash, commit)
     status = _ended(files, attempt, outcome)
-    return replace(status, inputs_changed=_inputs_changed(files, manifest_hash))
+    return with_inputs(status, files, manifest_hash)
 
 
 def _done(
     files: TrialFiles, metrics: dict[str, Any], manifest_hash: str | None, commit: str | None
 ) -> TrialStatus:
-    stale = manifest_hash is not None and metrics["manifest_hash"] != manifest_hash
+    difference = changed(files, metrics, manifest_hash)
     return TrialStatus(
         id=files.root.name,
-        state=State.STALE if stale else State.DONE,
-        message="its images changed since" if stale else "",
+        state=State.STALE if difference else State.DONE,
+        message=f"{difference} since" if difference else "",
         attempt=metrics["attempt"],
         step=metrics["steps"],
         steps=metrics["steps"],
@@ -61,14 +61,6 @@ def _done(
         metrics=metrics,
         older_code=commit is not None and metrics["code"]["commit"] != commit,
     )
-
-
-def _inputs_changed(files: TrialFiles, manifest_hash: str | None) -> bool:
-    """By the newest attempt that says: a launcher killed right after its claim left one that does not."""
-    for number in reversed(files.attempt_numbers() if manifest_hash is not None else []):
-        if (submission := read_json(files.attempt(number).submission)) is not None:
-            return bool(submission["manifest_hash"] != manifest_hash)
-    return False
 
 
 def _ended(files: TrialFiles, attempt: AttemptFiles, outcome: dict[str, Any]) -> TrialStatus:

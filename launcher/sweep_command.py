@@ -14,7 +14,7 @@ from rich.text import Text
 from launcher.cancel import uncancel
 from launcher.claim import Submission
 from launcher.code import current_commit
-from launcher.decide import Action, Decision, Requests, decide, parse_rerun, parse_retry
+from launcher.decide import Action, Decision, Requests, decide_all, parse_rerun, parse_retry
 from launcher.dry_run import DryRun, plan_dry_run
 from launcher.executors import make_executor
 from launcher.executors.base import Executor, Surroundings
@@ -34,6 +34,9 @@ from launcher.trial import Trial
 from segda_core.errors import ConfigError, DataError
 from segda_core.layout import TrialFiles
 from segda_core.tasks import RUNNERS
+
+WAITS_SHOWN = 10
+"""Trials named one by one among those that wait for their parents."""
 
 DONE, SOME_FAILED, INTERRUPTED = 0, 1, 130
 """Exit codes of `segda sweep`; 2 is wrong usage or configuration."""
@@ -82,7 +85,9 @@ def survey(sweep: Sweep, runs: Path, only: Sequence[str], retry: str | None, rer
     manifests = read_manifests(trials)
     surveyed = Survey(sweep, expansion, trials, runs, manifests, current_commit(), requests, {}, {})
     statuses = {trial.id: surveyed.read_status(trial) for trial in trials}
-    decisions = {trial_id: decide(status, requests) for trial_id, status in statuses.items()}
+    folder, parents = runs / sweep.name, {parent for trial in trials for parent in trial.parents.values()}
+    others = {parent: read_status(TrialFiles(folder / parent)) for parent in parents - statuses.keys()}
+    decisions = decide_all(trials, {**others, **statuses}, requests)
     return replace(surveyed, statuses=statuses, decisions=decisions)
 
 
@@ -93,8 +98,6 @@ def _check_built(sweep: Sweep) -> None:
         for stage in sweep.stages
         if stage.task not in RUNNERS
     ]
-    if not faults and len(sweep.stages) > 1:
-        faults = [f"{sweep.file}: stages: a launch does not wait for parents yet"]
     if faults:
         raise ConfigError(faults)
 
@@ -119,7 +122,7 @@ def dry_run(surveyed: Survey) -> DryRun:
             surveyed.sweep,
             surveyed.expansion,
             look,
-            surveyed.requests,
+            surveyed.decisions,
             surveyed.runs,
             executor.at_once,
         )
@@ -193,6 +196,9 @@ def choose_executor(surveyed: Survey, code: Path | None = None) -> Executor:
 def _prepare(surveyed: Survey, code: Path | None) -> list[Entry]:
     """Write the plan and the trials' directories, and line the trials up."""
     write_plan(surveyed.runs, surveyed.sweep, surveyed.expansion)
+    for trial in surveyed.chosen(Action.SKIP):
+        if surveyed.decisions[trial.id].parents:
+            prepare(trial, surveyed.runs)  # so that its directory says what it waits for
     return [_entry(surveyed, trial, code) for trial in surveyed.chosen(Action.RUN, Action.WAIT)]
 
 
@@ -209,7 +215,9 @@ def _entry(surveyed: Survey, trial: Trial, code: Path | None) -> Entry:
     )
     newest = max(files.attempt_numbers(), default=0) if decision.fresh else status.attempt or 0
     phase = Phase.ELSEWHERE if decision.action is Action.WAIT else Phase.WAITING
-    return Entry(files, trial.config, submission, newest, phase)
+    folder = surveyed.runs / surveyed.sweep.name
+    parents = tuple(TrialFiles(folder / parent) for parent in dict.fromkeys(trial.parents.values()))
+    return Entry(files, trial.config, submission, newest, phase, parents)
 
 
 def _launch(
@@ -233,11 +241,23 @@ def _announce(surveyed: Survey, console: Console) -> None:
     for text in dict.fromkeys(_surprise(trial, described[trial.id]) for trial in run):
         lines += [f"note: {text}"] if text else []
     lines += [f"waiting  {trial.id}: running elsewhere" for trial in surveyed.chosen(Action.WAIT)]
+    lines += _waits(surveyed)
     for trial in surveyed.chosen(Action.SKIP):
         if surveyed.statuses[trial.id].state is not State.DONE:
             lines.append(f"left     {trial.id}: {surveyed.decisions[trial.id].reason}")
     for line in lines:
         _say(console, line)
+
+
+def _waits(surveyed: Survey) -> list[str]:
+    """What has to wait for its parents: the first few one by one."""
+    waiting = [trial for trial in surveyed.chosen(Action.RUN) if surveyed.decisions[trial.id].parents]
+    lines = [
+        f"waiting  {trial.id}: waits for {' and '.join(surveyed.decisions[trial.id].parents)}"
+        for trial in waiting[:WAITS_SHOWN]
+    ]
+    more = len(waiting) - len(lines)
+    return [*lines, f"waiting  {more} more trials wait for their parents"] if more else lines
 
 
 def _say(console: Console, line: str, style: str = "") -> None:
@@ -274,7 +294,10 @@ def _close(surveyed: Survey, statuses: Sequence[TrialStatus], finished: bool, co
     _say_what_is_not_shown(surveyed, console)
     failed = [status for status in statuses if status.state in (State.FAILED, State.MISSING)]
     if failed:
-        _say(console, f"{name}: {len(failed)} of {len(statuses)} trials failed", "red")
+        waiting = sum(bool(status.waits_for) for status in failed)
+        parts = [f"{len(failed) - waiting} of {len(statuses)} trials failed"] if len(failed) > waiting else []
+        parts += [f"{waiting} wait for parents that are not done"] if waiting else []
+        _say(console, f"{name}: {', '.join(parts)}", "red")
         return SOME_FAILED
     left = [status for status in statuses if status.state is not State.DONE]
     but = f", but {in_words(left)}" if left else ""

@@ -34,12 +34,13 @@ PROFILE = {
 class SmallSweep:
     """Sweep `quick` in a folder of its own; ids are the same in every such folder."""
 
-    def __init__(self, folder: Path, grid: dict, steps: int, **settings) -> None:
+    def __init__(self, folder: Path, grid: dict, steps: int, stages: dict | None = None, **settings) -> None:
         self.folder = folder
         write_gta5(folder / "data" / "render", 6)
         write_cityscapes(folder / "data" / "camera", 6, 3)
         base = {"steps": steps, "log_every": 1, "checkpoint": {"every": 5}}
-        sweep = {"name": "quick", "data": "small", "base": base, "grid": grid, "executor": settings}
+        axes = {"grid": grid} if stages is None else {"stages": stages}
+        sweep = {"name": "quick", "data": "small", "base": base, **axes, "executor": settings}
         self._write("sweeps/data/small.yaml", PROFILE)
         self._write("sweeps/quick.yaml", sweep)
 

@@ -168,7 +168,7 @@ def _read(root: Path, data: str | None, found: Collection, today: Today) -> Reco
     try:
         status = understand(files, today.manifest_hashes.get(root.name), today.commit)
         result = None if status.metrics is None else parse(Result, status.metrics, str(files.metrics))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         problem = _named(files.metrics if files.metrics.exists() else root, error)
         found.problems.append(problem)
         return Record(*place, None, None, problem)

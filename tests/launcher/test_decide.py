@@ -1,14 +1,19 @@
-import pytest
+from dataclasses import replace
+from pathlib import Path
 
-from launcher.decide import Action, Requests, decide, parse_rerun, parse_retry
+import pytest
+from trials import small_config
+
+from launcher.decide import Action, Decision, Requests, decide, decide_all, parse_rerun, parse_retry
 from launcher.states import State, TrialStatus
+from launcher.trial import Trial
 from segda_core.errors import ConfigError
 from segda_core.layout import EXPERIMENT_CAUSES, MACHINE_CAUSES
 
 NOTHING = Requests()
 
 
-def status(state: State, cause: str | None = None, attempt: int | None = 1, **more: bool) -> TrialStatus:
+def status(state: State, cause: str | None = None, attempt: int | None = 1, **more: str) -> TrialStatus:
     return TrialStatus("trial", state, cause, attempt=attempt, step=7, **more)
 
 
@@ -63,9 +68,11 @@ def test_rerun_starts_afresh() -> None:
 
 
 def test_changed_images_start_an_unfinished_trial_afresh() -> None:
-    assert decide(status(State.MISSING, inputs_changed=True), NOTHING).fresh
-    assert decide(status(State.FAILED, "killed", inputs_changed=True), NOTHING).fresh
-    assert not decide(status(State.FAILED, "nan", inputs_changed=True), NOTHING).fresh
+    changed = "its images changed"
+    decision = decide(status(State.MISSING, inputs_changed=changed), NOTHING)
+    assert decision.fresh and decision.reason == "unfinished: its images changed, from the start"
+    assert decide(status(State.FAILED, "killed", inputs_changed=changed), NOTHING).fresh
+    assert not decide(status(State.FAILED, "nan", inputs_changed=changed), NOTHING).fresh
 
 
 def test_retry_words() -> None:
@@ -87,3 +94,84 @@ def test_rerun_words() -> None:
         "--rerun: 'joint' begins several ids: joint-a, joint-b",
         "--rerun: no trial 'jint-a'; did you mean 'joint-a'?",
     ]
+
+
+class Family:
+    """A parent with one child, as a launch finds them."""
+
+    def __init__(self, root: Path) -> None:
+        self.parent = Trial("sweep", small_config(root))
+        self.child = Trial("sweep", small_config(root), stage="adapt", parents={"init_from": self.parent.id})
+
+    def decide(self, parent: TrialStatus, *, alone: bool = False, requests: Requests = NOTHING) -> Decision:
+        """What becomes of a child that has not run; `alone`: the parent is not among the launch's trials."""
+        statuses = {
+            self.parent.id: replace(parent, id=self.parent.id),
+            self.child.id: TrialStatus(self.child.id, State.MISSING),
+        }
+        trials = [self.child] if alone else [self.parent, self.child]
+        return decide_all(trials, statuses, requests)[self.child.id]
+
+
+@pytest.fixture
+def family(tmp_path: Path) -> Family:
+    return Family(tmp_path)
+
+
+@pytest.mark.parametrize("state", [State.DONE, State.STALE])
+def test_children_of_what_is_done_run(family: Family, state: State) -> None:
+    done = TrialStatus("", state, metrics={"miou": 0.5})
+    for alone in (False, True):
+        assert family.decide(done, alone=alone) == Decision(Action.RUN, "not run yet")
+
+
+@pytest.mark.parametrize("state", [State.MISSING, State.RUNNING, State.QUEUED])
+def test_children_wait_for_what_this_launch_runs_or_watches(family: Family, state: State) -> None:
+    decision = family.decide(status(state))
+    assert (decision.action, decision.parents) == (Action.RUN, (family.parent.id,))
+    assert decision.reason == f"not run yet; waits for {family.parent.id}"
+
+
+def test_children_wait_for_a_parent_that_is_run_again_although_done(family: Family) -> None:
+    done = TrialStatus("", State.DONE, metrics={"miou": 0.5})
+    again = Requests(rerun=frozenset({family.parent.id}))
+    assert family.decide(done, requests=again).parents == (family.parent.id,)
+
+
+@pytest.mark.parametrize(
+    ("parent", "why"),
+    [
+        (status(State.FAILED, "nan"), "failed (nan); --retry nan takes it up"),
+        (status(State.CANCELLED), "cancelled; --retry cancelled takes it up"),
+        (status(State.STOPPED), "ended early by the search's scheduler"),
+    ],
+)
+def test_children_of_what_stays_unfinished_are_left_with_the_reason(
+    family: Family, parent: TrialStatus, why: str
+) -> None:
+    decision = family.decide(parent)
+    assert (decision.action, decision.reason) == (Action.SKIP, f"waits for {family.parent.id}: {why}")
+    assert decision.parents == (family.parent.id,)
+
+
+def test_parents_that_were_not_selected_are_waited_for_where_they_run(family: Family) -> None:
+    assert family.decide(status(State.RUNNING), alone=True).action is Action.RUN
+    missing = family.decide(status(State.MISSING), alone=True)
+    assert (missing.action, missing.reason) == (
+        Action.SKIP,
+        f"waits for {family.parent.id}: missing, not selected",
+    )
+
+
+def test_grandchildren_of_a_failure_are_left_too(family: Family) -> None:
+    grandchild = Trial("sweep", family.child.config, stage="third", parents={"init_from": family.child.id})
+    statuses = {
+        family.parent.id: replace(status(State.FAILED, "nan"), id=family.parent.id),
+        family.child.id: TrialStatus(family.child.id, State.MISSING),
+        grandchild.id: TrialStatus(grandchild.id, State.MISSING),
+    }
+    decision = decide_all([family.parent, family.child, grandchild], statuses, NOTHING)[grandchild.id]
+    assert decision.action is Action.SKIP
+    assert decision.reason.startswith(
+        f"waits for {family.child.id}: waits for {family.parent.id}: failed (nan)"
+    )

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from launcher.decide import Requests
+from launcher.decide import Requests, decide_all
 from launcher.dry_run import DryRun, plan_dry_run, render
 from launcher.forecast import Past, estimated_bytes
 from launcher.manifest import Manifest
@@ -46,7 +46,11 @@ def dry_run(folder: Path, only: list[str], manifest: Manifest, *overrides: str, 
     chosen = select(expansion.trials, only)
     runs = folder / "runs"
     look = {trial.id: (read_status(trial.files(runs), manifest.hash), manifest) for trial in chosen}
-    return plan_dry_run(sweep, expansion, look, Requests(), runs, at_once=lambda _: AT_ONCE)
+    statuses = {trial.id: read_status(trial.files(runs)) for trial in expansion.trials}
+    decisions = decide_all(
+        chosen, {**statuses, **{key: found for key, (found, _) in look.items()}}, Requests()
+    )
+    return plan_dry_run(sweep, expansion, look, decisions, runs, at_once=lambda _: AT_ONCE)
 
 
 def text_of(planned: DryRun) -> str:
@@ -177,3 +181,27 @@ def test_a_bigger_ladder_plans_only_the_new_trials(tmp_path: Path) -> None:
     write_profile(tmp_path, ladder=[10, 20, 40, 160])
     planned = dry_run(tmp_path, [], Manifest(hash="hash"), grid=grid)
     assert [trial.point["target.subset.size"] for trial in planned.to_run] == [20]
+
+
+STAGES = {
+    "pretrain": {"task": "train", "base": {"method": {"name": "joint"}}},
+    "adapt": {
+        "task": "train",
+        "from": {"init_from": "pretrain"},
+        "base": {"method": {"name": "joint"}, "seed": 1},
+    },
+}
+
+
+def test_children_are_said_to_wait_and_take_their_time_after_their_parents(tmp_path: Path) -> None:
+    first, second = expanded(tmp_path, base=BASE, stages=STAGES).trials
+    finish(
+        expanded(tmp_path / "other", base={**BASE, "seed": 7, "method": {"name": "joint"}}).trials[0],
+        tmp_path / "runs",
+    )
+    planned = dry_run(tmp_path, [], Manifest(), base=BASE, stages=STAGES)
+    assert [trial.waits_for for trial in planned.trials] == [(), (first.id,)]
+    assert planned.seconds == 260.0
+    assert f"missing   not run yet; waits for {first.id}\n" in text_of(planned)
+    alone = dry_run(tmp_path, [second.id], Manifest(), base=BASE, stages=STAGES)
+    assert (alone.trials[0].action, alone.seconds) == ("skip", 0)

@@ -169,3 +169,23 @@ def test_more_target_images_than_there_are_is_a_problem(place: Path) -> None:
     trials = expanded(place, grid={"target.subset.size": "ladder"}).trials
     found = problems(read_manifests(trials).values())
     assert len(found) == 1 and "50" in found[0]
+
+
+def test_parents_are_named_and_waited_for(place: Path) -> None:
+    stages = {
+        "pretrain": {"task": "train", "base": {"method": METHODS[2]}, "grid": {"seed": [3]}},
+        "adapt": {"task": "train", "from": {"init_from": "pretrain"}, "base": {"method": METHODS[2]}},
+    }
+    write_sweep(place, base={"steps": 30}, stages=stages)
+    found = explained("adapt-joint")
+    parent = explained("pretrain-joint").id
+    assert {role: (each.id, each.state) for role, each in found.parents.items()} == {
+        "init_from": (parent, "missing")
+    }
+    assert found.decision.reason == f"not run yet; waits for {parent}"
+    origins = {value.path: value.origin for value in found.values}
+    assert origins["seed"] == "parent (sweeps/demo.yaml: stages.adapt.from.init_from)"
+    assert origins["method.name"] == "base (sweeps/demo.yaml: stages.adapt.base.method.name)"
+    stream = io.StringIO()
+    render(found, Console(file=stream, width=80))
+    assert f"init_from: {parent} (missing)" in stream.getvalue()

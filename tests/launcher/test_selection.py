@@ -70,3 +70,23 @@ def test_a_last_part_that_several_axes_share_is_refused(tmp_path: Path) -> None:
     ):
         select(trials, ["jitter=0.1"])
     assert len(select(trials, ["transforms.source.jitter=0.1"])) == 2
+
+
+def test_a_stage_is_selected_by_its_name(tmp_path: Path) -> None:
+    stages = {
+        "pretrain": {"task": "train", "grid": {"seed": [0, 1]}},
+        "adapt": {"task": "train", "from": {"init_from": "pretrain"}, "base": {"steps": 6}},
+    }
+    trials = expanded(tmp_path, stages=stages).trials
+    assert select(trials, ["stage=adapt"]) == trials[2:]
+    assert select(trials, ["stage=adapt", "seed=1"]) == trials[3:]
+    assert select(trials, ["stage=pretrain", "stage=adapt"]) == trials
+    with pytest.raises(
+        ConfigError, match="no trial has stage=adpat; there are: pretrain, adapt; did you mean"
+    ):
+        select(trials, ["stage=adpat"])
+
+
+def test_without_stages_there_is_none_to_select(trials: list[Trial]) -> None:
+    with pytest.raises(ConfigError, match="no axis 'stage'; there are: method, seed"):
+        select(trials, ["stage=adapt"])

@@ -207,3 +207,65 @@ def test_ten_thousand_trials_in_three_seconds(tmp_path: Path) -> None:
     started = time.process_time()
     assert len(read_sweep(sweep, Today())) == 2500
     assert time.process_time() - started < 3.0 / 4
+
+
+PARENT = {"trial": "parent-1", "output": "segmenter", "sha256": "then"}
+
+
+def parent_makes(files: TrialFiles, sha256: str, **metrics: object) -> TrialFiles:
+    """A finished parent beside the trial."""
+    parent = TrialFiles(files.root.parent / "parent-1")
+    outputs = {"segmenter": {"path": "final.pt", "sha256": sha256}}
+    write_json(parent.metrics, {**METRICS, "outputs": outputs, **metrics})
+    return parent
+
+
+def test_a_parent_with_another_result_makes_a_result_stale(files: TrialFiles) -> None:
+    write_json(files.metrics, {**METRICS, "parents": {"init_from": PARENT}})
+    assert read_status(files).state is State.DONE  # the parent is gone, or is being run again
+    parent_makes(files, "then")
+    assert read_status(files).state is State.DONE
+    parent_makes(files, "now")
+    status = read_status(files)
+    assert (status.state, status.message) == (State.STALE, "its parent parent-1 changed since")
+
+
+def test_a_changed_grandparent_makes_a_result_stale(files: TrialFiles) -> None:
+    write_json(files.metrics, {**METRICS, "parents": {"init_from": PARENT}})
+    above = {**PARENT, "trial": "grandparent-1"}
+    parent_makes(files, "then", parents={"init_from": above})
+    grandparent = TrialFiles(files.root.parent / "grandparent-1")
+    outputs = {"segmenter": {"path": "final.pt", "sha256": "now"}}
+    write_json(grandparent.metrics, {**METRICS, "outputs": outputs})
+    assert read_status(files).message == "its parent grandparent-1 changed since"
+
+
+def name_parent(files: TrialFiles) -> None:
+    parents = {"init_from": {"trial": "parent-1", "output": "segmenter"}}
+    write_json(files.trial, {"id": "trial-1", "parents": parents})
+
+
+def test_a_trial_says_which_parents_it_waits_for(files: TrialFiles) -> None:
+    name_parent(files)
+    status = read_status(files)
+    assert (status.state, status.message, status.waits_for) == (
+        State.MISSING,
+        "waits for parent-1",
+        ("parent-1",),
+    )
+    parent_makes(files, "then")
+    assert read_status(files).waits_for == ()
+
+
+def test_an_unfinished_trial_whose_parent_changed(files: TrialFiles) -> None:
+    name_parent(files)
+    begun = {"first_step": 0, "parents": {"init_from": PARENT}}
+    write_json(make_attempt(files, status="saved").environment, begun)
+    parent_makes(files, "then")
+    assert read_status(files).inputs_changed == ""
+    parent_makes(files, "now")
+    assert read_status(files).inputs_changed == "its parent parent-1 changed"
+    files.attempt(2).root.mkdir()  # claimed, and killed before it read anything
+    age = time.time() - 100
+    os.utime(files.attempt(2).root, (age, age))
+    assert read_status(files).inputs_changed == "its parent parent-1 changed"

@@ -1,0 +1,186 @@
+"""Sweeps with stages and real processes: children wait, start from their parent, notice when it changes."""
+
+import random
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_sweep import SmallSweep, kill, wait_until
+
+from segda_core.layout import TrialFiles, read_json, write_json
+
+pytestmark = pytest.mark.processes
+
+STEPS = 40
+PATIENCE = 300.0
+"""Seconds for two stages, one after the other, on a machine that does more than this."""
+PRETRAIN = {"task": "train", "base": {"method": {"name": "supervised"}}}
+ADAPT = {
+    "task": "train",
+    "from": {"init_from": "pretrain"},
+    "base": {"method": {"name": "source_only"}},
+    "grid": {"seed": [0, 1]},
+}
+
+
+def two_stages(folder: Path, steps: int = STEPS, pretrain: dict | None = None, **settings) -> SmallSweep:
+    """Two parents, by seed, with one child each."""
+    base = {**PRETRAIN["base"], **(pretrain or {})}
+    stages = {"pretrain": {**PRETRAIN, "base": base, "grid": {"seed": [0, 1]}}, "adapt": ADAPT}
+    return SmallSweep(folder, {}, steps, stages=stages, **settings)
+
+
+def of(sweep: SmallSweep, beginning: str) -> TrialFiles:
+    (files,) = [files for files in sweep.trials() if files.root.name.startswith(beginning)]
+    return files
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> SmallSweep:
+    sweep = two_stages(tmp_path_factory.mktemp("uninterrupted"))
+    code, output = sweep.run("sweep", "quick", timeout=PATIENCE)
+    assert code == 0, output
+    return sweep
+
+
+def test_children_start_after_their_parents_and_say_so(uninterrupted: SmallSweep) -> None:
+    assert uninterrupted.outcomes() == ["done"] * 4
+    for seed in (0, 1):
+        parent, child = (
+            of(uninterrupted, f"pretrain-supervised-small-nall-s{seed}"),
+            of(uninterrupted, f"adapt-source_only-small-s{seed}"),
+        )
+        record = read_json(child.metrics)["parents"]["init_from"]
+        output = read_json(parent.metrics)["outputs"]["segmenter"]
+        assert record == {
+            "trial": parent.root.name, "output": "segmenter", "uses_target_labels": True, **output,
+        }  # fmt: skip
+        assert read_json(child.attempt(1).submission)["parents"] == {"init_from": record}
+        assert read_json(child.attempt(1).submission)["time"] > read_json(parent.attempt(1).outcome)["time"]
+        assert read_json(child.metrics)["uses_target_labels"] is True
+    code, output = uninterrupted.run("sweep", "quick", timeout=PATIENCE)
+    assert code == 0 and "0 to run" in output
+    plan = read_json(uninterrupted.folder / "runs/quick/plan.json")["data"]["small"]
+    assert sorted(plan) == [files.root.name for files in uninterrupted.trials()]
+    rows = read_json(uninterrupted.folder / "runs/quick/leaderboard.json")["tables"][0]["rows"]
+    assert {(row["axes"]["stage"], row["uses_target_labels"]) for row in rows} == {
+        ("pretrain", True),
+        ("adapt", True),
+    }
+
+
+def test_prune_keeps_what_children_read(uninterrupted: SmallSweep) -> None:
+    code, output = uninterrupted.run("prune", "quick")
+    assert code == 0 and "checkpoints" in output
+    for files in uninterrupted.trials():
+        assert [path.name for path in files.attempt(1).checkpoints.iterdir()] == ["final.pt"]
+
+
+@pytest.mark.parametrize("seed", [int(time.time())])
+def test_killed_anywhere_it_ends_as_if_nothing_happened(
+    uninterrupted: SmallSweep, tmp_path: Path, seed: int
+) -> None:
+    """kill -9 of a parent's worker, then of the launcher while parents or children run; the seed chooses."""
+    chance = random.Random(seed)
+    sweep = two_stages(tmp_path, retry=6)
+    launcher = sweep.start("sweep", "quick")
+    wait_until(lambda: sweep.processes("worker"))
+    time.sleep(chance.uniform(0, 5))
+    kill(chance.choice(sweep.processes("worker") or [launcher.pid]))
+    if chance.random() < 0.5:
+        wait_until(
+            lambda: list(tmp_path.glob("runs/quick/adapt-*/attempts/1")) or launcher.poll() is not None
+        )
+    time.sleep(chance.uniform(0, 5))
+    launcher.kill()
+    launcher.communicate()
+    code, output = sweep.run("sweep", "quick", timeout=PATIENCE)
+    assert code == 0, output
+    assert sweep.processes() == []
+    assert sweep.results() == uninterrupted.results()
+
+
+def test_children_of_a_failed_parent_wait_and_the_launch_ends(tmp_path: Path) -> None:
+    broken = {"optimizer": {"name": "sgd", "lr": 1e30}}
+    sweep = two_stages(tmp_path, steps=8, pretrain=broken)
+    code, output = sweep.run("sweep", "quick", timeout=PATIENCE)
+    assert code == 1, output
+    assert sorted(sweep.outcomes()) == ["failed nan", "failed nan"]
+    parent, child = of(sweep, "pretrain-supervised-small-nall-s0"), of(sweep, "adapt-source_only-small-s0")
+    assert f"left     {child.root.name}: waits for {parent.root.name}: failed (nan)" in output
+    assert "quick: 2 of 4 trials failed, 2 wait for parents that are not done" in output
+    again_code, again = sweep.run("sweep", "quick", timeout=PATIENCE)
+    assert again_code == 1 and "0 to run" in again
+    assert f"left     {child.root.name}: waits for {parent.root.name}: failed (nan); --retry nan" in again
+    code, status = sweep.run("status", "quick", "--json")
+    assert f'"waits_for": [\n    "{parent.root.name}"' in status
+
+
+def test_children_of_a_cancelled_parent_wait(tmp_path: Path) -> None:
+    sweep = two_stages(tmp_path, steps=100_000)
+    launcher = sweep.start("sweep", "quick")
+    wait_until(lambda: len(list(tmp_path.glob("runs/quick/pretrain-*/attempts/1/checkpoints/*.pt"))) >= 2)
+    output = sweep.run("cancel", "quick", "stage=pretrain")[1]
+    assert output.count("cancelled  pretrain-") == 2 and output.count("waits      adapt-") == 2
+    code, output = sweep.finish(launcher, timeout=60)
+    assert code == 1 and output.count(": cancelled\n") == 2, output
+    assert sweep.outcomes() == ["cancelled"] * 2 and sweep.processes() == []
+
+
+def test_a_parent_under_another_launcher_is_waited_for(tmp_path: Path) -> None:
+    sweep = two_stages(tmp_path)
+    first = sweep.start("sweep", "quick", "--only", "stage=pretrain")
+    wait_until(lambda: len(sweep.processes("runner")) == 2)
+    code, output = sweep.run("sweep", "quick", "--only", "stage=adapt", timeout=PATIENCE)
+    assert code == 0, output
+    assert sweep.finish(first, PATIENCE)[0] == 0
+    assert output.count("waits for pretrain-") == 2 and output.count("done     adapt-") == 2
+    assert sweep.outcomes() == ["done"] * 4
+
+
+def repaint(folder: Path, shade: int) -> None:
+    """Other pictures under the same names and sizes in bytes: nothing but training notices."""
+    for path in sorted((folder / "data/camera/leftImg8bit/train").rglob("*.png")):
+        with Image.open(path) as image:
+            pixels = np.asarray(image)
+        Image.fromarray((pixels // 2 + shade).astype(np.uint8)).save(path, compress_level=0)
+
+
+def test_a_parent_with_another_result_makes_its_child_stale(tmp_path: Path) -> None:
+    sweep = two_stages(tmp_path, steps=10)
+    repaint(tmp_path, 0)
+    assert sweep.run("sweep", "quick", timeout=PATIENCE)[0] == 0
+    parent, child = of(sweep, "pretrain-supervised-small-nall-s0"), of(sweep, "adapt-source_only-small-s0")
+    other = of(sweep, "adapt-source_only-small-s1")
+    code, output = sweep.run("sweep", "quick", "--rerun", parent.root.name, timeout=PATIENCE)
+    assert code == 0 and "but" not in output.splitlines()[-1], output  # the same result: children stay done
+    repaint(tmp_path, 90)
+    code, output = sweep.run("sweep", "quick", "--rerun", parent.root.name, timeout=PATIENCE)
+    assert code == 0 and output.rstrip().endswith("quick: done, but 1 stale"), output
+    status = sweep.run("status", "quick")[1]
+    assert f"{child.root.name}: its parent {parent.root.name} changed since" in " ".join(status.split())
+    before = read_json(child.metrics)["parents"]["init_from"]["sha256"]
+    code, output = sweep.run("sweep", "quick", "--rerun", "stale", timeout=PATIENCE)
+    assert code == 0 and output.count("started ") == 1 and output.rstrip().endswith("quick: done"), output
+    record = read_json(child.metrics)["parents"]["init_from"]
+    assert record["sha256"] == read_json(parent.metrics)["outputs"]["segmenter"]["sha256"] != before
+    assert other.attempt_numbers() == [1]
+
+
+def test_a_missing_output_of_a_parent_fails_its_child_by_name(tmp_path: Path) -> None:
+    sweep = two_stages(tmp_path, steps=2)
+    assert sweep.run("sweep", "quick", "--only", "stage=pretrain", timeout=PATIENCE)[0] == 0
+    parent, altered = (
+        of(sweep, "pretrain-supervised-small-nall-s0"),
+        of(sweep, "pretrain-supervised-small-nall-s1"),
+    )
+    (parent.attempt(1).checkpoints / "final.pt").unlink()
+    metrics = read_json(altered.metrics)
+    metrics["outputs"]["segmenter"]["sha256"] = "0" * 64
+    write_json(altered.metrics, metrics)
+    code, output = sweep.run("sweep", "quick", "--only", "stage=adapt", timeout=PATIENCE)
+    assert code == 1 and sorted(sweep.outcomes()) == ["done", "done", "failed data", "failed data"], output
+    assert f"{parent.root.name}/attempts/1/checkpoints/final.pt: missing" in output
+    assert f"{altered.root.name}/attempts/1/checkpoints/final.pt: altered" in output
