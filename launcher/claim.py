@@ -86,7 +86,7 @@ def is_alive(attempt: AttemptFiles) -> bool:
 
 def file_system_time(folder: Path) -> float:
     """Now, by the clock of the file system that holds `folder`."""
-    return time.time() + _clock_offset(folder.parent.parent)
+    return time.time() + clock_offset(folder.parent.parent)
 
 
 def _has_ended(attempt: AttemptFiles) -> bool:
@@ -119,7 +119,7 @@ def _last_sign(attempt: AttemptFiles) -> float:
 
 
 @cache
-def _clock_offset(folder: Path) -> float:
+def clock_offset(folder: Path) -> float:
     """Seconds the file system is ahead of this machine; 0 where we cannot write, so cannot ask."""
     try:
         handle, probe = tempfile.mkstemp(dir=folder, prefix=".clock.")

@@ -17,6 +17,7 @@ from launcher import leaderboard as board
 from launcher.cancel import cancel as cancel_trials
 from launcher.cancel import waiting_for
 from launcher.cli_core import RUNS, AsJson, Runs, TrialWord, core_app
+from launcher.cli_doctor import doctor_app
 from launcher.decide import Requests
 from launcher.dry_run import render as render_dry_run
 from launcher.explain import explain as explain_trial
@@ -48,6 +49,7 @@ app = typer.Typer(
     "Example: [bold]segda sweep target_size[/], then [bold]segda leaderboard target_size[/]",
 )
 app.add_typer(core_app)
+app.add_typer(doctor_app)
 
 
 def main() -> None:
