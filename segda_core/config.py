@@ -415,7 +415,11 @@ ADVERSARIAL_WEIGHTS: dict[tuple[str, str], tuple[float, float, float]] = {
     ("single", "lsgan"): (0.0, 0.0, 0.01),
     ("multi", "lsgan"): (0.1, 0.002, 0.01),
 }
-"""(levels, gan) -> (lambda_aux, lambda_adv_aux, lambda_adv_main): AdaptSegNet's README and issue 88."""
+"""(levels, gan) -> (lambda_aux, lambda_adv_aux, lambda_adv_main): AdaptSegNet's paper, README and issue 88.
+
+For multi-level bce under PyTorch 0.4 and newer the README also advises 0.00005 and 0.0005. Multi-level lsgan
+was never run by its authors: what they suggest to start from.
+"""
 
 
 class AdaptSegNetConfig(MethodSettings):

@@ -144,6 +144,33 @@ def test_the_example_of_translated_sources_is_ready(tmp_path: Path) -> None:
     assert [trial.parents["network"] for trial in found["labels"]] == [trial.id for trial in found["network"]]
 
 
+def test_pseudo_labels_train_the_network_that_made_them(tmp_path: Path) -> None:
+    """Seg-Uncertainty's two stages: each child has the weights and the labels of one and the same network."""
+    sizes = {"target.subset.size": [10, 40], "seed": [0, 1]}
+    found = stages(
+        tmp_path,
+        adapt={"task": "train", "base": {"method": {"name": "mrnet"}}, "grid": sizes},
+        labels={"task": "pseudo_label", "from": {"network": "adapt"}},
+        rectified={
+            "task": "train",
+            "from": {"init_from": "adapt", "labels": "labels"},
+            "base": {"method": {"name": "pseudo_label"}},
+            "grid": {"method.rectify": [True, False], **sizes},
+        },
+    )
+    assert [len(trials) for trials in found.values()] == [4, 4, 8]
+    networks = {trial.id: trial.parents["network"] for trial in found["labels"]}
+    for trial in found["rectified"]:
+        assert networks[trial.parents["labels"]] == trial.parents["init_from"]
+        assert not trial.config.source_outputs
+
+
+def test_the_method_pseudo_label_needs_labels(tmp_path: Path) -> None:
+    alone = {"task": "train", "base": {"method": {"name": "pseudo_label"}}}
+    (problem,) = problems(tmp_path, rectified=alone)
+    assert problem.endswith("method pseudo_label needs a labels: from: {labels: STAGE}")
+
+
 def test_translation_takes_generators_and_its_images_are_a_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
