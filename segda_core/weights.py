@@ -58,6 +58,18 @@ def load_init(segmenter: Segmenter, model: ModelConfig, path: Path) -> None:
     load_by_name(segmenter, state["networks"]["segmenter"], f"init_from: {path}")
 
 
+def load_counterpart(path: Path, device: torch.device) -> Segmenter | None:
+    """The student of an evaluated teacher or the reverse; None where the checkpoint holds one network."""
+    state = checkpoint.load(path)
+    if "teacher" not in state["networks"]:
+        return None
+    config = parse(TrialConfig, state["config"], str(path))
+    network = build_segmenter(without_pretraining(config.model))
+    other = "segmenter" if config.evaluation.network == "teacher" else "teacher"
+    network.load_state_dict(state["networks"][other])
+    return network.to(device).eval()
+
+
 def without_pretraining(model: ModelConfig) -> ModelConfig:
     """The same architecture, without reading the weights it once started from."""
     return model.model_copy(update={"weights": "none"}) if "weights" in type(model).model_fields else model

@@ -24,7 +24,7 @@ from segda_core.quality.divergence import entropy, jensen_shannon, normalised_en
 from segda_core.quality.domain_distance import proxy_a_distance
 from segda_core.quality.mmd import class_mmd2, mmd2
 from segda_core.quality.observe import Tensors
-from segda_core.quality.warps import FEW_WARPS
+from segda_core.quality.warps import FEW_WARPS, Warp
 
 SEED = 0
 """Of the splits of pad and the order of cells."""
@@ -76,14 +76,20 @@ def evaluation_mode(networks: Sequence[nn.Module]) -> Iterator[None]:
             network.train(mode)
 
 
-def target_looks(segmenter: Segmenter, counterpart: Segmenter | None) -> list[observe.Look]:
-    """What is noted of target images."""
+def target_looks(
+    segmenter: Segmenter,
+    counterpart: Segmenter | None,
+    warps: Sequence[Warp] = FEW_WARPS,
+    *,
+    divergence: bool = False,
+) -> list[observe.Look]:
+    """What is noted of target images; of warped ones perhaps the divergence too."""
     return [
         observe.distribution,
         observe.pooled_features,
         observe.class_cells(segmenter),
         observe.head_agreement,
-        *(observe.warp_agreement(segmenter, warp) for warp in FEW_WARPS),
+        *(observe.warp_agreement(segmenter, warp, divergence) for warp in warps),
         *([] if counterpart is None else [observe.network_agreement("counterpart", counterpart)]),
     ]
 
