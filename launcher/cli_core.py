@@ -1,14 +1,16 @@
 """Commands that run in the training core: each starts `python -m segda_core.…` and returns its exit code."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from launcher.find import find_trial
+from launcher.find import find_trial, sweep_names
 from launcher.profile import load_profile
+from launcher.quality import report_request
 
 core_app = typer.Typer()
 data_app = typer.Typer(no_args_is_help=True, help="Images: make those segda draws itself, check any.")
@@ -48,6 +50,32 @@ def predict(
     _child("segda_core.predict", str(checkpoint), *map(str, images), *options)
 
 
+@core_app.command(epilog="Example: segda quality target_size --only method=adaptsegnet")
+def quality(
+    word: Annotated[str, typer.Argument(metavar="TRIAL|CHECKPOINT|SWEEP")],
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Every metric, on 500 images; a sweep: those."),
+    ] = False,
+    images: Annotated[
+        int | None, typer.Option(min=5, help="Of each domain, for a trial or checkpoint.")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="ID|axis=value", help="Of a sweep, these trials; repeatable.")
+    ] = None,
+    as_json_: AsJson = False,
+    runs: Runs = RUNS,
+) -> None:
+    """Measure adaptation without target labels, or ask how far a sweep's measures follow mIoU."""
+    flags = ["--json"] if as_json_ else []
+    if word in sweep_names(runs):
+        request = report_request(word, runs, only or [], full)
+        _child("segda_core.quality.report", *flags, stdin=json.dumps(request))
+    path = Path(word) if Path(word).is_file() else find_trial(word, runs).root
+    flags += ["--full"] if full else []
+    _child("segda_core.quality", str(path), *_options({"--images": images}), *flags)
+
+
 @data_app.command("make", epilog="Example: segda data make streets")
 def data_make(
     name: Annotated[str, typer.Argument(metavar="NAME", help="streets")],
@@ -72,6 +100,7 @@ def _options(given: dict[str, Any]) -> list[str]:
     return [word for name, value in given.items() if value is not None for word in (name, str(value))]
 
 
-def _child(module: str, *words: str) -> None:
+def _child(module: str, *words: str, stdin: str | None = None) -> NoReturn:
     """Run a command of the training core, which may load torch, and leave with its exit code."""
-    raise typer.Exit(subprocess.run([sys.executable, "-m", module, *words], check=False).returncode)
+    command = [sys.executable, "-m", module, *words]
+    raise typer.Exit(subprocess.run(command, input=stdin, text=True, check=False).returncode)

@@ -17,7 +17,7 @@ SHARED = {
 }  # fmt: skip
 """All of the core that the launcher sees."""
 
-HEAVY = {"torch", "torchvision", "timm", "tensorboard", "numpy", "PIL"}
+HEAVY = {"torch", "torchvision", "timm", "tensorboard", "numpy", "PIL", "matplotlib"}
 BACKENDS = {"ray", "submitit"}
 
 
