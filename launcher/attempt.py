@@ -1,9 +1,10 @@
 """The runner: the process that starts torchrun for one attempt, watches it, and writes how it ended.
 
-    python -m launcher.attempt TRIAL_DIR --attempt N --resources JSON
+    python -m launcher.attempt TRIAL_DIR --attempt N --resources JSON [--node-rank R --rendezvous HOST:PORT]
 
-Executors start it through `executors.base.start_runner`. It forwards TERM, INT and USR2, ends an attempt that
-was cancelled or whose step does not move, leaves no process behind, and writes outcome.json as its last act.
+Executors start it through `executors.base.start_runner`, one on each node of the attempt. It passes TERM, INT
+and USR2 on as INT, ends an attempt that was cancelled or whose step does not move, leaves no process behind,
+and on the first node writes outcome.json as its last act.
 """
 
 import argparse
@@ -12,11 +13,13 @@ import shlex
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
-from launcher.command import worker_command
+from launcher.command import FIRST_NODE, Node, worker_command
 from launcher.executors.base import Resources
 from launcher.outcome import Ending, judge
 from launcher.prepare import read_config
@@ -30,16 +33,23 @@ LOOK_S = 1.0
 SAVE_GRACE_S = 60
 """Seconds that torchrun and its workers get to save and leave after a signal, before they are killed."""
 
-FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+"""Signals that ask an attempt to save and leave."""
+
+UNHEARD = (signal.SIGTERM, signal.SIGUSR2)
+"""Those that torchrun ignores: a scheduler sends them to it as well, and its runner passes each on as INT."""
 
 
 class Runner:
     """One attempt of one trial on this host."""
 
-    def __init__(self, files: TrialFiles, attempt: AttemptFiles, resources: Resources) -> None:
+    def __init__(
+        self, files: TrialFiles, attempt: AttemptFiles, resources: Resources, node: Node = FIRST_NODE
+    ) -> None:
         self._files = files
         self._attempt = attempt
         self._resources = resources
+        self._node = node
         self._config = read_config(files)
         self._received: list[signal.Signals] = []
         self._ending = Ending(returncode=0)
@@ -48,16 +58,14 @@ class Runner:
 
     def run(self) -> None:
         """Run the attempt to its end and write outcome.json."""
-        for signum in FORWARDED:
+        for signum in HEARD:
             signal.signal(signum, self._receive)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)  # Ray starts its processes with INT blocked
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)  # Ray starts its processes with INT blocked
         death_signal(int(os.environ[PARENT_VARIABLE]))()
-        write_json(
-            self._attempt.runner(0), {"job_id": None, "restart_count": 0, **identity(), "time": time.time()}
-        )
+        write_json(self._attempt.runner(self._node.rank), self._record())
         memory_kills = out_of_memory_kills()
         returncode = self._watch(self._start())
-        end_processes(self._attempt.root, grace=0 if self._ending.out_of_patience else SAVE_GRACE_S)
+        self._end_rest(grace=0 if self._ending.out_of_patience else SAVE_GRACE_S)
         ending = replace(
             self._ending, returncode=returncode, memory_ran_out=out_of_memory_kills() > memory_kills
         )
@@ -65,7 +73,17 @@ class Runner:
         print(
             f"runner: {' '.join(str(outcome[key]) for key in ('status', 'cause', 'message') if outcome[key])}"
         )
-        write_json(self._attempt.outcome, outcome)
+        if self._node.rank == 0:
+            write_json(self._attempt.outcome, outcome)
+
+    def _record(self) -> dict[str, Any]:
+        return {
+            "job_id": self._resources.job_id,
+            "restart_count": self._resources.restart_count,
+            "rendezvous": self._node.rendezvous,
+            **identity(),
+            "time": time.time(),
+        }
 
     def _receive(self, signum: int, frame: FrameType | None) -> None:
         self._received.append(signal.Signals(signum))
@@ -79,11 +97,13 @@ class Runner:
         }
         if self._resources.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(self._resources.gpus)
-        command = worker_command(self._files.root, self._attempt.number, self._config)
+        command = worker_command(
+            self._files.root, self._attempt.number, self._config, self._resources.nodes, self._node
+        )
         print(f"runner: {shlex.join(command)}", flush=True)
-        # Single-threaded here, so code between fork and exec is safe; the setting survives the exec.
+        # Single-threaded here, so code between fork and exec is safe; what it sets survives the exec.
         return subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, preexec_fn=death_signal(os.getpid())
+            command, env=environment, stdin=subprocess.DEVNULL, preexec_fn=_deaf_child(os.getpid())
         )
 
     def _watch(self, torchrun: "subprocess.Popen[bytes]") -> int:
@@ -97,9 +117,12 @@ class Runner:
                 self._look(torchrun)
             if self._deadline is not None and time.monotonic() > self._deadline:
                 self._ending = replace(self._ending, out_of_patience=True)
-                end_processes(self._attempt.root, grace=0)
+                self._end_rest(grace=0)
             time.sleep(POLL_S)
         return torchrun.returncode
+
+    def _end_rest(self, grace: float) -> None:
+        end_processes(self._attempt.root, grace, self._node.rank)
 
     def _look(self, torchrun: "subprocess.Popen[bytes]") -> None:
         if self._deadline is not None:
@@ -110,12 +133,26 @@ class Runner:
         elif self._progress.still_for_min() > self._resources.stall_min:
             self._ending = replace(self._ending, stalled_min=self._resources.stall_min)
             self._end(torchrun, signal.SIGTERM)
+        elif self._node.rank > 0 and self._attempt.outcome.exists():
+            self._end(torchrun, signal.SIGTERM)  # the first node has judged: what still runs here hangs
 
     def _end(self, torchrun: "subprocess.Popen[bytes]", signum: signal.Signals) -> None:
-        """Forward a signal and start the time to save; a second one would break off torchrun's wait."""
-        torchrun.send_signal(signum)
+        """Answer a signal and start the time to save; a second INT would break off torchrun's wait."""
+        torchrun.send_signal(signal.SIGINT)
         self._deadline = time.monotonic() + SAVE_GRACE_S
         self._ending = replace(self._ending, asked_by=signum.name)
+
+
+def _deaf_child(parent: int) -> Callable[[], None]:
+    """What torchrun does before its exec: it ignores a scheduler's signals and gets INT when we die."""
+    die_with_parent = death_signal(parent, signal.SIGINT)
+
+    def prepare() -> None:
+        for signum in UNHEARD:
+            signal.signal(signum, signal.SIG_IGN)
+        die_with_parent()
+
+    return prepare
 
 
 class Progress:
@@ -141,9 +178,12 @@ def main() -> None:
     parser.add_argument("trial", type=Path, metavar="TRIAL_DIR")
     parser.add_argument("--attempt", type=int, required=True)
     parser.add_argument("--resources", type=Resources.from_json, required=True, metavar="JSON")
+    parser.add_argument("--node-rank", type=int, default=0, metavar="R")
+    parser.add_argument("--rendezvous", metavar="HOST:PORT")
     arguments = parser.parse_args()
     files = TrialFiles(arguments.trial)
-    Runner(files, files.attempt(arguments.attempt), arguments.resources).run()
+    node = Node(arguments.node_rank, arguments.rendezvous)
+    Runner(files, files.attempt(arguments.attempt), arguments.resources, node).run()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from launcher.slurm.cancel import cancel_jobs
+from launcher.slurm.command import SlurmError
 from launcher.states import State
 from launcher.status import read_status
 from segda_core.layout import TrialFiles
@@ -24,6 +26,16 @@ def waiting_for(trials: Iterable[TrialFiles], parents: Iterable[TrialFiles]) -> 
     """Those of some trials that have not run and need one of the parents."""
     ids = {files.root.name for files in parents}
     return [files for files in trials if ids.intersection(read_status(files).waits_for)]
+
+
+def take_out_of_queue(trials: Iterable[TrialFiles]) -> str | None:
+    """Cancel the jobs that wait for marked trials; why that failed: they then leave as soon as they start."""
+    newest = (files.attempt(numbers[-1]) for files in trials if (numbers := files.attempt_numbers()))
+    try:
+        cancel_jobs(newest, only_waiting=True)
+    except SlurmError as error:
+        return f"their jobs stay in the queue and leave when they start: {error}"
+    return None
 
 
 def uncancel(files: TrialFiles) -> None:

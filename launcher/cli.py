@@ -15,7 +15,7 @@ from rich.live import Live
 
 from launcher import leaderboard as board
 from launcher.cancel import cancel as cancel_trials
-from launcher.cancel import waiting_for
+from launcher.cancel import take_out_of_queue, waiting_for
 from launcher.cli_core import RUNS, AsJson, Runs, TrialWord, core_app
 from launcher.cli_doctor import doctor_app
 from launcher.decide import Requests
@@ -65,7 +65,9 @@ def main() -> None:
 def sweep(
     name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A file in sweeps/, by name or path.")],
     data: Annotated[str | None, typer.Option(metavar="P", help="Data profile instead of the file's.")] = None,
-    executor: Annotated[str | None, typer.Option(metavar="E", help="Where to run: local, ray.")] = None,
+    executor: Annotated[
+        str | None, typer.Option(metavar="E", help="Where to run: local, slurm or ray.")
+    ] = None,
     runs: Runs = RUNS,
     max_parallel: Annotated[
         int | None, typer.Option(min=1, help="Trials at once; else as many as GPUs or cores carry.")
@@ -79,7 +81,7 @@ def sweep(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON.")] = False,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait for the end; a local sweep always does.")
+        bool, typer.Option("--wait", help="Wait for the jobs of a cluster; a local sweep always does.")
     ] = False,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="path=value", help="Change a setting; repeatable.")
@@ -107,7 +109,7 @@ def sweep(
         raise typer.Exit(2 if planned.problems else 0)
     if make_images(surveyed):
         surveyed = survey_sweep(loaded, runs, only or [], retry, rerun or [])
-    raise typer.Exit(run_sweep(surveyed, Console()))
+    raise typer.Exit(run_sweep(surveyed, Console(), wait))
 
 
 @app.command(epilog="Example: segda status target_size --watch")
@@ -156,6 +158,8 @@ def cancel(
 ) -> None:
     """Stop running trials of a sweep, and keep pending ones from starting, until `--retry cancelled`."""
     marked = cancel_trials(choose(find_sweep(name, runs), only or []))
+    if fault := take_out_of_queue(marked):
+        print(fault, file=sys.stderr)
     waiting = waiting_for(choose(find_sweep(name, runs), []), marked)
     if as_json_:
         ids = {"cancelled": marked, "waiting": waiting}

@@ -4,7 +4,7 @@ import shlex
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,8 @@ class DryRun:
     free_bytes: int
     seconds: float
     """Until the last of the trials to run that could be judged has ended."""
+    scripts: list[str] = field(default_factory=list)
+    """What would be submitted to a cluster."""
 
     @property
     def to_run(self) -> list[PlannedTrial]:
@@ -82,7 +84,7 @@ class DryRun:
         """Everything, for programs."""
         content = {
             name: getattr(self, name)
-            for name in ("sweep", "file", "data", "executor", "planned", "notes", "problems")
+            for name in ("sweep", "file", "data", "executor", "planned", "notes", "problems", "scripts")
         }
         sums = {"seconds": self.seconds, "unjudged": self.unjudged, "disk_bytes": self.disk_bytes}
         return {
@@ -191,6 +193,8 @@ def render(dry_run: DryRun, console: Console) -> None:
     console.print(_trial_lines(dry_run.trials), soft_wrap=True)
     for line in _summary(dry_run):
         console.print(Text(line), soft_wrap=True)
+    for script in dry_run.scripts:
+        console.print(Text(script, "dim"), soft_wrap=True)
     for note in dry_run.notes:
         console.print(Text(f"note: {note}", "yellow"), soft_wrap=True)
     for problem in dry_run.problems:

@@ -2,9 +2,38 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from segda_core.config import Frozen
+from segda_core.config import LIST, Frozen
+
+OWN_SBATCH_OPTIONS = frozenset(
+    {
+        *(
+            "array",
+            "job-name",
+            "output",
+            "error",
+            "open-mode",
+            "signal",
+            "requeue",
+            "no-requeue",
+            "dependency",
+        ),
+        *("nodes", "ntasks", "ntasks-per-node", "cpus-per-task", "gpus-per-node", "mem", "time", "chdir"),
+        *("partition", "qos", "account", "constraint", "exclude", "export", "kill-on-invalid-dep"),
+    }
+)
+"""sbatch options that segda sets itself, or that have a field of their own."""
+
+
+def _free(options: dict[str, Any]) -> dict[str, Any]:
+    taken = sorted({name.replace("_", "-").lstrip("-") for name in options} & OWN_SBATCH_OPTIONS)
+    if taken:
+        raise ValueError(f"{', '.join(taken)}: segda sets it itself, or has a field of its own for it")
+    return options
+
+
+SbatchOptions = Annotated[dict[str, str | int | float | bool], AfterValidator(_free)]
 
 
 class ExecutorSettings(Frozen):
@@ -28,6 +57,30 @@ class SlurmConfig(ExecutorSettings):
     """Job arrays on a Slurm cluster, submitted through submitit."""
 
     name: Literal["slurm"]
+    nodes: Annotated[int, Field(gt=0)] = 1
+    """Nodes of each trial; its ranks are spread evenly over them."""
+    gpus_per_node: Annotated[int, Field(ge=0)] = 0
+    """GPUs asked for on each node, one per rank: a trial's ranks are nodes x gpus_per_node. 0: CPU cores."""
+    cpus_per_gpu: Annotated[int, Field(gt=0)] | None = None
+    """CPU cores for each GPU; None: one, one for each thread more, and one for each loader process."""
+    mem_gb: Annotated[float, Field(gt=0)] | None = None
+    """Memory on each node in GB; None: the cluster's default."""
+    timeout_min: Annotated[int, Field(gt=0)] = 240
+    """Time limit of a job in minutes. A trial that needs longer saves, is queued again and goes on."""
+    partition: str | None = None
+    """Partition, or several separated by commas; None: the cluster's default."""
+    qos: str | None = None
+    """Quality of service."""
+    account: str | None = None
+    """Account that is charged."""
+    constraint: str | None = None
+    """Features that nodes must have, as `a100|h100`."""
+    exclude: str | None = None
+    """Nodes never to use, as `node[03-05]`."""
+    setup: Annotated[tuple[str, ...], LIST] = ()
+    """Shell lines a job runs first, as `module load cuda`."""
+    sbatch: SbatchOptions = Field(default_factory=dict)
+    """Any other option of sbatch by name, as `{mail-type: END}`; true for one without a value."""
 
 
 class RayConfig(ExecutorSettings):

@@ -14,6 +14,7 @@ from types import FrameType
 
 from launcher.claim import Submission, claim
 from launcher.executors.base import Executor, Job
+from launcher.life import life_of
 from launcher.live import Overview, Row, View, duration, percent
 from launcher.progress import UNREADABLE, Progress, read_progress
 from launcher.states import State, TrialStatus
@@ -31,6 +32,12 @@ BACKOFF_S, BACKOFF_LIMIT_S = 2.0, 60.0
 """First and longest pause before a trial is tried again; it doubles each time."""
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+NO_ROOM = {
+    False: "other launches of yours hold the GPUs or cores",
+    True: "the cluster takes no more jobs of yours at present",
+}
+"""Why nothing can be started, by whether jobs outlive their launcher."""
 
 ALIVE = (State.RUNNING, State.QUEUED)
 
@@ -58,6 +65,8 @@ class Entry:
     parents: tuple[TrialFiles, ...] = ()
     """Those it waits for; empty once they are known to be done."""
     job: Job | None = None
+    queued: bool = False
+    """Its job waits in a cluster's queue."""
     progress: Progress = field(default_factory=Progress)
     retries: int = 0
     not_before: float = 0.0
@@ -72,12 +81,15 @@ class Entry:
 class Launch:
     """One launch of some trials, in their order, to the end of the last."""
 
-    def __init__(self, entries: Sequence[Entry], executor: Executor, retry: int, view: View) -> None:
+    def __init__(
+        self, entries: Sequence[Entry], executor: Executor, retry: int, view: View, waits: bool = True
+    ) -> None:
         self._entries = entries
         self._by_id = {entry.id: entry for entry in entries}
         self._executor = executor
         self._retry = retry
         self._view = view
+        self._waits = waits or not executor.outlives_launcher
         self._interrupts = 0
         self._answered = 0
         self._next_look = 0.0
@@ -86,6 +98,7 @@ class Launch:
     def run(self, meanwhile: Callable[[bool], None]) -> bool:
         """Run until no trial is left to run; whether it got that far without being interrupted.
 
+        A launch that need not wait for its jobs, and was not asked to, ends when they are submitted.
         `meanwhile` is called several times a second, with whether a trial has ended since the last call.
         """
         with self._stop_signals():
@@ -95,11 +108,16 @@ class Launch:
                 self._answer_interrupts()
                 if not self._interrupts:
                     self._start_waiting()
+                if not self._waits:
+                    self._leave()
+                    break
                 self._show()
                 time.sleep(POLL_S)
         return not self._interrupts
 
     def _work_left(self) -> bool:
+        if self._interrupts and self._executor.outlives_launcher:
+            return False
         unfinished = (Phase.RUNNING,) if self._interrupts else (Phase.RUNNING, Phase.WAITING, Phase.ELSEWHERE)
         return any(entry.phase in unfinished for entry in self._entries)
 
@@ -119,10 +137,12 @@ class Launch:
         self._interrupts = self._interrupts + 1 if signum == signal.SIGINT else max(self._interrupts, 1)
 
     def _answer_interrupts(self) -> None:
-        """The first interrupt lets every attempt save, the second kills them."""
+        """The first interrupt lets every attempt save, the second kills them; jobs of a cluster go on."""
         interrupts = self._interrupts
         if interrupts == self._answered:
             return
+        if self._executor.outlives_launcher:
+            return self._view.say("not waiting any more: the jobs go on", "yellow")
         jobs = [entry.job for entry in self._entries if entry.phase is Phase.RUNNING and entry.job]
         if interrupts == 1:
             self._view.say(f"stopping: {len(jobs)} running trials save; once more to kill them", "yellow")
@@ -151,6 +171,10 @@ class Launch:
             if entry.phase is not Phase.ELSEWHERE:
                 self._view.say(f"waiting  {entry.id}: running elsewhere")
             entry.phase = Phase.ELSEWHERE
+        elif status.not_again:
+            entry.phase = Phase.OVER
+            self._view.say(*_ending(entry, status))
+            return True
         elif _to_be_continued(status) and self._interrupts:
             entry.phase = Phase.WAITING
             self._view.say(f"stopped  {entry.id}: {status.message}", "yellow")
@@ -202,9 +226,10 @@ class Launch:
         return trial_id in self._by_id and self._by_id[trial_id].phase is not Phase.OVER
 
     def _say_why_nothing_runs(self) -> None:
+        """On a cluster each trial says so itself; here only where none of ours runs either."""
         if not self._said_no_room and not any(entry.phase is Phase.RUNNING for entry in self._entries):
             self._said_no_room = True
-            self._view.say("waiting for room: other launches of yours hold the GPUs or cores", "yellow")
+            self._view.say(f"waiting for room: {NO_ROOM[self._executor.outlives_launcher]}", "yellow")
 
     def _start(self, entry: Entry) -> bool:
         """Claim and submit one trial, unless somebody else does; False where there is no room."""
@@ -226,8 +251,17 @@ class Launch:
         entry.job = job
         entry.phase, entry.started, entry.progress = Phase.RUNNING, time.monotonic(), Progress()
         again = f" (attempt {attempt.number})" if attempt.number > 1 else ""
-        self._view.say(f"started  {entry.id}{again}")
+        word = "queued   " if self._executor.outlives_launcher else "started  "
+        self._view.say(f"{word}{entry.id}{again}")
         return True
+
+    def _leave(self) -> None:
+        """Go, with jobs submitted that need no launcher; what could not be submitted says why."""
+        for entry in self._entries:
+            self._advance(entry)
+        if left := sum(entry.phase is Phase.WAITING for entry in self._entries):
+            advice = "--wait, or the same command later, submits them"
+            self._view.say(f"{left} trials are not submitted: {NO_ROOM[True]}; {advice}", "yellow")
 
     def _claim(self, entry: Entry) -> AttemptFiles | None:
         """The trial's next attempt; None where it was cancelled, or somebody made one since we decided."""
@@ -247,11 +281,14 @@ class Launch:
             with suppress(*UNREADABLE):  # of an earlier attempt: no reason to end the launch of all others
                 progress = read_progress(entry.files)
                 entry.progress = replace(progress, steps=entry.config.planned_steps or progress.steps)
+            entry.queued = self._executor.outlives_launcher and _is_queued(entry.files)
+        here = [entry for entry in shown if not entry.queued]
         self._view.show(
             Overview(
                 finished=sum(entry.phase is Phase.OVER for entry in self._entries),
                 total=len(self._entries),
-                rows=[Row(entry.id, entry.progress, entry.phase is Phase.ELSEWHERE) for entry in shown],
+                rows=[Row(entry.id, entry.progress, entry.phase is Phase.ELSEWHERE) for entry in here],
+                queued=len(shown) - len(here),
                 seconds_left=_seconds_left(self._entries),
             )
         )
@@ -261,6 +298,11 @@ def _to_be_continued(status: TrialStatus) -> bool:
     """Whether a trial ended through no fault of its own."""
     by_machine = status.state is State.FAILED and status.cause in MACHINE_CAUSES
     return by_machine or status.state is State.MISSING
+
+
+def _is_queued(files: TrialFiles) -> bool:
+    numbers = files.attempt_numbers()
+    return bool(numbers) and life_of(files.attempt(numbers[-1])).waits
 
 
 def _seconds_left(entries: Sequence[Entry]) -> float | None:

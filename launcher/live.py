@@ -35,6 +35,8 @@ class Overview:
     total: int
     rows: Sequence[Row]
     seconds_left: float | None = None
+    queued: int = 0
+    """Trials whose jobs wait in a cluster's queue."""
 
 
 class View(Protocol):
@@ -177,4 +179,5 @@ def _overall(overview: Overview) -> str:
     text = f"{overview.finished} of {overview.total} trials finished, {running} running"
     elsewhere = len(overview.rows) - running
     text += f", {elsewhere} elsewhere" if elsewhere else ""
+    text += f", {overview.queued} queued" if overview.queued else ""
     return text if overview.seconds_left is None else f"{text}, about {duration(overview.seconds_left)} left"

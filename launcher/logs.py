@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from launcher.claim import is_alive
+from launcher.life import is_alive
 from segda_core.errors import ConfigError
 from segda_core.layout import AttemptFiles, TrialFiles
 

@@ -13,6 +13,9 @@ from typing import Any
 ATTEMPT_VARIABLE = "SEGDA_ATTEMPT"
 """Environment variable that every process of an attempt inherits: the attempt's absolute path."""
 
+NODE_VARIABLE = "SEGDA_NODE"
+"""Environment variable with the number of the node, of several that an attempt runs on."""
+
 PARENT_VARIABLE = "SEGDA_PARENT"
 """Environment variable with the pid whose death a runner must not outlive."""
 
@@ -65,15 +68,15 @@ def still_runs(record: Mapping[str, Any]) -> bool:
     return pid_start(record["pid"]) == start
 
 
-def death_signal(parent: int) -> Callable[[], None]:
-    """A function for a child: the kernel sends it TERM when `parent` dies; it leaves if that has happened.
+def death_signal(parent: int, signum: signal.Signals = signal.SIGTERM) -> Callable[[], None]:
+    """A function for a child: the kernel signals it when `parent` dies; it leaves if that has happened.
 
     The death counted is that of the thread that started the child, so start children from one that stays.
     """
     libc = ctypes.CDLL(None, use_errno=True)
 
     def install() -> None:
-        if libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM) != 0:
+        if libc.prctl(PR_SET_PDEATHSIG, signum) != 0:
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
         if os.getppid() != parent:
             sys.exit(f"parent process {parent} is gone")
@@ -81,10 +84,15 @@ def death_signal(parent: int) -> Callable[[], None]:
     return install
 
 
-def processes_of(attempt: Path) -> list[int]:
-    """Pids on this machine, other than our own, that were started for the attempt."""
-    mark = os.fsencode(f"{ATTEMPT_VARIABLE}={attempt.resolve()}")
-    return [pid for pid in _all_pids() if pid != os.getpid() and mark in environment_of(pid)]
+def processes_of(attempt: Path, node: int | None = None) -> list[int]:
+    """Pids on this machine, other than our own, that were started for the attempt.
+
+    `node` restricts them to one of its nodes: a machine may stand for several.
+    """
+    marks = {os.fsencode(f"{ATTEMPT_VARIABLE}={attempt.resolve()}")}
+    if node is not None:
+        marks.add(os.fsencode(f"{NODE_VARIABLE}={node}"))
+    return [pid for pid in _all_pids() if pid != os.getpid() and marks <= environment_of(pid)]
 
 
 def adopt_orphans() -> None:
@@ -107,24 +115,24 @@ def descendants(ancestor: int) -> list[int]:
     return found
 
 
-def end_processes(attempt: Path, grace: float) -> None:
+def end_processes(attempt: Path, grace: float, node: int | None = None) -> None:
     """Send TERM to every process of the attempt, and KILL to those left after `grace` seconds."""
-    send(processes_of(attempt), signal.SIGTERM)
+    send(processes_of(attempt, node), signal.SIGTERM)
     deadline = time.monotonic() + grace
-    while (left := processes_of(attempt)) and time.monotonic() < deadline:
+    while (left := processes_of(attempt, node)) and time.monotonic() < deadline:
         time.sleep(0.05)
     while left:
         send(left, signal.SIGKILL)
         time.sleep(0.02)
-        left = processes_of(attempt)
+        left = processes_of(attempt, node)
 
 
-def environment_of(pid: int) -> list[bytes]:
+def environment_of(pid: int) -> set[bytes]:
     """`NAME=VALUE` of every variable a process was started with; empty where it is gone or not ours."""
     try:
-        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
     except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return []  # gone meanwhile, or another user's
+        return set()  # gone meanwhile, or another user's
 
 
 def send(pids: list[int], signum: signal.Signals) -> None:

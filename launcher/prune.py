@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher.claim import is_alive
+from launcher.life import is_alive
 from launcher.prepare import read_config
 from launcher.status import read_status
 from segda_core.config import TrialConfig

@@ -50,5 +50,8 @@ class TrialStatus:
     """Unfinished, and what changed of the inputs since its newest attempt, so that the next starts afresh."""
     waits_for: tuple[str, ...] = ()
     """Not run, and parents that are not done."""
+    not_again: bool = False
+    """Unfinished for a reason that does not pass by itself (cancelled outside segda, refused by Slurm): the
+    launch that meets it leaves it, the next one takes it up."""
     since: float | None = None
     """Unix time of the last change of state or progress."""

@@ -1,10 +1,13 @@
 """Reading a trial's state from its directory, the only truth about it."""
 
+from dataclasses import replace
 from typing import Any
 
-from launcher.claim import is_alive
 from launcher.inputs import changed, with_inputs
+from launcher.life import life_of
 from launcher.progress import UNREADABLE, read_progress
+from launcher.slurm.ending import CANCELLED, CAUSES, end_of
+from launcher.slurm.requeue import goes_on
 from launcher.states import State, TrialStatus
 from segda_core.layout import AttemptFiles, TrialFiles, read_json
 
@@ -35,10 +38,13 @@ def understand(files: TrialFiles, manifest_hash: str | None = None, commit: str 
     if not numbers:
         return with_inputs(TrialStatus(files.root.name, _unfinished(files)), files, manifest_hash)
     attempt = files.attempt(numbers[-1])
-    outcome = read_json(attempt.outcome)
-    if outcome is None and is_alive(attempt):
-        return _progress(files, attempt, State.RUNNING if attempt.runner(0).exists() else State.QUEUED)
-    outcome = outcome or read_json(attempt.outcome) or KILLED  # it may have ended since we first looked
+    outcome: dict[str, Any] | None = read_json(attempt.outcome)
+    if outcome is None or goes_on(outcome):
+        life = life_of(attempt)
+        if life.alive:
+            state = State.QUEUED if life.waits else State.RUNNING
+            return _progress(files, attempt, state, None, life.message)
+        outcome = _outcome(files, attempt)  # it may have ended since we first looked
     if outcome["status"] == "done" and (metrics := read_json(files.metrics)) is not None:
         return _done(files, metrics, manifest_hash, commit)
     status = _ended(files, attempt, outcome)
@@ -63,12 +69,31 @@ def _done(
     )
 
 
+def _outcome(files: TrialFiles, attempt: AttemptFiles) -> dict[str, Any]:
+    """How an attempt ended: by its own word, completed by what its scheduler knows of its job."""
+    outcome: dict[str, Any] | None = read_json(attempt.outcome)
+    submission = read_json(attempt.submission) or {}
+    if "job_name" not in submission:
+        return outcome or KILLED
+    if files.cancel.exists():
+        return outcome or {"status": "cancelled", "message": "by `segda cancel`"}
+    started = attempt.runner(0).exists()
+    state = end_of(submission["job_name"], submission["array_index"], started)
+    if state == CANCELLED:
+        return {"status": "unsubmitted", "message": "its job was cancelled outside segda (scancel)"}
+    if outcome is None and state in CAUSES:
+        cause, message = CAUSES[state]
+        return {"status": "failed", "cause": cause, "message": message}
+    return outcome or {**KILLED, "message": f"its job ended without a word ({state or 'Slurm forgot it'})"}
+
+
 def _ended(files: TrialFiles, attempt: AttemptFiles, outcome: dict[str, Any]) -> TrialStatus:
     if outcome["status"] == "stopped":
         return _progress(files, attempt, State.STOPPED, None, outcome["message"])
     if outcome["status"] == "failed" and not files.cancel.exists():
         return _progress(files, attempt, State.FAILED, outcome["cause"], outcome["message"])
-    return _progress(files, attempt, _unfinished(files), None, outcome["message"])
+    status = _progress(files, attempt, _unfinished(files), None, outcome["message"])
+    return replace(status, not_again=outcome["status"] == "unsubmitted")
 
 
 def _unfinished(files: TrialFiles) -> State:

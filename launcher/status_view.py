@@ -1,6 +1,6 @@
 """`segda status`: the state of sweeps and trials, for people and for programs."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -97,10 +97,16 @@ def _table(sweep: Path, statuses: Sequence[TrialStatus]) -> Table:
 
 
 def _reasons(statuses: Sequence[TrialStatus]) -> list[Text]:
-    """Why trials stand as they do, a line each."""
-    told = [status for status in statuses if status.cause or status.message]
-    whys = [": ".join(part for part in (status.cause, status.message) if part) for status in told]
-    return [Text(f"{status.id}: {why}", style="dim") for status, why in zip(told, whys, strict=True)]
+    """Why trials stand as they do, a line for each reason."""
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for status in statuses:
+        if why := ": ".join(part for part in (status.cause, status.message) if part):
+            by_reason[why].append(status.id)
+    return [Text(f"{_several(ids)}: {why}", style="dim") for why, ids in by_reason.items()]
+
+
+def _several(ids: Sequence[str]) -> str:
+    return ids[0] if len(ids) == 1 else f"{ids[0]} and {len(ids) - 1} more"
 
 
 def _cells(sweep: Path, status: TrialStatus) -> tuple[Text | str, ...]:

@@ -1,5 +1,6 @@
 """`segda sweep`: from a sweep's name to trained trials, the leaderboard and an exit code."""
 
+import secrets
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from launcher.decide import Action, Decision, Requests, decide_all, parse_rerun,
 from launcher.dry_run import DryRun, plan_dry_run
 from launcher.executors import make_executor
 from launcher.executors.base import Executor, Surroundings
-from launcher.launch import Entry, Launch, Phase
+from launcher.launch import ALIVE, Entry, Launch, Phase
 from launcher.leaderboard import Today, show, write_leaderboards
 from launcher.live import duration, make_view
 from launcher.manifest import Manifest, problems, read_manifests
@@ -118,7 +119,7 @@ def dry_run(surveyed: Survey) -> DryRun:
     images = read_manifests(surveyed.trials, absent_classes=True)
     look = {trial.id: (surveyed.statuses[trial.id], images[trial.id]) for trial in surveyed.trials}
     with closing(choose_executor(surveyed)) as executor:
-        return plan_dry_run(
+        planned = plan_dry_run(
             surveyed.sweep,
             surveyed.expansion,
             look,
@@ -126,11 +127,14 @@ def dry_run(surveyed: Survey) -> DryRun:
             surveyed.runs,
             executor.at_once,
         )
+        configs = [trial.config for trial in surveyed.chosen(Action.RUN)]
+        return replace(planned, scripts=executor.preview(configs))
 
 
-def run_sweep(surveyed: Survey, console: Console) -> int:
+def run_sweep(surveyed: Survey, console: Console, wait: bool = True) -> int:
     """Run what is to run, print the leaderboard, and return the exit code.
 
+    Without `wait`, jobs that need no launcher are only submitted.
     `DataError` where images cannot be used: then nothing is started.
     """
     if found := problems(surveyed.manifests.values()):
@@ -138,15 +142,17 @@ def run_sweep(surveyed: Survey, console: Console) -> int:
     started = time.monotonic()
     board = Board(surveyed.runs / surveyed.sweep.name, surveyed.today)
     code = take_snapshot(surveyed.runs) if surveyed.chosen(Action.RUN, Action.WAIT) else None
-    with closing(choose_executor(surveyed, code)) as executor:
+    with closing(choose_executor(surveyed, code, wait)) as executor:
         entries = _prepare(surveyed, code)
         _announce(surveyed, console)
-        finished = not entries or _launch(surveyed, entries, executor, console, board)
+        finished = not entries or _launch(surveyed, entries, executor, console, board, wait)
     statuses = surveyed.read_statuses()
     if fault := board.write():
         _say(console, f"the leaderboard's files are not written: {fault}", "red")
     took = duration(time.monotonic() - started)
     _say(console, f"{surveyed.sweep.name}: {in_words(statuses)} in {took}", "bold")
+    if executor.outlives_launcher and any(status.state in ALIVE for status in statuses):
+        return _part(surveyed, statuses, finished, console)
     return _close(surveyed, statuses, finished, console)
 
 
@@ -181,10 +187,10 @@ class Board:
         return None
 
 
-def choose_executor(surveyed: Survey, code: Path | None = None) -> Executor:
+def choose_executor(surveyed: Survey, code: Path | None = None, wait: bool = True) -> Executor:
     """The sweep's executor, whose jobs run `code`; `ConfigError` where it can never run one of the trials."""
     config = surveyed.sweep.executor
-    executor = make_executor(config, Surroundings(surveyed.runs / surveyed.sweep.name, code))
+    executor = make_executor(config, Surroundings(surveyed.runs / surveyed.sweep.name, code, wait))
     configs = {trial.id: trial.config for trial in surveyed.chosen(Action.RUN)}
     found = {key: executor.problem(trial_config) for key, trial_config in configs.items()}
     if any(found.values()):
@@ -199,10 +205,12 @@ def _prepare(surveyed: Survey, code: Path | None) -> list[Entry]:
     for trial in surveyed.chosen(Action.SKIP):
         if surveyed.decisions[trial.id].parents:
             prepare(trial, surveyed.runs)  # so that its directory says what it waits for
-    return [_entry(surveyed, trial, code) for trial in surveyed.chosen(Action.RUN, Action.WAIT)]
+    launch_id = secrets.token_hex(6)
+    chosen = surveyed.chosen(Action.RUN, Action.WAIT)
+    return [_entry(surveyed, trial, code, launch_id) for trial in chosen]
 
 
-def _entry(surveyed: Survey, trial: Trial, code: Path | None) -> Entry:
+def _entry(surveyed: Survey, trial: Trial, code: Path | None, launch_id: str) -> Entry:
     decision, status = surveyed.decisions[trial.id], surveyed.statuses[trial.id]
     files: TrialFiles = prepare(trial, surveyed.runs)
     if status.state is State.CANCELLED or decision.fresh:
@@ -212,6 +220,7 @@ def _entry(surveyed: Survey, trial: Trial, code: Path | None) -> Entry:
         manifest_hash=surveyed.manifests[trial.id].hash,
         fresh=decision.fresh,
         snapshot=code.name if code is not None else None,
+        launch_id=launch_id,
     )
     newest = max(files.attempt_numbers(), default=0) if decision.fresh else status.attempt or 0
     phase = Phase.ELSEWHERE if decision.action is Action.WAIT else Phase.WAITING
@@ -221,10 +230,11 @@ def _entry(surveyed: Survey, trial: Trial, code: Path | None) -> Entry:
 
 
 def _launch(
-    surveyed: Survey, entries: Sequence[Entry], executor: Executor, console: Console, board: Board
+    surveyed: Survey, entries: Sequence[Entry], executor: Executor, console: Console, board: Board, wait: bool
 ) -> bool:
     with make_view(console) as view:
-        return Launch(entries, executor, surveyed.sweep.executor.retry, view).run(board.keep_up)
+        launch = Launch(entries, executor, surveyed.sweep.executor.retry, view, wait)
+        return launch.run(board.keep_up)
 
 
 def _announce(surveyed: Survey, console: Console) -> None:
@@ -282,6 +292,18 @@ def _say_what_is_not_shown(surveyed: Survey, console: Console) -> None:
     if count:
         text = f"{count} of these trials are not in the plan: segda leaderboard {name} --all shows them"
         _say(console, text, "yellow")
+
+
+def _part(surveyed: Survey, statuses: Sequence[TrialStatus], finished: bool, console: Console) -> int:
+    """The last line where jobs go on without us."""
+    name = surveyed.sweep.name
+    watch = f"`segda status {name} --watch` shows them, `segda cancel {name}` ends them"
+    _say(console, f"{name}: jobs are submitted; {watch}", "green")
+    if not finished:
+        return INTERRUPTED
+    chosen = {trial.id for trial in surveyed.chosen(Action.RUN)}
+    left = [status for status in statuses if status.id in chosen and status.state is State.MISSING]
+    return SOME_FAILED if left else DONE
 
 
 def _close(surveyed: Survey, statuses: Sequence[TrialStatus], finished: bool, console: Console) -> int:

@@ -75,7 +75,7 @@ class AttemptFiles:
         return self.root / "submission.json"
 
     def runner(self, node: int) -> Path:
-        """Runner of that node: host, boot id, pid with its start time."""
+        """Runner of that node: job id, restart count, host, boot id, pid with its start time."""
         return self.root / f"runner.{node}.json"
 
     @property
@@ -136,6 +136,10 @@ class AttemptFiles:
     def log(self) -> Path:
         """Everything the runner, torchrun and the workers print."""
         return self.root / "log.txt"
+
+    def node_log(self, node: int) -> Path:
+        """The same of that node, where an attempt runs on several."""
+        return self.log if node == 0 else self.root / f"log.{node}.txt"
 
     @property
     def stopped(self) -> Path:

@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from launcher.claim import clock_offset
 from launcher.doctor.finding import Finding, Level, Scope
+from launcher.life import clock_offset
 
 LITTLE_BYTES = 10e9
 CLOCK_S = 5.0

@@ -8,6 +8,7 @@ from launcher.executors.base import Executor, Surroundings
 EXECUTORS: dict[str, str] = {
     "local": "launcher.executors.local.LocalExecutor",
     "ray": "launcher.executors.ray.RayExecutor",
+    "slurm": "launcher.executors.slurm.SlurmExecutor",
 }
 """Name -> class, made from (its configuration, surroundings)."""
 

@@ -3,12 +3,13 @@
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
-from launcher.command import runner_command
-from launcher.process import ATTEMPT_VARIABLE, PARENT_VARIABLE
+from launcher.command import FIRST_NODE, Node, runner_command
+from launcher.process import ATTEMPT_VARIABLE, NODE_VARIABLE, PARENT_VARIABLE
 from segda_core.config import TaskConfig
 from segda_core.layout import AttemptFiles
 
@@ -21,12 +22,18 @@ class Resources:
     """Ids for CUDA_VISIBLE_DEVICES; none: the attempt runs on CPU cores."""
     stall_min: float = 30.0
     """Minutes without a step after which the runner ends the attempt."""
+    nodes: int = 1
+    """Machines that the attempt's ranks are spread over, with one runner on each."""
+    job_id: str | None = None
+    """What a scheduler calls the attempt's job."""
+    restart_count: int = 0
+    """How often the scheduler had started that job before."""
 
     @classmethod
     def from_json(cls, text: str) -> "Resources":
         """From the runner's `--resources`."""
         raw = json.loads(text)
-        return cls(gpus=tuple(raw["gpus"]), stall_min=raw["stall_min"])
+        return cls(**{**raw, "gpus": tuple(raw["gpus"])})
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,8 @@ class Surroundings:
     """`runs/SWEEP`: backends keep files of their own below it, in folders that begin with a dot."""
     code: Path | None = None
     """Snapshot of the code that jobs run; None: the code of this process."""
+    waits: bool = True
+    """Whether the launcher stays until its jobs have ended."""
 
 
 class Job(Protocol):
@@ -81,6 +90,9 @@ class Executor(Protocol):
     def flush(self) -> None:
         """Submit what was lined up since the last call: a backend may take many attempts at once."""
 
+    def preview(self, configs: Sequence[TaskConfig]) -> list[str]:
+        """What would be submitted for some trials, for `--dry-run`; nothing where that is not a script."""
+
     def close(self) -> None:
         """Let go of everything outside this process; jobs that outlive the launcher go on."""
 
@@ -90,6 +102,7 @@ def start_runner(
     resources: Resources,
     code: Path | None = None,
     keep_open: tuple[int, ...] = (),
+    node: Node = FIRST_NODE,
 ) -> "subprocess.Popen[bytes]":
     """Start the attempt's runner, in a session of its own: a terminal's Ctrl-C reaches the launcher alone.
 
@@ -100,11 +113,12 @@ def start_runner(
         **os.environ,
         **({} if code is None else code_environment(code)),
         ATTEMPT_VARIABLE: str(attempt.root.resolve()),
+        NODE_VARIABLE: str(node.rank),
         PARENT_VARIABLE: str(os.getpid()),
     }
-    with attempt.log.open("ab") as log:
+    with attempt.node_log(node.rank).open("ab") as log:
         return subprocess.Popen(
-            runner_command(attempt.root.parent.parent, attempt.number, asdict(resources)),
+            runner_command(attempt.root.parent.parent, attempt.number, asdict(resources), node),
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,

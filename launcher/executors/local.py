@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+from collections.abc import Sequence
 
 from launcher.executor_config import LocalConfig
 from launcher.executors.base import Resources, Surroundings, start_runner
@@ -87,6 +88,10 @@ class LocalExecutor:
 
     def flush(self) -> None:
         """Nothing is lined up here."""
+
+    def preview(self, configs: Sequence[TaskConfig]) -> list[str]:
+        """The trials' own commands are all there is."""
+        return []
 
     def close(self) -> None:
         """Nothing is held."""

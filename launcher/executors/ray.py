@@ -9,15 +9,16 @@ import re
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from launcher.claim import is_alive
 from launcher.executor_config import RayConfig
 from launcher.executors.base import Surroundings
 from launcher.executors.orphans import Orphans
 from launcher.executors.ray_cluster import Cluster
 from launcher.executors.ray_link import RayLink
 from launcher.executors.ray_task import DriverSettings, Task
+from launcher.life import is_alive
 from launcher.process import end_processes, on_this_machine
 from segda_core.config import TaskConfig
 from segda_core.layout import AttemptFiles, read_json
@@ -160,6 +161,10 @@ class RayExecutor:
                 job.left_by_ray = True
             self._link.close()
             self._link = None
+
+    def preview(self, configs: Sequence[TaskConfig]) -> list[str]:
+        """The trials' own commands are all there is."""
+        return []
 
     def close(self) -> None:
         """End the driver, and the head where it is our own."""

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from small_sweep import wait_until
 
-from launcher.claim import SILENCE_S, Submission, claim, file_system_time, is_alive
+from launcher.claim import Submission, claim
+from launcher.life import SILENCE_S, file_system_time, is_alive
 from launcher.process import ATTEMPT_VARIABLE, identity
 from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
 

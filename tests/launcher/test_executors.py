@@ -28,6 +28,8 @@ def folder(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Iterator[Path]:
     """A path that a shell would have to quote."""
+    if name == "slurm":
+        request.getfixturevalue("slurm")
     monkeypatch.setenv("SEGDA_RUNTIME_DIR", str(tmp_path / "locks"))
     if name == "ray":
         request.getfixturevalue("stand_in")(tmp_path / "locks")
@@ -78,7 +80,8 @@ def test_success_and_failure_side_by_side(name: str, folder: Path, an_executor: 
     executor = an_executor(max_parallel=2)
     good, bad = make(folder, seed=0), make(folder, seed=1, source=[{"name": "source", "holdout": "none.txt"}])
     jobs = [start(executor, files) for files in (good, bad)]
-    assert executor.reserve(read_config(good)) is None, "two trials at once were asked for"
+    if not executor.outlives_launcher:  # a cluster keeps the others in its own queue
+        assert executor.reserve(read_config(good)) is None, "two trials at once were asked for"
     wait_until(lambda: all(job.has_ended() for job, _ in jobs))
     assert [outcome(attempt) for _, attempt in jobs] == [("done", None), ("failed", "data")]
     assert read_json(good.metrics)["attempt"] == 1 and not bad.metrics.exists()
@@ -117,7 +120,7 @@ def test_kill_ends_at_once_and_a_still_step_in_time(
     killed.kill()
     before = time.monotonic()
     wait_until(killed.has_ended)
-    assert time.monotonic() - before < 15, "it was given time to save"
+    assert time.monotonic() - before < 20, "it was given time to save"
     assert not killed_attempt.outcome.exists()
     wait_until(still.has_ended)
     assert outcome(still_attempt) == ("failed", "timeout")

@@ -1,0 +1,223 @@
+"""The Slurm executor: attempts of one shape become one job array, submitted through submitit."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from launcher.executor_config import SlurmConfig
+from launcher.executors.base import Surroundings
+from launcher.executors.slurm_arrays import Arrays, Refusal, Shape, SubmissionError, shape_of
+from launcher.life import is_alive
+from launcher.slurm.cancel import cancel_jobs, signal_jobs
+from launcher.slurm.limits import Limits, limits
+from launcher.slurm.queue import queue
+from segda_core.config import TaskConfig
+from segda_core.layout import AttemptFiles, TrialFiles, write_json
+
+LOOK_S = 1.0
+"""Seconds between two looks at one job."""
+
+RENEW_S = 15.0
+"""Seconds between two renewals of claims that are not submitted yet."""
+
+PAUSE_S, PAUSE_LIMIT_S = 5.0, 60.0
+"""First and longest pause before an array is tried again that Slurm could not take."""
+
+PATIENCE_S = 30.0
+"""Seconds that a launcher which will not wait for its jobs keeps asking a silent controller."""
+
+UNKNOWN_AT_ONCE = 256
+"""Trials assumed to run side by side where nothing limits them: nobody knows what a cluster has free."""
+
+
+@dataclass
+class SlurmJob:
+    """An attempt that is lined up, then its job; later attempts that the job makes belong to it."""
+
+    attempt: AttemptFiles
+    shape: Shape
+    _next_look: float = field(default=0.0, init=False)
+
+    def has_ended(self) -> bool:
+        """Whether nothing of the job runs or will run any more."""
+        if time.monotonic() < self._next_look:
+            return False
+        self._next_look = time.monotonic() + LOOK_S
+        return not is_alive(self._newest())
+
+    def terminate(self) -> None:
+        """Ask it to save and leave; returns at once."""
+        signal_jobs([self._newest()], "TERM")
+
+    def kill(self) -> None:
+        """End it now, unsaved."""
+        signal_jobs([self._newest()], "KILL")  # its batch script ends by itself then
+        cancel_jobs([self._newest()], only_waiting=True)
+
+    def _newest(self) -> AttemptFiles:
+        files = TrialFiles(self.attempt.root.parent.parent)
+        return files.attempt(max(files.attempt_numbers(), default=self.attempt.number))
+
+
+class SlurmExecutor:
+    """Submits attempts as jobs, which then need no launcher."""
+
+    name = "slurm"
+    outlives_launcher = True
+
+    def __init__(self, config: SlurmConfig, surroundings: Surroundings) -> None:
+        self._config = config
+        self._waits = surroundings.waits
+        self._arrays = Arrays(config, surroundings.sweep.absolute() / ".slurm", surroundings.code)
+        self._limits: Limits | None = None
+        self._in_queue = 0
+        self._lined_up: list[SlurmJob] = []
+        self._renewed = time.monotonic()
+        self._error: SubmissionError | None = None
+        self._pause = PAUSE_S
+        self._not_before = 0.0
+
+    def problem(self, config: TaskConfig) -> str | None:
+        """Why a trial can never run here: its ranks do not fit the nodes."""
+        nodes, gpus = self._config.nodes, self._config.gpus_per_node
+        if gpus and config.ranks != nodes * gpus:
+            asked = f"nodes {nodes} x gpus_per_node {gpus}"
+            return f"ranks {config.ranks} on {asked}: one rank runs on each GPU; set ranks to {nodes * gpus}"
+        if config.ranks % nodes:
+            return f"ranks {config.ranks} do not divide among {nodes} nodes"
+        return None
+
+    def at_once(self, config: TaskConfig) -> int:
+        """As many as the user allows; what a cluster has free nobody knows."""
+        return self._config.max_parallel or UNKNOWN_AT_ONCE
+
+    def reserve(self, config: TaskConfig) -> "SlurmRoom | None":
+        """Room for one more job below the cluster's limits; its queue is where trials wait for nodes."""
+        if self._error is not None:
+            return None
+        if self._limits is None:
+            self._limits = limits(self._config.account, self._config.qos)
+            self._in_queue = queue().active()
+        if self._limits.jobs is not None and self._in_queue + len(self._lined_up) >= self._limits.jobs:
+            self._in_queue = queue().active()
+            return None
+        return SlurmRoom(self, shape_of(config, self._config))
+
+    def line_up(self, attempt: AttemptFiles, shape: Shape) -> SlurmJob:
+        """Keep an attempt for the next `flush`; a full array is submitted at once, before its claims age."""
+        job = SlurmJob(attempt, shape)
+        self._lined_up.append(job)
+        alike = [other for other in self._lined_up if other.shape == shape]
+        if self._limits is not None and len(alike) >= self._limits.array:
+            self._submit(alike, self._config.max_parallel)
+        return job
+
+    def flush(self) -> None:
+        """Submit what is lined up, an array for each shape.
+
+        What Slurm cannot take now is tried again by the next call, where the launcher waits for its jobs;
+        a launcher that does not gives such attempts back.
+        """
+        deadline = time.monotonic() + PATIENCE_S
+        self._submit_all()
+        while self._silent() and not self._waits and time.monotonic() < deadline:
+            time.sleep(PAUSE_S)
+            self._submit_all()
+        if not self._waits:
+            self._end_unsubmitted(self._lined_up)
+        self._renew()
+
+    def close(self) -> None:
+        """Give back what no job stands for."""
+        self._end_unsubmitted(self._lined_up)
+
+    def preview(self, configs: Sequence[TaskConfig]) -> list[str]:
+        """The sbatch scripts that would be submitted for these trials."""
+        shapes = [shape_of(config, self._config) for config in configs]
+        most = limits(self._config.account, self._config.qos).array
+        scripts = []
+        for shape in dict.fromkeys(shapes):
+            count = shapes.count(shape)
+            parts = [min(most, count - first) for first in range(0, count, most)]
+            scripts += [self._arrays.script(shape, part, self._share(part, len(shapes))) for part in parts]
+        return scripts
+
+    def _silent(self) -> bool:
+        return self._error is not None and self._error.refusal is Refusal.SILENT
+
+    def _submit_all(self) -> None:
+        if time.monotonic() < self._not_before:
+            return
+        self._error = None
+        total = len(self._lined_up)
+        in_order = sorted(self._lined_up, key=lambda job: job.shape)
+        for _, group in groupby(in_order, key=lambda job: job.shape):
+            alike = list(group)
+            if not self._submit(alike, self._share(len(alike), total)):
+                break
+
+    def _share(self, count: int, total: int) -> int | None:
+        """How many of an array may run at once, where several divide what the user allows."""
+        allowed = self._config.max_parallel
+        return None if allowed is None else max(1, allowed * count // total)
+
+    def _submit(self, jobs: Sequence[SlurmJob], parallel: int | None) -> bool:
+        """Submit one array, in halves where it is more than Slurm takes; False where the rest must wait."""
+        try:
+            self._arrays.submit(jobs[0].shape, [job.attempt for job in jobs], parallel)
+        except SubmissionError as error:
+            if error.refusal is Refusal.WRONG:
+                self._error = error
+                self._end_unsubmitted(jobs)
+                self._error = None
+                return True
+            if error.refusal is Refusal.FULL and len(jobs) > 1:
+                middle = len(jobs) // 2
+                return self._submit(jobs[:middle], parallel) and self._submit(jobs[middle:], parallel)
+            self._postpone(error)
+            return False
+        self._pause = PAUSE_S
+        self._in_queue += len(jobs)
+        self._take_out(jobs)
+        return True
+
+    def _postpone(self, error: SubmissionError) -> None:
+        self._error = error
+        self._not_before = time.monotonic() + (self._pause if self._waits else 0)
+        if self._waits:
+            print(f"{error}; trying again in {self._pause:g} s", flush=True)
+        self._pause = min(2 * self._pause, PAUSE_LIMIT_S)
+
+    def _end_unsubmitted(self, jobs: Sequence[SlurmJob]) -> None:
+        """Give attempts back that no job stands for; their numbers are spent, should sbatch be wrong."""
+        for job in jobs:
+            content = {"status": "unsubmitted", "cause": None, "message": str(self._error), "step": None}
+            write_json(job.attempt.outcome, {**content, "time": time.time()})
+        self._take_out(jobs)
+
+    def _take_out(self, jobs: Sequence[SlurmJob]) -> None:
+        gone = {id(job) for job in jobs}
+        self._lined_up = [job for job in self._lined_up if id(job) not in gone]
+
+    def _renew(self) -> None:
+        """Show other launchers that claims without a job are not forgotten."""
+        if time.monotonic() - self._renewed > RENEW_S:
+            self._renewed = time.monotonic()
+            for job in self._lined_up:
+                job.attempt.root.touch()
+
+
+@dataclass(frozen=True)
+class SlurmRoom:
+    """A place in the queue for one attempt."""
+
+    executor: SlurmExecutor
+    shape: Shape
+
+    def start(self, attempt: AttemptFiles) -> SlurmJob:
+        """Line the attempt up."""
+        return self.executor.line_up(attempt, self.shape)
+
+    def release(self) -> None:
+        """Nothing was taken."""

@@ -1,0 +1,172 @@
+"""From attempts to Slurm job arrays, through submitit."""
+
+import shlex
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any
+
+from submitit.core.utils import FailedJobError, FailedSubmissionError
+from submitit.slurm import slurm as submitit_slurm
+
+from launcher.executor_config import SlurmConfig
+from launcher.executors.base import Resources, code_environment
+from launcher.executors.slurm_task import NodeTask
+from launcher.slurm.command import outside_a_job
+from segda_core.config import TaskConfig
+from segda_core.errors import ConfigError
+from segda_core.layout import AttemptFiles, read_json, write_json
+
+MANY_TIMEOUTS = 1_000_000
+"""submitit's own count of timeouts must never end a trial: segda's tasks queue themselves again."""
+
+SAVE_BEFORE_S = 90
+"""Seconds before the time limit at which Slurm asks a job to save; Slurm may be a minute early."""
+
+FULL = ("MaxSubmit", "GrpSubmit", "job submit limit", "temporarily unable to accept")
+SILENT = (
+    *("Unable to contact", "Socket timed out", "Connection refused", "Connection timed out", "timed out on"),
+    *("Communication connection failure", "Zero Bytes", "Transport endpoint", "in standby mode"),
+)
+"""What sbatch says where trying again later may help."""
+
+
+class Refusal(Enum):
+    """Why Slurm did not take an array."""
+
+    WRONG = auto()
+    """It never will as it is asked for: no such partition, more than a node has …"""
+    FULL = auto()
+    """More jobs than this user may have in the queue."""
+    SILENT = auto()
+    """The controller does not answer."""
+
+
+class SubmissionError(RuntimeError):
+    """An array that was not submitted."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"sbatch: {message}")
+        self.refusal = Refusal.WRONG
+        if any(text in message for text in SILENT):
+            self.refusal = Refusal.SILENT
+        elif any(text in message for text in FULL):
+            self.refusal = Refusal.FULL
+
+
+@dataclass(frozen=True, order=True)
+class Shape:
+    """What a job asks for; jobs of one shape share an array."""
+
+    nodes: int
+    gpus: int
+    """On each node."""
+    cpus: int
+    """On each node."""
+
+
+def shape_of(config: TaskConfig, slurm: SlurmConfig) -> Shape:
+    """A trial's: its ranks spread evenly over the nodes."""
+    if slurm.gpus_per_node:
+        each = slurm.cpus_per_gpu or config.threads + config.workers
+        return Shape(slurm.nodes, slurm.gpus_per_node, slurm.gpus_per_node * each)
+    return Shape(slurm.nodes, 0, config.ranks // slurm.nodes * config.threads)
+
+
+class Arrays:
+    """Submits arrays of one launch; each has a folder of its own for submitit's files."""
+
+    def __init__(self, config: SlurmConfig, folder: Path, code: Path | None) -> None:
+        self._config = config
+        self._folder = folder
+        self._code = code
+        self._count = 0
+
+    def submit(self, shape: Shape, attempts: Sequence[AttemptFiles], parallel: int | None) -> None:
+        """Submit an array of attempts; `SubmissionError` where Slurm does not take it.
+
+        Each attempt says beforehand which job it becomes, so that no moment exists in which it has one that
+        cannot be found.
+        """
+        self._count += 1
+        said = read_json(attempts[0].submission)
+        assert said is not None
+        name = f"segda-{said['launch_id']}-{self._count}"
+        tasks = [self._task(attempt, name, index) for index, attempt in enumerate(attempts)]
+        for task, attempt in zip(tasks, attempts, strict=True):
+            named = {"job_name": name, "array_index": task.array_index}
+            write_json(attempt.submission, {**(read_json(attempt.submission) or {}), **named})
+        folder = self._folder / name
+        try:
+            with outside_a_job():
+                self._executor(shape, name, parallel, folder).submit_array(tasks)
+        except (FailedJobError, FailedSubmissionError) as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise SubmissionError(_reason(str(error))) from error
+
+    def script(self, shape: Shape, count: int, parallel: int | None) -> str:
+        """The sbatch script of an array of `count` trials."""
+        name = "segda-LAUNCH-N"
+        executor = self._executor(shape, name, parallel, self._folder / name)
+        if count > 1:
+            executor.parameters["map_count"] = count
+        return executor._make_submission_file_text(executor._submitit_command_str, "")
+
+    def _task(self, attempt: AttemptFiles, name: str, index: int) -> NodeTask:
+        resources = Resources(stall_min=self._config.stall_min, nodes=self._config.nodes)
+        trial = attempt.root.parent.parent.absolute()
+        return NodeTask(trial, attempt.number, name, index, resources, self._code)
+
+    def _executor(
+        self, shape: Shape, name: str, parallel: int | None, folder: Path
+    ) -> submitit_slurm.SlurmExecutor:
+        if shutil.which("srun") is None:
+            raise ConfigError(["executor: slurm: there is no srun on this machine"])
+        executor = submitit_slurm.SlurmExecutor(folder, max_num_timeout=MANY_TIMEOUTS)
+        executor.update_parameters(**self._parameters(shape, name, parallel))
+        return executor
+
+    def _parameters(self, shape: Shape, name: str, parallel: int | None) -> dict[str, Any]:
+        config = self._config
+        own = {"partition", "qos", "account", "constraint", "exclude"}
+        given = {key: value for key in own if (value := getattr(config, key)) is not None}
+        optional = {"gpus_per_node": shape.gpus or None, "mem": _memory(config.mem_gb)}
+        return {
+            **given,
+            **{key: value for key, value in optional.items() if value is not None},
+            "job_name": name,
+            "time": config.timeout_min,
+            "nodes": shape.nodes,
+            "ntasks_per_node": 1,
+            "cpus_per_task": shape.cpus,
+            "signal_delay_s": SAVE_BEFORE_S,
+            "array_parallelism": parallel or MANY_TIMEOUTS,
+            "setup": [*config.setup, *self._exports()],
+            "srun_args": [f"--cpus-per-task={shape.cpus}", "--kill-on-bad-exit=0", "--wait=0"],
+            "additional_parameters": {"requeue": True, **_sbatch(config.sbatch)},
+        }
+
+    def _exports(self) -> list[str]:
+        """Lines that have submitit itself import the snapshot's code."""
+        if self._code is None:
+            return []
+        return [f"export {name}={shlex.quote(value)}" for name, value in code_environment(self._code).items()]
+
+
+def _sbatch(options: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name.lstrip("-").replace("_", "-"): value for name, value in options.items() if value is not False
+    }
+
+
+def _memory(gigabytes: float | None) -> str | None:
+    return None if gigabytes is None else f"{round(gigabytes * 1024)}M"
+
+
+def _reason(text: str) -> str:
+    """The errors of sbatch on one line, out of submitit's message."""
+    lines = [line.partition("sbatch: error: ")[2] for line in text.splitlines()]
+    found = list(dict.fromkeys(line for line in lines if line))
+    return "; ".join(found) or text.strip()

@@ -1,0 +1,132 @@
+"""Which attempt a start of a Slurm job works for: first the one it was submitted for, then one of its own."""
+
+import errno
+import os
+import socket
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from launcher.executors.base import Resources
+from launcher.process import identity
+from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
+
+WAIT_S = 120.0
+"""Seconds that the other nodes wait for the first one's runner."""
+
+FIRST_PORT, LAST_PORT = 10_000, 30_000
+"""Where a port is looked for, below the range from which systems take ports for outgoing connections."""
+
+EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+@dataclass(frozen=True)
+class JobStart:
+    """One start of a Slurm job, as one of its nodes sees it."""
+
+    job_id: str
+    """`ARRAY_TASK`, or the number of a single job."""
+    restart_count: int
+    node: int
+    host: str
+    """The node's name to the other nodes."""
+
+    @classmethod
+    def here(cls) -> "JobStart":
+        """From Slurm's environment."""
+        array, task = (os.environ.get(f"SLURM_ARRAY_{part}_ID") for part in ("JOB", "TASK"))
+        return cls(
+            job_id=os.environ["SLURM_JOB_ID"] if array is None else f"{array}_{task}",
+            restart_count=int(os.environ.get("SLURM_RESTART_COUNT", "0")),
+            node=int(os.environ["SLURM_NODEID"]),
+            host=os.environ["SLURMD_NODENAME"],
+        )
+
+    def label(self, resources: Resources) -> Resources:
+        """Resources that name this start, for the runner's record."""
+        return replace(resources, job_id=self.job_id, restart_count=self.restart_count)
+
+    def is_recorded_in(self, record: dict[str, object]) -> bool:
+        """Whether a runner's record is of this start."""
+        return (record["job_id"], record["restart_count"]) == (self.job_id, self.restart_count)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """An attempt to run, and where its nodes meet."""
+
+    attempt: AttemptFiles
+    rendezvous: str | None
+
+
+def take_turn(files: TrialFiles, job_name: str, index: int, start: JobStart, nodes: int) -> Turn | None:
+    """On the first node: the attempt of this start, made where Slurm had started the job before.
+
+    None where the trial is done, cancelled, or in other hands: then nothing of it is touched.
+    """
+    newest = _newest_of_ours(files, job_name, index)
+    if newest is None:
+        return None
+    started_before = start.restart_count > 0 or newest.runner(0).exists() or newest.outcome.exists()
+    attempt = _make_next(files, newest, start) if started_before else newest
+    if attempt is None:
+        return None
+    return Turn(attempt, f"{start.host}:{free_port(start)}" if nodes > 1 else None)
+
+
+def find_turn(files: TrialFiles, job_name: str, index: int, start: JobStart, nodes: int) -> Turn | None:
+    """On the other nodes: wait for the attempt whose first runner names this start."""
+    deadline = time.monotonic() + WAIT_S
+    while (newest := _newest_of_ours(files, job_name, index)) is not None:
+        record = read_json(newest.runner(0))
+        if record is not None and start.is_recorded_in(record):
+            return Turn(newest, record["rendezvous"])
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no runner on the first of {nodes} nodes after {WAIT_S:g} s")
+        time.sleep(0.2)
+    return None
+
+
+def _newest_of_ours(files: TrialFiles, job_name: str, index: int) -> AttemptFiles | None:
+    """The trial's newest attempt if it belongs to this job and there is something left to do."""
+    numbers = files.attempt_numbers()
+    if not numbers or files.metrics.exists() or files.cancel.exists():
+        return None
+    newest = files.attempt(numbers[-1])
+    said = read_json(newest.submission) or {}
+    return newest if (said.get("job_name"), said.get("array_index")) == (job_name, index) else None
+
+
+def _make_next(files: TrialFiles, newest: AttemptFiles, start: JobStart) -> AttemptFiles | None:
+    """The attempt after `newest`, for a job that was started again; None where another process made it."""
+    attempt = files.attempt(newest.number + 1)
+    try:
+        attempt.root.mkdir()
+    except FileExistsError:
+        return None
+    again = {"fresh": False, "job_id": start.job_id, "restart_count": start.restart_count}
+    said = read_json(newest.submission) or {}
+    write_json(attempt.submission, {**said, **again, **identity(), "time": time.time()})
+    return attempt
+
+
+def free_port(start: JobStart) -> int:
+    """A port of this machine nobody listens on, a different one for most jobs."""
+    last = min(LAST_PORT, int(EPHEMERAL.read_text().split()[0])) if EPHEMERAL.exists() else LAST_PORT
+    number = int("".join(filter(str.isdecimal, start.job_id))) + start.restart_count
+    for offset in range(last - FIRST_PORT):
+        port = FIRST_PORT + (number + offset) % (last - FIRST_PORT)
+        if _is_free(port):
+            return port
+    raise OSError(errno.EADDRINUSE, f"no free port from {FIRST_PORT} to {last}")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("", port))
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                return False
+            raise
+    return True

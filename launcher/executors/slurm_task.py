@@ -1,0 +1,115 @@
+"""What a Slurm job runs on each of its nodes, called by submitit: the runner of the attempt that is its turn.
+
+Slurm may start a job again (time limit, preemption, a lost node, `scontrol requeue`). Each start works for an
+attempt of its own, so that whatever is left of the start before it changes nothing any more.
+"""
+
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from launcher.command import Node
+from launcher.executors.base import Resources, start_runner
+from launcher.executors.slurm_start import JobStart, Turn, find_turn, take_turn
+from launcher.process import end_processes
+from launcher.slurm.requeue import goes_on, is_preempted, requeue
+from segda_core.layout import AttemptFiles, TrialFiles, read_json
+
+if TYPE_CHECKING:
+    from submitit.core.utils import DelayedSubmission
+
+POLL_S = 0.2
+
+ORPHAN_PATIENCE_S = 60.0
+"""Seconds that workers whose runner was killed get to save, before they are killed too."""
+
+
+class JobEndedError(RuntimeError):
+    """The job did not make its trial's result; raised for Slurm and jobs that depend on this one to see."""
+
+
+@dataclass(frozen=True)
+class NodeTask:
+    """One trial's job, the same on each of its nodes; pickled by submitit."""
+
+    trial: Path
+    attempt: int
+    """The attempt it was submitted for; later starts make their own."""
+    job_name: str
+    array_index: int
+    resources: Resources
+    code: Path | None
+
+    def __call__(self) -> str:
+        """Run this start of the job to its end; the attempt's status."""
+        signals = Signals()
+        start = JobStart.here()
+        files = TrialFiles(self.trial)
+        turn = take_turn if start.node == 0 else find_turn
+        mine = turn(files, self.job_name, self.array_index, start, self.resources.nodes)
+        if mine is None:
+            return "left: the trial is done, cancelled, or another job's by now"
+        self._run(mine, start, signals)
+        if start.node > 0:
+            return "ended with the first node"
+        return self._close(files, mine.attempt, start, signals)
+
+    def checkpoint(self) -> "DelayedSubmission":
+        """For submitit, should Slurm's signal come before this task's own handlers are installed."""
+        from submitit.core.utils import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+    def _run(self, turn: Turn, start: JobStart, signals: "Signals") -> None:
+        """Start the runner and poll it: a signal handler must never meet a lock held by `wait`."""
+        node = Node(start.node, turn.rendezvous)
+        resources = start.label(self.resources)
+        runner = start_runner(turn.attempt, resources, self.code, node=node)
+        while runner.poll() is None:
+            signals.forward(runner)
+            time.sleep(POLL_S)
+        end_processes(turn.attempt.root, ORPHAN_PATIENCE_S, start.node)
+
+    def _close(self, files: TrialFiles, attempt: AttemptFiles, start: JobStart, signals: "Signals") -> str:
+        """Have Slurm queue the job again where it was interrupted; `JobEndedError` where it failed."""
+        outcome: dict[str, Any] | None = read_json(attempt.outcome)
+        interrupted = signals.asked_to_save or (signals.asked_to_end and is_preempted(start.job_id))
+        if interrupted and goes_on(outcome) and not files.cancel.exists():
+            signals.ignore()
+            if requeue(start.job_id):
+                return "queued again"
+        if outcome is None or outcome["status"] != "done":
+            raise JobEndedError(str(outcome or "the runner was killed"))
+        return "done"
+
+
+class Signals:
+    """Slurm's signals to this task; submitit's handlers, which would requeue at once, are replaced."""
+
+    def __init__(self) -> None:
+        self.asked_to_save = False
+        """USR2: the time limit is near, or a preemption with grace."""
+        self.asked_to_end = False
+        """TERM: scancel, or the last seconds before Slurm kills."""
+        self._forwarded = False
+        signal.signal(signal.SIGUSR2, self._receive)
+        signal.signal(signal.SIGTERM, self._receive)
+
+    def forward(self, runner: "subprocess.Popen[bytes]") -> None:
+        """Pass the first signal on, for clusters where it reaches this task alone."""
+        if not self._forwarded and (self.asked_to_save or self.asked_to_end):
+            self._forwarded = True
+            runner.send_signal(signal.SIGUSR2 if self.asked_to_save else signal.SIGTERM)
+
+    def ignore(self) -> None:
+        """Hear no more, and let no child started from now on be ended by them."""
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    def _receive(self, signum: int, frame: FrameType | None) -> None:
+        self.asked_to_save = self.asked_to_save or signum == signal.SIGUSR2
+        self.asked_to_end = self.asked_to_end or signum == signal.SIGTERM

@@ -1,0 +1,34 @@
+"""Cancelling and signalling jobs of ours, each looked up by name and array index right before."""
+
+from collections.abc import Iterable
+
+from launcher.slurm.command import ask
+from launcher.slurm.queue import Job, queue
+from segda_core.layout import AttemptFiles, read_json
+
+AT_ONCE = 500
+"""Jobs named in one command."""
+
+
+def cancel_jobs(attempts: Iterable[AttemptFiles], only_waiting: bool = False) -> None:
+    """Cancel the jobs of some attempts; with `only_waiting` those that do not run at present."""
+    jobs = _jobs(attempts)
+    _scancel([], [job for job in jobs if job.is_waiting or not only_waiting])
+
+
+def signal_jobs(attempts: Iterable[AttemptFiles], name: str) -> None:
+    """Send every process of some attempts' running jobs a signal."""
+    _scancel([f"--signal={name}"], [job for job in _jobs(attempts) if not job.is_waiting])
+
+
+def _jobs(attempts: Iterable[AttemptFiles]) -> list[Job]:
+    queue().look_again()
+    submissions = (read_json(attempt.submission) or {} for attempt in attempts)
+    named = [said for said in submissions if "job_name" in said]
+    found = (queue().find(said["job_name"], said["array_index"]).job for said in named)
+    return [job for job in found if job is not None and job.is_active]
+
+
+def _scancel(options: list[str], jobs: list[Job]) -> None:
+    for first in range(0, len(jobs), AT_ONCE):
+        ask(["scancel", *options, *(job.id for job in jobs[first : first + AT_ONCE])])

@@ -1,0 +1,78 @@
+"""How a job that left no word itself ended: by the queue, by accounting, or by jobcomp's text file."""
+
+import re
+import time
+from collections import defaultdict
+from functools import lru_cache
+from pathlib import Path
+
+from launcher.slurm.command import SlurmError, ask
+from launcher.slurm.limits import settings
+from launcher.slurm.queue import queue
+
+CAUSES = {
+    "NODE_FAIL": ("node", "its node failed"),
+    "BOOT_FAIL": ("node", "its node did not boot"),
+    "OUT_OF_MEMORY": ("oom", "Slurm ended it because memory (RAM) ran out; mem_gb asks for more"),
+    "TIMEOUT": ("timeout", "Slurm ended it at its time limit before it had saved"),
+    "DEADLINE": ("timeout", "Slurm ended it at its deadline"),
+}
+"""State of a job -> cause and message of its attempt."""
+
+CANCELLED = "CANCELLED"
+
+SACCT_DAYS = 30
+
+KEEP_S = 30.0
+"""Seconds that an answer is used for."""
+
+RECORD = re.compile(r"\b(Name|JobState|ArrayTaskId)=(\S+)")
+
+
+def end_of(name: str, index: int, started: bool) -> str | None:
+    """The job's last state, as `TIMEOUT`; None where nothing remembers it."""
+    sighting = queue().find(name, index)
+    if sighting.job is not None:
+        return sighting.job.state
+    now = int(time.monotonic() / KEEP_S)
+    for states in (_accounted(name, now), _recorded(now).get(name, {})):
+        if state := states.get(index) or states.get(None):
+            return state
+    return CANCELLED if sighting.gone and not started else None
+
+
+States = dict[int | None, str]
+"""Array index -> last state; None stands for a single job, and for the rest of a cancelled array."""
+
+
+@lru_cache(maxsize=256)
+def _accounted(name: str, now: int) -> States:
+    """The states of an array by slurmdbd; empty where the cluster has none."""
+    wanted = ["-X", "-n", "-P", f"--name={name}", f"--starttime=now-{SACCT_DAYS}days", "--format=JobID,State"]
+    try:
+        lines = ask(["sacct", *wanted]).splitlines()
+    except SlurmError:
+        return {}
+    pairs = (line.split("|") for line in lines)
+    return {_number(job_id.partition("_")[2]): state.split()[0] for job_id, state in pairs}
+
+
+@lru_cache(maxsize=1)
+def _recorded(now: int) -> dict[str, States]:
+    """The states of our arrays by jobcomp/filetxt; empty where it is not used or not readable."""
+    told, states = settings(), defaultdict[str, States](dict)
+    if told.get("JobCompType") != "jobcomp/filetxt":
+        return {}
+    try:
+        with Path(told["JobCompLoc"]).open(errors="replace") as lines:
+            for line in lines:
+                found = dict(RECORD.findall(line))
+                if found.get("Name", "").startswith("segda-"):
+                    states[found["Name"]][_number(found.get("ArrayTaskId", ""))] = found["JobState"]
+    except OSError:
+        return {}
+    return states
+
+
+def _number(task: str) -> int | None:
+    return int(task) if task.isdecimal() else None

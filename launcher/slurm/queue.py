@@ -1,0 +1,131 @@
+"""Our jobs as Slurm has them now: one squeue for all trials of a command, kept for a few seconds.
+
+A job is looked up by its name and array index, never by its number: a controller that lost its state gives
+numbers out again.
+"""
+
+import os
+import time
+from dataclasses import dataclass
+from functools import cache
+
+from launcher.slurm.command import NoSlurmError, SlurmError, ask
+
+KEEP_S = 2.0
+"""Seconds that an answer is used for."""
+
+KEEP_FAULT_S = 15.0
+"""Seconds before a controller that did not answer is asked again."""
+
+ACTIVE = frozenset(
+    {
+        *("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "REQUEUED", "REQUEUE_FED"),
+        *("REQUEUE_HOLD", "RESIZING", "SIGNALING", "SPECIAL_EXIT", "STAGE_OUT", "STOPPED", "RESV_DEL_HOLD"),
+    }
+)
+"""States of a job that runs or will run."""
+
+BETWEEN = frozenset({"PREEMPTED", "NODE_FAIL"})
+"""States that end a job, or last for the moment until Slurm has queued it again."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One task of an array (or a single job)."""
+
+    id: str
+    state: str
+    reason: str
+    """Why it waits, in Slurm's words."""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it runs or will run."""
+        return self.state in ACTIVE
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it waits to be started (again)."""
+        return self.is_active and self.state not in ("RUNNING", "COMPLETING", "SUSPENDED")
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it ended for good."""
+        return not self.is_active and self.state not in BETWEEN
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What Slurm says about one job."""
+
+    job: Job | None
+    """None: not in the queue, or there was no answer."""
+    answered: bool = True
+    gone: bool = False
+    """Not in the queue although others of its array are: it ended long ago, or was cancelled before it
+    started, of which Slurm keeps no trace."""
+    fault: str = ""
+    """Why there is no answer, and since when; empty where this machine has no Slurm to ask."""
+
+
+class Queue:
+    """This user's jobs by name and array index."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[tuple[str, int | None], Job] = {}
+        self._names: set[str] = set()
+        self._until = 0.0
+        self._fault: SlurmError | None = None
+        self._silent_since = 0.0
+
+    def find(self, name: str, index: int) -> Sighting:
+        """What Slurm says about one job, at most `KEEP_S` ago."""
+        self._refresh()
+        if self._fault is None:
+            job = self._jobs.get((name, index)) or self._jobs.get((name, None))
+            return Sighting(job, gone=job is None and name in self._names)
+        if isinstance(self._fault, NoSlurmError):
+            return Sighting(None, answered=False)
+        since = time.strftime("%H:%M:%S", time.localtime(self._silent_since))
+        return Sighting(None, answered=False, fault=f"unknown since {since}: {self._fault}")
+
+    def active(self) -> int:
+        """Jobs of this user that run or will run, whoever submitted them; 0 while there is no answer."""
+        self._refresh()
+        return sum(job.is_active for job in self._jobs.values())
+
+    def look_again(self) -> None:
+        """Ask anew at the next question."""
+        self._until = 0.0
+
+    def _refresh(self) -> None:
+        if time.monotonic() < self._until:
+            return
+        try:
+            self._jobs = _ask_squeue()
+        except SlurmError as error:
+            self._silent_since = self._silent_since if self._fault is not None else time.time()
+            self._fault = error
+        else:
+            self._fault = None
+            self._names = {name for name, _ in self._jobs}
+        self._until = time.monotonic() + (KEEP_S if self._fault is None else KEEP_FAULT_S)
+
+
+@cache
+def queue() -> Queue:
+    """The one of this process."""
+    return Queue()
+
+
+def _ask_squeue() -> dict[tuple[str, int | None], Job]:
+    """Every job of ours that the controller still knows, one for each task of an array.
+
+    None stands for the index of a single job, and of the rest of an array that was cancelled as a whole.
+    """
+    wanted = ["--noheader", "--array", "--states=all", f"--user={os.getuid()}"]
+    lines = ask(["squeue", *wanted, "--format=%i|%K|%T|%r|%j"]).splitlines()
+    jobs = {}
+    for job_id, index, state, reason, name in (line.split("|", 4) for line in lines):
+        jobs[name, int(index) if index.isdecimal() else None] = Job(job_id, state, reason)
+    return jobs

@@ -1,0 +1,177 @@
+"""What is said of trials in Slurm's queue, without training any: their jobs are held."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from private_slurm.cluster import Cluster
+from slurm_cluster import slurm_cluster
+from small_sweep import SmallSweep, wait_until
+
+from segda_core.layout import AttemptFiles, read_json
+
+pytestmark = pytest.mark.processes
+
+ONE = {"method": [{"name": "source_only"}]}
+
+
+def queued(folder: Path, seeds: int = 1, **settings: object) -> SmallSweep:
+    return SmallSweep(folder, {**ONE, "seed": list(range(seeds))}, steps=2, name="slurm", **settings)
+
+
+def held(folder: Path, seeds: int = 1, **settings: object) -> SmallSweep:
+    """A sweep whose jobs wait until somebody releases them."""
+    return queued(folder, seeds, sbatch={"hold": True}, **settings)
+
+
+def submit(sweep: SmallSweep, *words: str) -> None:
+    code, output = sweep.run("sweep", "quick", *words)
+    assert code == 0, output
+
+
+def statuses(sweep: SmallSweep) -> list[dict]:
+    code, output = sweep.run("status", "quick", "--json")
+    assert code == 0, output
+    return json.loads(output)["quick"]
+
+
+def states(sweep: SmallSweep) -> list[tuple[str, str]]:
+    return [(status["state"], status["message"]) for status in statuses(sweep)]
+
+
+def queue(cluster: Cluster) -> list[list[str]]:
+    """Name, array index and state of each job that is not over."""
+    lines = cluster.check("squeue", "--noheader", "--array", "--format=%j %K %T").splitlines()
+    return [line.split() for line in lines]
+
+
+def cancel_outside(cluster: Cluster) -> None:
+    cluster.check("scancel", "--user", cluster.place.user)
+
+
+def grow_old(attempt: AttemptFiles) -> None:
+    """As if nothing of the attempt had been touched for minutes."""
+    then = time.time() - 300
+    os.utime(attempt.root, (then, then))
+
+
+def test_submitted_jobs_need_no_launcher_and_say_why_they_wait(slurm: Cluster, tmp_path: Path) -> None:
+    sweep = held(tmp_path, seeds=3)
+    code, output = sweep.run("sweep", "quick")
+    assert code == 0 and "3 queued" in output and output.rstrip().endswith("`segda cancel quick` ends them")
+    assert states(sweep) == [("queued", "Slurm: JobHeldUser")] * 3
+    (name,) = {job[0] for job in queue(slurm)}
+    submissions = [read_json(attempt.submission) for attempt in sweep.attempts()]
+    assert [(said["job_name"], said["array_index"]) for said in submissions] == [(name, i) for i in range(3)]
+    assert {said["launch_id"] for said in submissions} == {name.split("-")[1]}
+    code, output = sweep.run("sweep", "quick")
+    assert code == 0 and "0 to run" in output and len(queue(slurm)) == 3, "submitted a second time"
+    assert "JobHeldUser" in sweep.run("status", "quick")[1]
+
+
+def test_cancel_takes_pending_jobs_out_of_the_queue(slurm: Cluster, tmp_path: Path) -> None:
+    sweep = held(tmp_path, seeds=2)
+    submit(sweep)
+    assert sweep.run("cancel", "quick", "seed=1")[1].endswith("1 trials cancelled\n")
+    wait_until(lambda: len(queue(slurm)) == 1, timeout=10)
+    assert [state for state, _ in states(sweep)] == ["queued", "cancelled"]
+    submit(sweep)
+    assert len(queue(slurm)) == 1, "a cancelled trial was submitted"
+    submit(sweep, "--retry", "cancelled")
+    assert len(queue(slurm)) == 2
+
+
+def test_a_job_cancelled_outside_is_left_by_its_launch_and_taken_up_by_the_next(
+    slurm: Cluster, tmp_path: Path
+) -> None:
+    sweep = held(tmp_path, seeds=3)
+    waiting = sweep.start("sweep", "quick", "--wait")
+    wait_until(lambda: len(queue(slurm)) == 3)
+    one = slurm.check("squeue", "--noheader", "--array", "--format=%i").split()[0]
+    slurm.check("scancel", one)
+    wait_until(lambda: [state for state, _ in states(sweep)].count("missing") == 1)
+    cancel_outside(slurm)
+    code, output = sweep.finish(waiting)
+    assert code == 1 and output.count("its job was cancelled outside segda (scancel)") == 3
+    assert states(sweep) == [("missing", "its job was cancelled outside segda (scancel)")] * 3
+    submit(sweep)
+    assert [attempt.number for attempt in sweep.attempts()] == [1, 2] * 3
+
+
+def test_ctrl_c_leaves_the_jobs(slurm: Cluster, tmp_path: Path) -> None:
+    sweep = held(tmp_path, seeds=2)
+    waiting = sweep.start("sweep", "quick", "--wait")
+    wait_until(lambda: len(queue(slurm)) == 2)
+    waiting.send_signal(signal.SIGINT)
+    code, output = sweep.finish(waiting, timeout=30)
+    assert code == 130 and "`segda cancel quick` ends them" in output
+    assert [state for state, _ in states(sweep)] == ["queued", "queued"]
+
+
+def test_a_refused_submission_says_why_and_blocks_nothing(slurm: Cluster, tmp_path: Path) -> None:
+    sweep = held(tmp_path, partition="nowhere")
+    for number in (1, 2):
+        code, output = sweep.run("sweep", "quick")
+        assert code == 1 and "invalid partition specified: nowhere" in output
+        assert [attempt.number for attempt in sweep.attempts()][-1] == number
+    ((state, message),) = states(sweep)
+    assert state == "missing" and "nowhere" in message
+    assert not list(tmp_path.rglob("*.pkl")), "files of jobs that do not exist"
+    submit(sweep, "--set", "executor.partition=main")
+    assert [state for state, _ in states(sweep)] == ["queued"]
+
+
+def test_a_silent_controller_is_said_and_hangs_nobody(slurm: Cluster, tmp_path: Path) -> None:
+    sweep = held(tmp_path)
+    submit(sweep)
+    slurm.stop_controller()
+    started = time.monotonic()
+    ((state, message),) = states(sweep)
+    assert state == "queued" and message.startswith("unknown since ")
+    assert time.monotonic() - started < 40
+    slurm.start_controller()
+    assert states(sweep) == [("queued", "Slurm: JobHeldUser")]
+
+
+def test_arrays_are_cut_and_divided_by_what_a_cluster_takes(tmp_path: Path) -> None:
+    with slurm_cluster(tmp_path / "slurm", nodes=1, max_array_size=4) as cluster:
+        sweep = held(tmp_path / "sweep", seeds=10, max_parallel=5)
+        submit(sweep)
+        names = [job[0] for job in queue(cluster)]
+        assert sorted(names.count(name) for name in set(names)) == [2, 4, 4]
+        assert [state for state, _ in states(sweep)] == ["queued"] * 10
+
+
+@pytest.mark.parametrize(("accounting", "remembered"), [("none", False), ("jobcomp", True), ("dbd", True)])
+def test_what_the_controller_has_forgotten(tmp_path: Path, accounting: str, remembered: bool) -> None:
+    """Accounting or jobcomp know of a cancelled job; without them it vanished, and is submitted again."""
+    with slurm_cluster(tmp_path / "slurm", nodes=1, accounting=accounting, min_job_age=2) as cluster:
+        cluster.check("sbatch", "--exclusive", "--output=/dev/null", "--wrap", "exec sleep 600")
+        sweep = queued(tmp_path / "sweep", seeds=2)
+        submit(sweep)
+        wait_until(
+            lambda: "(Resources)" in cluster.check("squeue", "--format=(%r)")
+        )  # told to accounting by now
+        cluster.check("scancel", "--state=PENDING", "--user", cluster.place.user)
+        wait_until(lambda: "segda" not in cluster.check("squeue", "--states=all", "--format=%j"), timeout=90)
+        for attempt in sweep.attempts():
+            grow_old(attempt)
+        expected = ("missing", "its job was cancelled outside segda (scancel)")
+        if not remembered:
+            expected = ("failed", "its job ended without a word (Slurm forgot it)")
+        assert states(sweep) == [expected] * 2
+        submit(sweep)
+        assert [attempt.number for attempt in sweep.attempts()] == [1, 2, 1, 2]
+        assert [job[0].startswith("segda") for job in queue(cluster)].count(True) == 2
+
+
+def test_two_hundred_trials_are_submitted_in_seconds(slurm: Cluster, tmp_path: Path) -> None:
+    sweep = held(tmp_path, seeds=200)
+    started = time.monotonic()
+    submit(sweep)
+    took = time.monotonic() - started
+    assert len(queue(slurm)) == 200
+    assert took < 60, "far more than the 4 s it takes alone on a machine, so that a busy one does not matter"
