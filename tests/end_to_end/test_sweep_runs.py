@@ -113,7 +113,7 @@ def test_the_score_so_far_is_still_shown_after_a_resume(tmp_path: Path) -> None:
 
     def stop_when(pattern: str) -> dict:
         launcher = sweep.start("sweep", "quick", "--set", "evaluation.every=2")
-        wait_until(lambda: list(tmp_path.glob(f"runs/quick/*/attempts/{pattern}")))
+        wait_until(lambda: list(tmp_path.glob(f"runs/quick/*/attempts/{pattern}")), timeout=120)
         launcher.send_signal(signal.SIGINT)
         code, output = sweep.finish(launcher, timeout=60)
         assert code == 130, output
