@@ -3,7 +3,7 @@
 import shlex
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from launcher.points import short
 from launcher.states import State, TrialStatus
 from launcher.sweep import Expansion, Sweep
 from launcher.trial import Trial
-from segda_core.config import TaskConfig
 
 STYLES = {Action.RUN: "green", Action.WAIT: "cyan", Action.SKIP: "dim"}
 
@@ -102,11 +101,11 @@ def plan_dry_run(
     look: Mapping[str, tuple[TrialStatus, Manifest]],
     decisions: Mapping[str, Decision],
     runs: Path,
-    at_once: Callable[[TaskConfig], int],
+    at_once: Mapping[str, int],
 ) -> DryRun:
     """What would happen to the trials whose state, images and decision are given (by id).
 
-    `at_once` says how many trials like one its executor runs side by side.
+    `at_once` says of those to run how many like each its executor runs side by side.
     """
     past = Past(runs)
     chosen = [trial for trial in expansion.trials if trial.id in look]
@@ -119,14 +118,14 @@ def plan_dry_run(
         sweep=sweep.name,
         file=str(sweep.file),
         data=sweep.data,
-        executor=sweep.executor.name,
+        executor=", ".join(dict.fromkeys(stage.executor.name for stage in sweep.stages)),
         planned=len(expansion.trials),
         trials=trials,
         merged=expansion.merged,
         notes=[*expansion.notes, *_image_notes(manifests)],
         problems=problems(manifests),
         free_bytes=_free_bytes(runs),
-        seconds=_side_by_side(trials, [at_once(trial.config) for trial in chosen]),
+        seconds=_side_by_side(trials, [at_once.get(trial.id, 1) for trial in chosen]),
     )
 
 

@@ -14,12 +14,13 @@ from types import FrameType
 
 from launcher.claim import Submission, claim
 from launcher.executors.base import Executor, Job
-from launcher.life import life_of
+from launcher.life import is_alive, life_of
 from launcher.live import Overview, Row, View, duration, percent
+from launcher.placement import Place, executors_of
 from launcher.progress import UNREADABLE, Progress, read_progress
 from launcher.states import State, TrialStatus
 from launcher.status import read_status
-from launcher.waiting import find_wait
+from launcher.waiting import find_waits, newest_attempt
 from segda_core.config import TaskConfig
 from segda_core.layout import MACHINE_CAUSES, AttemptFiles, TrialFiles
 from segda_core.parents import read_parents
@@ -57,6 +58,8 @@ class Entry:
 
     files: TrialFiles
     config: TaskConfig
+    place: Place
+    """Where it runs."""
     submission: Submission
     """What its next claim says."""
     seen: int = 0
@@ -64,6 +67,8 @@ class Entry:
     phase: Phase = Phase.WAITING
     parents: tuple[TrialFiles, ...] = ()
     """Those it waits for; empty once they are known to be done."""
+    after: tuple[AttemptFiles, ...] = ()
+    """Attempts of parents after which its job shall start, where nobody stays to wait for them."""
     job: Job | None = None
     queued: bool = False
     """Its job waits in a cluster's queue."""
@@ -77,19 +82,21 @@ class Entry:
         """Its directory's name."""
         return self.files.root.name
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether its job goes on without this launcher."""
+        return self.place.executor.outlives_launcher
+
 
 class Launch:
     """One launch of some trials, in their order, to the end of the last."""
 
-    def __init__(
-        self, entries: Sequence[Entry], executor: Executor, retry: int, view: View, waits: bool = True
-    ) -> None:
+    def __init__(self, entries: Sequence[Entry], view: View, waits: bool = True) -> None:
         self._entries = entries
         self._by_id = {entry.id: entry for entry in entries}
-        self._executor = executor
-        self._retry = retry
+        self._executors = executors_of(entry.place for entry in entries)
         self._view = view
-        self._waits = waits or not executor.outlives_launcher
+        self._waits = waits or not all(executor.outlives_launcher for executor in self._executors)
         self._interrupts = 0
         self._answered = 0
         self._next_look = 0.0
@@ -109,6 +116,7 @@ class Launch:
                 if not self._interrupts:
                     self._start_waiting()
                 if not self._waits:
+                    self._submit_children()
                     self._leave()
                     break
                 self._show()
@@ -116,10 +124,9 @@ class Launch:
         return not self._interrupts
 
     def _work_left(self) -> bool:
-        if self._interrupts and self._executor.outlives_launcher:
-            return False
-        unfinished = (Phase.RUNNING,) if self._interrupts else (Phase.RUNNING, Phase.WAITING, Phase.ELSEWHERE)
-        return any(entry.phase in unfinished for entry in self._entries)
+        if self._interrupts:
+            return any(entry.phase is Phase.RUNNING and not entry.goes_on for entry in self._entries)
+        return any(entry.phase is not Phase.OVER for entry in self._entries)
 
     @contextmanager
     def _stop_signals(self) -> Iterator[None]:
@@ -141,10 +148,11 @@ class Launch:
         interrupts = self._interrupts
         if interrupts == self._answered:
             return
-        if self._executor.outlives_launcher:
-            return self._view.say("not waiting any more: the jobs go on", "yellow")
-        jobs = [entry.job for entry in self._entries if entry.phase is Phase.RUNNING and entry.job]
-        if interrupts == 1:
+        running = [entry for entry in self._entries if entry.phase is Phase.RUNNING]
+        if interrupts == 1 and any(entry.goes_on for entry in running):
+            self._view.say("not waiting any more: the jobs go on", "yellow")
+        jobs = [entry.job for entry in running if entry.job and not entry.goes_on]
+        if interrupts == 1 and jobs:
             self._view.say(f"stopping: {len(jobs)} running trials save; once more to kill them", "yellow")
             for job in jobs:
                 job.terminate()
@@ -178,7 +186,7 @@ class Launch:
         elif _to_be_continued(status) and self._interrupts:
             entry.phase = Phase.WAITING
             self._view.say(f"stopped  {entry.id}: {status.message}", "yellow")
-        elif _to_be_continued(status) and entry.retries < self._retry:
+        elif _to_be_continued(status) and entry.retries < entry.place.config.retry:
             self._try_again(entry, status)
         else:
             entry.phase = Phase.OVER
@@ -197,43 +205,56 @@ class Launch:
         reason = f"{status.cause or 'stopped'}: {status.message}"
         self._view.say(f"again    {entry.id} in {duration(pause)} ({reason})", "yellow")
 
-    def _start_waiting(self) -> None:
-        """Start waiting trials, in order, while the executor has room."""
+    def _start_waiting(self) -> bool:
+        """Start waiting trials, in order, while their executors have room; whether all that could were."""
         now = time.monotonic()
-        due = [
-            entry
-            for entry in self._entries
-            if entry.phase is Phase.WAITING and entry.not_before <= now and self._parents_done(entry)
+        waiting = [
+            entry for entry in self._entries if entry.phase is Phase.WAITING and entry.not_before <= now
         ]
+        due = [entry for entry in waiting if self._may_start(entry)]
+        full: list[Executor] = []
         for entry in due:
-            if not self._start(entry):
-                self._say_why_nothing_runs()
-                break
-        self._executor.flush()
+            if entry.place.executor not in full and not self._start(entry):
+                self._say_why_nothing_runs(entry)
+                full.append(entry.place.executor)
+        for executor in self._executors:
+            executor.flush()
+        return bool(due) and not full
 
-    def _parents_done(self, entry: Entry) -> bool:
-        """Whether it need not wait for a parent; where it would wait in vain, it is over."""
-        wait = find_wait(entry.parents, self._is_ours)
-        if wait is None:
+    def _submit_children(self) -> None:
+        """Generation after generation: a job can follow one that is in the queue."""
+        while not self._interrupts and self._start_waiting():
+            continue
+
+    def _may_start(self, entry: Entry) -> bool:
+        """Whether a trial need not wait for parents here; where it would wait in vain, it is over."""
+        waits = find_waits(entry.parents, self._is_ours)
+        entry.after = ()
+        if not waits:
             entry.parents = ()
-        elif wait.in_vain:
+            return True
+        if vain := next((wait for wait in waits if wait.in_vain), None):
             entry.phase = Phase.OVER
-            self._view.say(f"left     {entry.id}: waits for {wait.parent.root.name}: {wait.in_vain}", "red")
-        return wait is None
+            self._view.say(f"left     {entry.id}: waits for {vain.parent.root.name}: {vain.in_vain}", "red")
+        elif not self._waits:
+            attempts = [newest_attempt(wait.parent) for wait in waits]
+            entry.after = tuple(attempt for attempt in attempts if attempt is not None and is_alive(attempt))
+            return len(entry.after) == len(waits)
+        return False
 
     def _is_ours(self, trial_id: str) -> bool:
         """Whether this launch is not through with a trial."""
         return trial_id in self._by_id and self._by_id[trial_id].phase is not Phase.OVER
 
-    def _say_why_nothing_runs(self) -> None:
+    def _say_why_nothing_runs(self, entry: Entry) -> None:
         """On a cluster each trial says so itself; here only where none of ours runs either."""
-        if not self._said_no_room and not any(entry.phase is Phase.RUNNING for entry in self._entries):
+        if not self._said_no_room and not any(other.phase is Phase.RUNNING for other in self._entries):
             self._said_no_room = True
-            self._view.say(f"waiting for room: {NO_ROOM[self._executor.outlives_launcher]}", "yellow")
+            self._view.say(f"waiting for room: {NO_ROOM[entry.goes_on]}", "yellow")
 
     def _start(self, entry: Entry) -> bool:
         """Claim and submit one trial, unless somebody else does; False where there is no room."""
-        room = self._executor.reserve(entry.config)
+        room = entry.place.executor.reserve(entry.config, entry.after)
         if room is None:
             return False
         try:
@@ -251,7 +272,7 @@ class Launch:
         entry.job = job
         entry.phase, entry.started, entry.progress = Phase.RUNNING, time.monotonic(), Progress()
         again = f" (attempt {attempt.number})" if attempt.number > 1 else ""
-        word = "queued   " if self._executor.outlives_launcher else "started  "
+        word = "queued   " if entry.goes_on else "started  "
         self._view.say(f"{word}{entry.id}{again}")
         return True
 
@@ -281,7 +302,7 @@ class Launch:
             with suppress(*UNREADABLE):  # of an earlier attempt: no reason to end the launch of all others
                 progress = read_progress(entry.files)
                 entry.progress = replace(progress, steps=entry.config.planned_steps or progress.steps)
-            entry.queued = self._executor.outlives_launcher and _is_queued(entry.files)
+            entry.queued = entry.goes_on and _is_queued(entry.files)
         here = [entry for entry in shown if not entry.queued]
         self._view.show(
             Overview(
@@ -289,6 +310,7 @@ class Launch:
                 total=len(self._entries),
                 rows=[Row(entry.id, entry.progress, entry.phase is Phase.ELSEWHERE) for entry in here],
                 queued=len(shown) - len(here),
+                waiting=sum(entry.phase is Phase.WAITING and bool(entry.parents) for entry in self._entries),
                 seconds_left=_seconds_left(self._entries),
             )
         )
@@ -301,8 +323,8 @@ def _to_be_continued(status: TrialStatus) -> bool:
 
 
 def _is_queued(files: TrialFiles) -> bool:
-    numbers = files.attempt_numbers()
-    return bool(numbers) and life_of(files.attempt(numbers[-1])).waits
+    newest = newest_attempt(files)
+    return newest is not None and life_of(newest).waits
 
 
 def _seconds_left(entries: Sequence[Entry]) -> float | None:

@@ -37,6 +37,8 @@ class Overview:
     seconds_left: float | None = None
     queued: int = 0
     """Trials whose jobs wait in a cluster's queue."""
+    waiting: int = 0
+    """Trials whose parents are not done."""
 
 
 class View(Protocol):
@@ -180,4 +182,5 @@ def _overall(overview: Overview) -> str:
     elsewhere = len(overview.rows) - running
     text += f", {elsewhere} elsewhere" if elsewhere else ""
     text += f", {overview.queued} queued" if overview.queued else ""
+    text += f", {overview.waiting} waiting for parents" if overview.waiting else ""
     return text if overview.seconds_left is None else f"{text}, about {duration(overview.seconds_left)} left"

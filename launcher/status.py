@@ -93,7 +93,7 @@ def _ended(files: TrialFiles, attempt: AttemptFiles, outcome: dict[str, Any]) ->
     if outcome["status"] == "failed" and not files.cancel.exists():
         return _progress(files, attempt, State.FAILED, outcome["cause"], outcome["message"])
     status = _progress(files, attempt, _unfinished(files), None, outcome["message"])
-    return replace(status, not_again=outcome["status"] == "unsubmitted")
+    return replace(status, not_again=outcome["status"] in ("unsubmitted", "waits"))
 
 
 def _unfinished(files: TrialFiles) -> State:

@@ -1,11 +1,9 @@
 """`segda sweep`: from a sweep's name to trained trials, the leaderboard and an exit code."""
 
-import secrets
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,12 +15,12 @@ from launcher.claim import Submission
 from launcher.code import current_commit
 from launcher.decide import Action, Decision, Requests, decide_all, parse_rerun, parse_retry
 from launcher.dry_run import DryRun, plan_dry_run
-from launcher.executors import make_executor
-from launcher.executors.base import Executor, Surroundings
+from launcher.executors.base import Surroundings
 from launcher.launch import ALIVE, Entry, Launch, Phase
 from launcher.leaderboard import Today, show, write_leaderboards
 from launcher.live import duration, make_view
 from launcher.manifest import Manifest, problems, read_manifests
+from launcher.placement import Place, Places, executors_of, open_places, previews
 from launcher.plan import read_plan, write_plan
 from launcher.prepare import prepare
 from launcher.selection import select
@@ -69,6 +67,10 @@ class Survey:
     def read_status(self, trial: Trial) -> TrialStatus:
         """How one trial stands now."""
         return read_status(trial.files(self.runs), self.manifests[trial.id].hash or None, self.commit)
+
+    def surroundings(self, code: Path | None = None, wait: bool = True) -> Surroundings:
+        """What executors are told; their jobs run `code`."""
+        return Surroundings(self.runs / self.sweep.name, code, wait)
 
     @property
     def today(self) -> Today:
@@ -118,17 +120,17 @@ def dry_run(surveyed: Survey) -> DryRun:
     """What a launch would do; `ConfigError` where its executor can never run one of the trials."""
     images = read_manifests(surveyed.trials, absent_classes=True)
     look = {trial.id: (surveyed.statuses[trial.id], images[trial.id]) for trial in surveyed.trials}
-    with closing(choose_executor(surveyed)) as executor:
+    run = surveyed.chosen(Action.RUN)
+    with open_places(surveyed.sweep.stages, run, surveyed.surroundings()) as places:
         planned = plan_dry_run(
             surveyed.sweep,
             surveyed.expansion,
             look,
             surveyed.decisions,
             surveyed.runs,
-            executor.at_once,
+            {trial.id: places[trial.stage].executor.at_once(trial.config) for trial in run},
         )
-        configs = [trial.config for trial in surveyed.chosen(Action.RUN)]
-        return replace(planned, scripts=executor.preview(configs))
+        return replace(planned, scripts=previews(run, places))
 
 
 def run_sweep(surveyed: Survey, console: Console, wait: bool = True) -> int:
@@ -141,17 +143,19 @@ def run_sweep(surveyed: Survey, console: Console, wait: bool = True) -> int:
         raise DataError("\n".join(found))
     started = time.monotonic()
     board = Board(surveyed.runs / surveyed.sweep.name, surveyed.today)
-    code = take_snapshot(surveyed.runs) if surveyed.chosen(Action.RUN, Action.WAIT) else None
-    with closing(choose_executor(surveyed, code, wait)) as executor:
-        entries = _prepare(surveyed, code)
+    chosen = surveyed.chosen(Action.RUN, Action.WAIT)
+    code = take_snapshot(surveyed.runs) if chosen else None
+    with open_places(surveyed.sweep.stages, chosen, surveyed.surroundings(code, wait)) as places:
+        entries = _prepare(surveyed, code, places)
         _announce(surveyed, console)
-        finished = not entries or _launch(surveyed, entries, executor, console, board, wait)
+        finished = not entries or _launch(entries, console, board, wait)
     statuses = surveyed.read_statuses()
     if fault := board.write():
         _say(console, f"the leaderboard's files are not written: {fault}", "red")
     took = duration(time.monotonic() - started)
     _say(console, f"{surveyed.sweep.name}: {in_words(statuses)} in {took}", "bold")
-    if executor.outlives_launcher and any(status.state in ALIVE for status in statuses):
+    goes_on = any(executor.outlives_launcher for executor in executors_of(places.values()))
+    if goes_on and any(status.state in ALIVE for status in statuses):
         return _part(surveyed, statuses, finished, console)
     return _close(surveyed, statuses, finished, console)
 
@@ -187,54 +191,38 @@ class Board:
         return None
 
 
-def choose_executor(surveyed: Survey, code: Path | None = None, wait: bool = True) -> Executor:
-    """The sweep's executor, whose jobs run `code`; `ConfigError` where it can never run one of the trials."""
-    config = surveyed.sweep.executor
-    executor = make_executor(config, Surroundings(surveyed.runs / surveyed.sweep.name, code, wait))
-    configs = {trial.id: trial.config for trial in surveyed.chosen(Action.RUN)}
-    found = {key: executor.problem(trial_config) for key, trial_config in configs.items()}
-    if any(found.values()):
-        executor.close()
-        raise ConfigError([f"{key}: {problem}" for key, problem in found.items() if problem])
-    return executor
-
-
-def _prepare(surveyed: Survey, code: Path | None) -> list[Entry]:
+def _prepare(surveyed: Survey, code: Path | None, places: Places) -> list[Entry]:
     """Write the plan and the trials' directories, and line the trials up."""
     write_plan(surveyed.runs, surveyed.sweep, surveyed.expansion)
     for trial in surveyed.chosen(Action.SKIP):
         if surveyed.decisions[trial.id].parents:
             prepare(trial, surveyed.runs)  # so that its directory says what it waits for
-    launch_id = secrets.token_hex(6)
     chosen = surveyed.chosen(Action.RUN, Action.WAIT)
-    return [_entry(surveyed, trial, code, launch_id) for trial in chosen]
+    return [_entry(surveyed, trial, code, places[trial.stage]) for trial in chosen]
 
 
-def _entry(surveyed: Survey, trial: Trial, code: Path | None, launch_id: str) -> Entry:
+def _entry(surveyed: Survey, trial: Trial, code: Path | None, place: Place) -> Entry:
     decision, status = surveyed.decisions[trial.id], surveyed.statuses[trial.id]
     files: TrialFiles = prepare(trial, surveyed.runs)
     if status.state is State.CANCELLED or decision.fresh:
         uncancel(files)
     submission = Submission(
-        executor=surveyed.sweep.executor.name,
+        executor=place.config.name,
         manifest_hash=surveyed.manifests[trial.id].hash,
         fresh=decision.fresh,
         snapshot=code.name if code is not None else None,
-        launch_id=launch_id,
+        launch_id=place.launch_id,
     )
     newest = max(files.attempt_numbers(), default=0) if decision.fresh else status.attempt or 0
     phase = Phase.ELSEWHERE if decision.action is Action.WAIT else Phase.WAITING
     folder = surveyed.runs / surveyed.sweep.name
     parents = tuple(TrialFiles(folder / parent) for parent in dict.fromkeys(trial.parents.values()))
-    return Entry(files, trial.config, submission, newest, phase, parents)
+    return Entry(files, trial.config, place, submission, newest, phase, parents)
 
 
-def _launch(
-    surveyed: Survey, entries: Sequence[Entry], executor: Executor, console: Console, board: Board, wait: bool
-) -> bool:
+def _launch(entries: Sequence[Entry], console: Console, board: Board, wait: bool) -> bool:
     with make_view(console) as view:
-        launch = Launch(entries, executor, surveyed.sweep.executor.retry, view, wait)
-        return launch.run(board.keep_up)
+        return Launch(entries, view, wait).run(board.keep_up)
 
 
 def _announce(surveyed: Survey, console: Console) -> None:
@@ -301,8 +289,7 @@ def _part(surveyed: Survey, statuses: Sequence[TrialStatus], finished: bool, con
     _say(console, f"{name}: jobs are submitted; {watch}", "green")
     if not finished:
         return INTERRUPTED
-    chosen = {trial.id for trial in surveyed.chosen(Action.RUN)}
-    left = [status for status in statuses if status.id in chosen and status.state is State.MISSING]
+    left = [status for status in statuses if status.state is State.MISSING]
     return SOME_FAILED if left else DONE
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from launcher.states import State
 from launcher.status import read_status
-from segda_core.layout import TrialFiles
+from segda_core.layout import AttemptFiles, TrialFiles
+from segda_core.parents import read_parents
 
 
 @dataclass(frozen=True)
@@ -17,13 +18,27 @@ class Wait:
     """Why nobody finishes it; None where somebody is at it."""
 
 
-def find_wait(parents: Sequence[TrialFiles], is_ours: Callable[[str], bool]) -> Wait | None:
-    """The first parent that is not done, one nobody finishes before others; None where all are done.
+def find_waits(parents: Sequence[TrialFiles], is_ours: Callable[[str], bool]) -> list[Wait]:
+    """The parents that are not done.
 
     `is_ours` says of an id whether this launch is not through with it: an old result is then about to go.
     """
-    waits = [wait for parent in parents if (wait := _wait_for(parent, is_ours)) is not None]
-    return next((wait for wait in waits if wait.in_vain), waits[0] if waits else None)
+    return [wait for parent in parents if (wait := _wait_for(parent, is_ours)) is not None]
+
+
+def newest_attempt(files: TrialFiles) -> AttemptFiles | None:
+    """A trial's newest attempt, if it has any."""
+    numbers = files.attempt_numbers()
+    return files.attempt(numbers[-1]) if numbers else None
+
+
+def absent_parents(files: TrialFiles) -> list[str]:
+    """Parents that a trial cannot begin without; whoever has begun may have checkpoints to go on from."""
+    attempts = [files.attempt(number) for number in files.attempt_numbers()]
+    if any(attempt.environment.exists() for attempt in attempts):
+        return []
+    parents = [parent.files for parent in read_parents(files)]
+    return list(dict.fromkeys(each.root.name for each in parents if not each.metrics.exists()))
 
 
 def _wait_for(parent: TrialFiles, is_ours: Callable[[str], bool]) -> Wait | None:

@@ -84,8 +84,11 @@ class Executor(Protocol):
     def at_once(self, config: TaskConfig) -> int:
         """How many trials like this one it runs side by side, where nobody else uses it."""
 
-    def reserve(self, config: TaskConfig) -> Room | None:
-        """Room for one more attempt; None while there is none."""
+    def reserve(self, config: TaskConfig, after: Sequence[AttemptFiles] = ()) -> Room | None:
+        """Room for one more attempt, to start when those of `after` have ended; None while there is none.
+
+        Only executors whose jobs outlive the launcher are asked for the latter.
+        """
 
     def flush(self) -> None:
         """Submit what was lined up since the last call: a backend may take many attempts at once."""

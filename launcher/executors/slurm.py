@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from launcher.executor_config import SlurmConfig
@@ -11,7 +11,7 @@ from launcher.executors.slurm_arrays import Arrays, Refusal, Shape, SubmissionEr
 from launcher.life import is_alive
 from launcher.slurm.cancel import cancel_jobs, signal_jobs
 from launcher.slurm.limits import Limits, limits
-from launcher.slurm.queue import queue
+from launcher.slurm.queue import jobs_of, queue
 from segda_core.config import TaskConfig
 from segda_core.layout import AttemptFiles, TrialFiles, write_json
 
@@ -92,7 +92,7 @@ class SlurmExecutor:
         """As many as the user allows; what a cluster has free nobody knows."""
         return self._config.max_parallel or UNKNOWN_AT_ONCE
 
-    def reserve(self, config: TaskConfig) -> "SlurmRoom | None":
+    def reserve(self, config: TaskConfig, after: Sequence[AttemptFiles] = ()) -> "SlurmRoom | None":
         """Room for one more job below the cluster's limits; its queue is where trials wait for nodes."""
         if self._error is not None:
             return None
@@ -102,7 +102,8 @@ class SlurmExecutor:
         if self._limits.jobs is not None and self._in_queue + len(self._lined_up) >= self._limits.jobs:
             self._in_queue = queue().active()
             return None
-        return SlurmRoom(self, shape_of(config, self._config))
+        jobs = jobs_of(after)
+        return None if jobs is None else SlurmRoom(self, replace(shape_of(config, self._config), after=jobs))
 
     def line_up(self, attempt: AttemptFiles, shape: Shape) -> SlurmJob:
         """Keep an attempt for the next `flush`; a full array is submitted at once, before its claims age."""

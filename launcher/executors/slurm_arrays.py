@@ -65,6 +65,8 @@ class Shape:
     """On each node."""
     cpus: int
     """On each node."""
+    after: tuple[str, ...] = ()
+    """Jobs it starts after, however they end: a dependency on success might pend for ever."""
 
 
 def shape_of(config: TaskConfig, slurm: SlurmConfig) -> Shape:
@@ -132,7 +134,11 @@ class Arrays:
         config = self._config
         own = {"partition", "qos", "account", "constraint", "exclude"}
         given = {key: value for key in own if (value := getattr(config, key)) is not None}
-        optional = {"gpus_per_node": shape.gpus or None, "mem": _memory(config.mem_gb)}
+        optional = {
+            "gpus_per_node": shape.gpus or None,
+            "mem": _memory(config.mem_gb),
+            "dependency": f"afterany:{':'.join(shape.after)}" if shape.after else None,
+        }
         return {
             **given,
             **{key: value for key, value in optional.items() if value is not None},

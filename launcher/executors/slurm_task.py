@@ -10,14 +10,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from launcher.command import Node
 from launcher.executors.base import Resources, start_runner
 from launcher.executors.slurm_start import JobStart, Turn, find_turn, take_turn
 from launcher.process import end_processes
 from launcher.slurm.requeue import goes_on, is_preempted, requeue
-from segda_core.layout import AttemptFiles, TrialFiles, read_json
+from launcher.waiting import absent_parents
+from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
 
 if TYPE_CHECKING:
     from submitit.core.utils import DelayedSubmission
@@ -49,6 +50,8 @@ class NodeTask:
         signals = Signals()
         start = JobStart.here()
         files = TrialFiles(self.trial)
+        if parents := absent_parents(files):
+            self._give_up(files, start, f"waits for {' and '.join(parents)}")
         turn = take_turn if start.node == 0 else find_turn
         mine = turn(files, self.job_name, self.array_index, start, self.resources.nodes)
         if mine is None:
@@ -57,6 +60,14 @@ class NodeTask:
         if start.node > 0:
             return "ended with the first node"
         return self._close(files, mine.attempt, start, signals)
+
+    def _give_up(self, files: TrialFiles, start: JobStart, message: str) -> NoReturn:
+        """End without having begun: the jobs of the trial's parents are over, but they have no results."""
+        attempt = files.attempt(max(files.attempt_numbers()))
+        if start.node == 0 and not attempt.outcome.exists():
+            content = {"status": "waits", "cause": None, "message": message, "step": None}
+            write_json(attempt.outcome, {**content, "time": time.time()})
+        raise JobEndedError(message)
 
     def checkpoint(self) -> "DelayedSubmission":
         """For submitit, should Slurm's signal come before this task's own handlers are installed."""

@@ -6,10 +6,12 @@ numbers out again.
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 from launcher.slurm.command import NoSlurmError, SlurmError, ask
+from segda_core.layout import AttemptFiles, read_json
 
 KEEP_S = 2.0
 """Seconds that an answer is used for."""
@@ -116,6 +118,24 @@ class Queue:
 def queue() -> Queue:
     """The one of this process."""
     return Queue()
+
+
+def jobs_of(attempts: Sequence[AttemptFiles]) -> tuple[str, ...] | None:
+    """Ids of the jobs of some attempts that have not ended; None where one cannot be told."""
+    found: set[str] = set()
+    for attempt in attempts:
+        said = read_json(attempt.submission) or {}
+        if "job_name" not in said:
+            return None  # of another executor, or not submitted yet
+        sighting = queue().find(said["job_name"], said["array_index"])
+        if sighting.job is None:  # perhaps younger than the last answer
+            queue().look_again()
+            sighting = queue().find(said["job_name"], said["array_index"])
+        if not sighting.answered:
+            return None
+        if sighting.job is not None and not sighting.job.has_ended:
+            found.add(sighting.job.id)
+    return tuple(sorted(found))
 
 
 def _ask_squeue() -> dict[tuple[str, int | None], Job]:

@@ -50,7 +50,9 @@ def dry_run(folder: Path, only: list[str], manifest: Manifest, *overrides: str, 
     decisions = decide_all(
         chosen, {**statuses, **{key: found for key, (found, _) in look.items()}}, Requests()
     )
-    return plan_dry_run(sweep, expansion, look, decisions, runs, at_once=lambda _: AT_ONCE)
+    return plan_dry_run(
+        sweep, expansion, look, decisions, runs, at_once={trial.id: AT_ONCE for trial in chosen}
+    )
 
 
 def text_of(planned: DryRun) -> str:

@@ -15,9 +15,11 @@ from launcher.executors.base import Surroundings
 from launcher.launch import Entry, Launch
 from launcher.leaderboard import Today
 from launcher.live import PlainView
+from launcher.placement import Place
 from launcher.prepare import prepare
 from launcher.sweep_command import Board
 from launcher.trial import Trial
+from launcher.waiting import absent_parents, find_waits
 from segda_core.layout import TrialFiles, write_json
 
 
@@ -29,18 +31,15 @@ def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def entry(tmp_path: Path) -> Entry:
     """A trial that this launcher found never started."""
-    config = small_config(tmp_path)
-    return Entry(prepare(Trial("sweep", config), tmp_path / "runs"), config, Submission("local", "hash"))
+    config, local = small_config(tmp_path), LocalConfig(max_parallel=1, retry=0)
+    files = prepare(Trial("sweep", config), tmp_path / "runs")
+    place = Place(make_executor(local, Surroundings(tmp_path / "runs" / "sweep")), local)
+    return Entry(files, config, place, Submission("local", "hash"))
 
 
 def run(entry: Entry) -> str:
     output = io.StringIO()
-    launch = Launch(
-        [entry],
-        make_executor(LocalConfig(max_parallel=1), Surroundings(entry.files.root.parent)),
-        0,
-        PlainView(Console(file=output, width=1000)),
-    )
+    launch = Launch([entry], PlainView(Console(file=output, width=1000)))
     assert launch.run(lambda ended: None)
     return output.getvalue()
 
@@ -92,3 +91,32 @@ def test_a_full_disk_does_not_end_a_launch_for_its_leaderboard(
     board = Board(tmp_path, Today())
     board.keep_up(ended=True)
     assert board.write() == "No space left on device"
+
+
+def finish(files: TrialFiles) -> None:
+    """A result, as a trial that has parents' outputs would find it."""
+    write_json(files.metrics, {"attempt": 1})
+
+
+def test_parents_are_waited_for_as_long_as_somebody_is_at_them(tmp_path: Path) -> None:
+    done, ours, missing, failed = (
+        TrialFiles(tmp_path / name) for name in ("done", "ours", "missing", "failed")
+    )
+    finish(done)
+    finish(ours)  # an old result: this launch runs it again
+    failed.attempt(1).root.mkdir(parents=True)
+    end_attempt(failed, status="failed", cause="nan")
+    waits = find_waits([done, ours, missing, failed], lambda name: name == "ours")
+    assert [(wait.parent.root.name, wait.in_vain) for wait in waits] == [
+        ("ours", None),
+        ("missing", "missing"),
+        ("failed", "failed (nan)"),
+    ]
+
+
+def test_a_trial_that_has_begun_can_go_on_without_its_parents(entry: Entry) -> None:
+    parents = {"init_from": {"trial": "parent", "output": "segmenter"}}
+    write_json(entry.files.trial, {"parents": parents})
+    assert absent_parents(entry.files) == ["parent"]
+    write_json(entry.files.attempt(1).environment, {})
+    assert absent_parents(entry.files) == []
