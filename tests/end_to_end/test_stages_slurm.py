@@ -1,0 +1,60 @@
+"""Stages on a cluster whose launcher does not stay: children are queued behind the jobs of their parents."""
+
+from pathlib import Path
+
+import pytest
+from private_slurm.cluster import Cluster
+from small_sweep import SmallSweep, wait_until
+
+from segda_core.layout import read_json
+
+pytestmark = pytest.mark.processes
+
+PATIENCE = 240.0
+
+
+def three_stages(folder: Path, **pretrain: object) -> SmallSweep:
+    """Two trials, a child of each, and one grandchild."""
+    base = {"method": {"name": "supervised"}, **pretrain}
+    stages = {
+        "pretrain": {"task": "train", "base": base, "grid": {"seed": [0, 1]}},
+        "adapt": child_of("pretrain", "source_only"),
+        "third": {**child_of("adapt", "joint"), "match": {"seed": 1}, "grid": {"seed": [5]}},
+    }
+    return SmallSweep(folder, {}, 8, stages=stages, name="slurm", timeout_min=10)
+
+
+def child_of(stage: str, method: str) -> dict:
+    return {"task": "train", "from": {"init_from": stage}, "base": {"method": {"name": method}}}
+
+
+def wait_for_an_empty_queue(cluster: Cluster) -> None:
+    wait_until(lambda: not cluster.check("squeue", "--noheader").strip(), timeout=PATIENCE)
+
+
+def test_three_generations_are_submitted_at_once_and_run_in_order(slurm: Cluster, tmp_path: Path) -> None:
+    sweep = three_stages(tmp_path)
+    code, output = sweep.run("sweep", "quick")
+    assert code == 0, output
+    assert output.count("queued   ") == 5, output
+    waiting = slurm.check("squeue", "--noheader", "--array", "--format=%E").split()
+    assert sum(condition.startswith("afterany:") for condition in waiting) == 3
+    wait_for_an_empty_queue(slurm)
+    assert sweep.outcomes() == ["done"] * 5
+    for files in sweep.trials():
+        for record in read_json(files.metrics)["parents"].values():
+            parent = read_json(files.root.parent / record["trial"] / "metrics.json")
+            assert record["sha256"] == parent["outputs"]["segmenter"]["sha256"]
+    code, output = sweep.run("sweep", "quick")
+    assert code == 0 and "0 to run" in output
+
+
+def test_children_of_a_failed_parent_end_at_once_and_wait(slurm: Cluster, tmp_path: Path) -> None:
+    sweep = three_stages(tmp_path, optimizer={"name": "sgd", "lr": 1e30})
+    assert sweep.run("sweep", "quick")[0] == 0
+    wait_for_an_empty_queue(slurm)
+    assert sorted(sweep.outcomes()) == ["failed nan"] * 2 + ["waits"] * 3
+    code, output = sweep.run("sweep", "quick")
+    assert code == 1 and "quick: 2 of 5 trials failed, 3 wait for parents that are not done" in output
+    assert output.count("--retry nan takes it up") == 5, output
+    assert not slurm.check("squeue", "--noheader").strip()
