@@ -26,7 +26,7 @@ def prepare(trial: Trial, runs: Path) -> TrialFiles:
     else:
         _write_once(files.config, _config_text(trial.config))
     if not files.trial.exists():
-        _write_once(files.trial, _trial_text(trial))
+        _write_once(files.trial, trial_text(trial))
     return files
 
 
@@ -47,7 +47,8 @@ def _config_text(config: TaskConfig) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _trial_text(trial: Trial) -> str:
+def trial_text(trial: Trial) -> str:
+    """Content of trial.json."""
     inputs = trial.config.inputs
     content = {
         "sweep": trial.sweep,
