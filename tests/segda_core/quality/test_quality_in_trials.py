@@ -1,6 +1,10 @@
 """What a whole trial stores about its quality, and that its training does not notice."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -88,6 +92,30 @@ def test_student_and_teacher_are_compared_whichever_is_evaluated(root, tmp_path,
     evaluation = {"size": [64, 32], "network": network}
     trial = run(tmp_path / "trial", small_config(root, "ema_classmix", evaluation=evaluation, steps=3))
     assert 0 < read_json(trial.metrics)["quality"]["metrics"]["ema"] < 1
+
+
+def start(trial: TrialFiles, rank: int, port: int) -> subprocess.Popen:
+    own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    command = [sys.executable, "-m", "segda_core.train", str(trial.root), "--attempt", "1"]
+    return subprocess.Popen(command, env={**os.environ, **own, **meeting})
+
+
+@pytest.mark.processes
+def test_two_ranks_measure_what_one_does(root, tmp_path):
+    """Midway too, while the other rank waits; their weights differ by rounding alone."""
+    evaluation = {"size": [64, 32], "every": 2}
+    model = {"name": "tiny", "width": 8, "norm": "group"}
+    common = {"evaluation": evaluation, "quality": {"midway": True}, "steps": 4, "model": model}
+    alone = run(tmp_path / "alone", small_config(root, "adaptsegnet", **common))
+    both = write_trial(tmp_path / "both", small_config(root, "adaptsegnet", ranks=2, **common))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    assert [process.wait(90) for process in [start(both, rank, port) for rank in (0, 1)]] == [0, 0]
+    for one, two in zip(evaluations(alone), evaluations(both), strict=True):
+        known = {name: value for name, value in one["quality"].items() if value is not None}
+        assert {name: two["quality"][name] for name in known} == pytest.approx(known, rel=0.01, abs=0.01)
 
 
 def test_it_is_no_part_of_a_trials_identity(root):
