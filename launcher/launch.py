@@ -84,7 +84,7 @@ class Launch:
     def __init__(
         self, entries: Sequence[Entry], executor: Executor, retry: int, view: View, waits: bool = True
     ) -> None:
-        self._entries = entries
+        self._entries = list(entries)
         self._by_id = {entry.id: entry for entry in entries}
         self._executor = executor
         self._retry = retry
@@ -114,6 +114,20 @@ class Launch:
                 self._show()
                 time.sleep(POLL_S)
         return not self._interrupts
+
+    def add(self, entry: Entry) -> None:
+        """One more trial to run, after the others."""
+        self._entries.append(entry)
+        self._by_id[entry.id] = entry
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the user asked it to stop."""
+        return self._interrupts > 0
+
+    def unfinished(self) -> int:
+        """Trials that are not over yet."""
+        return sum(entry.phase is not Phase.OVER for entry in self._entries)
 
     def _work_left(self) -> bool:
         if self._interrupts and self._executor.outlives_launcher:

@@ -1,117 +1,43 @@
 """`segda sweep`: from a sweep's name to trained trials, the leaderboard and an exit code."""
 
 import secrets
-import subprocess
-import sys
+import shlex
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
-from launcher.cancel import uncancel
-from launcher.claim import Submission
-from launcher.code import current_commit
-from launcher.decide import Action, Decision, Requests, decide_all, parse_rerun, parse_retry
+from launcher.decide import Action
 from launcher.dry_run import DryRun, plan_dry_run
+from launcher.entries import make_entry, prepare_all
 from launcher.executors import make_executor
 from launcher.executors.base import Executor, Surroundings
-from launcher.launch import ALIVE, Entry, Launch, Phase
+from launcher.launch import ALIVE, Launch
 from launcher.leaderboard import Today, show, write_leaderboards
 from launcher.live import duration, make_view
 from launcher.manifest import Manifest, problems, read_manifests
-from launcher.plan import read_plan, write_plan
-from launcher.prepare import prepare
-from launcher.selection import select
+from launcher.plan import read_plan
+from launcher.search.adaptive import search_of_sweep
+from launcher.search.best import write_best
+from launcher.search.early import early_stopping
+from launcher.search.searching import Searching
 from launcher.snapshot import take_snapshot
 from launcher.states import State, TrialStatus
-from launcher.status import read_status
 from launcher.status_view import in_words
-from launcher.sweep import Expansion, Sweep, expand
+from launcher.survey import Survey
 from launcher.trial import Trial
 from segda_core.errors import ConfigError, DataError
-from segda_core.layout import TrialFiles
-from segda_core.tasks import RUNNERS
 
 WAITS_SHOWN = 10
 """Trials named one by one among those that wait for their parents."""
 
 DONE, SOME_FAILED, INTERRUPTED = 0, 1, 130
 """Exit codes of `segda sweep`; 2 is wrong usage or configuration."""
-
-
-@dataclass(frozen=True)
-class Survey:
-    """A sweep's chosen trials as they stand, and what a launch would do with each."""
-
-    sweep: Sweep
-    expansion: Expansion
-    trials: list[Trial]
-    runs: Path
-    manifests: dict[str, Manifest]
-    """Trial id -> its images."""
-    commit: str | None
-    requests: Requests
-    statuses: dict[str, TrialStatus]
-    decisions: dict[str, Decision]
-
-    def chosen(self, *actions: Action) -> list[Trial]:
-        """Trials whose decision is one of these, in order."""
-        return [trial for trial in self.trials if self.decisions[trial.id].action in actions]
-
-    def read_statuses(self) -> list[TrialStatus]:
-        """How the trials stand now."""
-        return [self.read_status(trial) for trial in self.trials]
-
-    def read_status(self, trial: Trial) -> TrialStatus:
-        """How one trial stands now."""
-        return read_status(trial.files(self.runs), self.manifests[trial.id].hash or None, self.commit)
-
-    @property
-    def today(self) -> Today:
-        """What the leaderboard compares results with."""
-        return Today({key: manifest.hash for key, manifest in self.manifests.items()}, self.commit)
-
-
-def survey(sweep: Sweep, runs: Path, only: Sequence[str], retry: str | None, rerun: Sequence[str]) -> Survey:
-    """Read everything a launch depends on; changes nothing."""
-    expansion = expand(sweep)
-    _check_built(sweep)
-    trials = select(expansion.trials, only)
-    requests = parse_rerun(rerun, [trial.id for trial in trials]) if rerun else Requests()
-    requests = requests if retry is None else replace(requests, retry=parse_retry(retry))
-    manifests = read_manifests(trials)
-    surveyed = Survey(sweep, expansion, trials, runs, manifests, current_commit(), requests, {}, {})
-    statuses = {trial.id: surveyed.read_status(trial) for trial in trials}
-    folder, parents = runs / sweep.name, {parent for trial in trials for parent in trial.parents.values()}
-    others = {parent: read_status(TrialFiles(folder / parent)) for parent in parents - statuses.keys()}
-    decisions = decide_all(trials, {**others, **statuses}, requests)
-    return replace(surveyed, statuses=statuses, decisions=decisions)
-
-
-def _check_built(sweep: Sweep) -> None:
-    """A sweep that needs what this version cannot do starts nothing."""
-    faults = [
-        f"{sweep.file}: {stage.prefix}task: {stage.task} is not built yet; there is: {', '.join(RUNNERS)}"
-        for stage in sweep.stages
-        if stage.task not in RUNNERS
-    ]
-    if faults:
-        raise ConfigError(faults)
-
-
-def make_images(surveyed: Survey) -> bool:
-    """Draw the profiles' images where they are missing and segda can; whether it did."""
-    made = {stage.profile.make: stage.profile_file for stage in surveyed.sweep.stages if stage.profile.make}
-    if not made or not problems(surveyed.manifests.values()):
-        return False
-    for maker, file in made.items():
-        if subprocess.run([sys.executable, "-m", "segda_core.data", "make", maker], check=False).returncode:
-            raise DataError(f"{file}: make: the images of {maker} could not be made")
-    return True
 
 
 def dry_run(surveyed: Survey) -> DryRun:
@@ -141,11 +67,10 @@ def run_sweep(surveyed: Survey, console: Console, wait: bool = True) -> int:
         raise DataError("\n".join(found))
     started = time.monotonic()
     board = Board(surveyed.runs / surveyed.sweep.name, surveyed.today)
-    code = take_snapshot(surveyed.runs) if surveyed.chosen(Action.RUN, Action.WAIT) else None
+    will_run = surveyed.chosen(Action.RUN, Action.WAIT) or surveyed.proposing
+    code = take_snapshot(surveyed.runs) if will_run else None
     with closing(choose_executor(surveyed, code, wait)) as executor:
-        entries = _prepare(surveyed, code)
-        _announce(surveyed, console)
-        finished = not entries or _launch(surveyed, entries, executor, console, board, wait)
+        finished, surveyed = _launch(surveyed, code, executor, console, board, wait)
     statuses = surveyed.read_statuses()
     if fault := board.write():
         _say(console, f"the leaderboard's files are not written: {fault}", "red")
@@ -189,52 +114,39 @@ class Board:
 
 def choose_executor(surveyed: Survey, code: Path | None = None, wait: bool = True) -> Executor:
     """The sweep's executor, whose jobs run `code`; `ConfigError` where it can never run one of the trials."""
-    config = surveyed.sweep.executor
-    executor = make_executor(config, Surroundings(surveyed.runs / surveyed.sweep.name, code, wait))
+    early = early_stopping(surveyed.sweep, surveyed.expansion.trials, surveyed.runs)
+    surroundings = Surroundings(surveyed.runs / surveyed.sweep.name, code, wait, early)
+    executor = make_executor(surveyed.sweep.executor, surroundings)
     configs = {trial.id: trial.config for trial in surveyed.chosen(Action.RUN)}
     found = {key: executor.problem(trial_config) for key, trial_config in configs.items()}
-    if any(found.values()):
+    faults = [f"{key}: {problem}" for key, problem in found.items() if problem]
+    if surveyed.proposing and executor.outlives_launcher and not wait:
+        faults.append("search: tpe proposes trials as results come in, so the launch has to stay: add --wait")
+    if faults:
         executor.close()
-        raise ConfigError([f"{key}: {problem}" for key, problem in found.items() if problem])
+        raise ConfigError(faults)
     return executor
 
 
-def _prepare(surveyed: Survey, code: Path | None) -> list[Entry]:
-    """Write the plan and the trials' directories, and line the trials up."""
-    write_plan(surveyed.runs, surveyed.sweep, surveyed.expansion)
-    for trial in surveyed.chosen(Action.SKIP):
-        if surveyed.decisions[trial.id].parents:
-            prepare(trial, surveyed.runs)  # so that its directory says what it waits for
-    launch_id = secrets.token_hex(6)
-    chosen = surveyed.chosen(Action.RUN, Action.WAIT)
-    return [_entry(surveyed, trial, code, launch_id) for trial in chosen]
-
-
-def _entry(surveyed: Survey, trial: Trial, code: Path | None, launch_id: str) -> Entry:
-    decision, status = surveyed.decisions[trial.id], surveyed.statuses[trial.id]
-    files: TrialFiles = prepare(trial, surveyed.runs)
-    if status.state is State.CANCELLED or decision.fresh:
-        uncancel(files)
-    submission = Submission(
-        executor=surveyed.sweep.executor.name,
-        manifest_hash=surveyed.manifests[trial.id].hash,
-        fresh=decision.fresh,
-        snapshot=code.name if code is not None else None,
-        launch_id=launch_id,
-    )
-    newest = max(files.attempt_numbers(), default=0) if decision.fresh else status.attempt or 0
-    phase = Phase.ELSEWHERE if decision.action is Action.WAIT else Phase.WAITING
-    folder = surveyed.runs / surveyed.sweep.name
-    parents = tuple(TrialFiles(folder / parent) for parent in dict.fromkeys(trial.parents.values()))
-    return Entry(files, trial.config, submission, newest, phase, parents)
-
-
 def _launch(
-    surveyed: Survey, entries: Sequence[Entry], executor: Executor, console: Console, board: Board, wait: bool
-) -> bool:
+    surveyed: Survey, code: Path | None, executor: Executor, console: Console, board: Board, wait: bool
+) -> tuple[bool, Survey]:
+    """Run all trials; whether to the end, and the survey with those that a search proposed meanwhile."""
+    launch_id = secrets.token_hex(6)
+    entries = prepare_all(surveyed, code, launch_id)
+    _announce(surveyed, console)
     with make_view(console) as view:
         launch = Launch(entries, executor, surveyed.sweep.executor.retry, view, wait)
-        return launch.run(board.keep_up)
+        search = Searching(surveyed, launch, executor, partial(make_entry, code=code, launch_id=launch_id))
+        search.propose()
+
+        def meanwhile(ended: bool) -> None:
+            board.keep_up(ended)
+            if ended:
+                search.propose()
+
+        finished = launch.run(meanwhile)
+    return finished, search.surveyed
 
 
 def _announce(surveyed: Survey, console: Console) -> None:
@@ -313,6 +225,10 @@ def _close(surveyed: Survey, statuses: Sequence[TrialStatus], finished: bool, co
         _say(console, f"interrupted: the same command continues where {name} stopped", "yellow")
         return INTERRUPTED
     show([name], surveyed.runs, console, today=surveyed.today)
+    if search_of_sweep(surveyed.sweep) is not None:
+        best = write_best(surveyed.sweep, surveyed.expansion, statuses, surveyed.runs)
+        if best is not None:
+            _say(console, f"the best configuration over seeds: segda sweep {shlex.quote(str(best))}")
     _say_what_is_not_shown(surveyed, console)
     failed = [status for status in statuses if status.state in (State.FAILED, State.MISSING)]
     if failed:
