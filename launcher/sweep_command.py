@@ -3,7 +3,7 @@
 import secrets
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -69,7 +69,7 @@ def run_sweep(surveyed: Survey, console: Console, wait: bool = True) -> int:
     board = Board(surveyed.runs / surveyed.sweep.name, surveyed.today)
     will_run = surveyed.chosen(Action.RUN, Action.WAIT) or surveyed.proposing
     code = take_snapshot(surveyed.runs) if will_run else None
-    with closing(choose_executor(surveyed, code, wait)) as executor:
+    with closing(choose_executor(surveyed, code, wait, partial(_say, console))) as executor:
         finished, surveyed = _launch(surveyed, code, executor, console, board, wait)
     statuses = surveyed.read_statuses()
     if fault := board.write():
@@ -112,10 +112,15 @@ class Board:
         return None
 
 
-def choose_executor(surveyed: Survey, code: Path | None = None, wait: bool = True) -> Executor:
+def choose_executor(
+    surveyed: Survey,
+    code: Path | None = None,
+    wait: bool = True,
+    say: Callable[[str], None] = lambda line: None,
+) -> Executor:
     """The sweep's executor, whose jobs run `code`; `ConfigError` where it can never run one of the trials."""
     early = early_stopping(surveyed.sweep, surveyed.expansion.trials, surveyed.runs)
-    surroundings = Surroundings(surveyed.runs / surveyed.sweep.name, code, wait, early)
+    surroundings = Surroundings(surveyed.runs / surveyed.sweep.name, code, wait, early, say)
     executor = make_executor(surveyed.sweep.executor, surroundings)
     configs = {trial.id: trial.config for trial in surveyed.chosen(Action.RUN)}
     found = {key: executor.problem(trial_config) for key, trial_config in configs.items()}

@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -59,6 +59,8 @@ class Surroundings:
     waits: bool = True
     """Whether the launcher stays until its jobs have ended."""
     early_stopping: EarlyStopping | None = None
+    say: Callable[[str], None] = lambda line: None
+    """Tells the user something about the backend."""
 
 
 class Job(Protocol):
