@@ -23,9 +23,11 @@ LONG_S = 150
 """Seconds that the slowest of these may take: Slurm looks at time limits and silent nodes now and then."""
 
 
-def sweep_of(folder: Path, seeds: int = SEEDS, **settings: object) -> SmallSweep:
+def sweep_of(folder: Path, seeds: int = SEEDS, ranks: int = 1, **settings: object) -> SmallSweep:
     folder.mkdir(exist_ok=True)
-    return SmallSweep(folder, {"method": [{"name": "joint"}], "seed": list(range(seeds))}, STEPS, **settings)
+    grid = {"method": [{"name": "joint"}], "seed": list(range(seeds))}
+    grid |= {"ranks": [ranks], "batch_size": [max(2, ranks)]}
+    return SmallSweep(folder, grid, STEPS, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +39,15 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> SmallSweep:
 
 
 class Stopped:
-    """The first attempt of a trial under Slurm, its worker stopped after the first checkpoint."""
+    """The first attempt of a trial under Slurm, its workers stopped after the first checkpoint."""
 
     def __init__(self, cluster: Cluster, files: TrialFiles) -> None:
         self.cluster = cluster
         self.files = files
         self.attempt = files.attempt(1)
         wait_until(lambda: list(self.attempt.checkpoints.glob("*.pt")), timeout=LONG_S)
-        (self.worker,) = [pid for pid in processes_of(self.attempt.root) if is_worker(pid)]
-        os.kill(self.worker, signal.SIGSTOP)
+        self.workers = [pid for pid in processes_of(self.attempt.root) if is_worker(pid)]
+        self.send(signal.SIGSTOP)
         assert not self.attempt.outcome.exists() and not self.attempt.saved.exists(), "it ended too early"
 
     @property
@@ -62,9 +64,13 @@ class Stopped:
 
     def go_on_with(self, signum: signal.Signals) -> None:
         """Let it run when Slurm has sent it a signal, unless Slurm killed it with the next."""
-        wait_until(lambda: pending(self.worker, signum), timeout=LONG_S)
-        with suppress(ProcessLookupError):
-            os.kill(self.worker, signal.SIGCONT)
+        wait_until(lambda: all(pending(pid, signum) for pid in self.workers), timeout=LONG_S)
+        self.send(signal.SIGCONT)
+
+    def send(self, signum: signal.Signals) -> None:
+        for pid in self.workers:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signum)
 
     def attempts(self) -> list[AttemptFiles]:
         return [self.files.attempt(number) for number in self.files.attempt_numbers()]
@@ -204,10 +210,30 @@ def test_a_controller_that_comes_back_finds_its_jobs(
     slurm.stop_controller()
     status = sweep.run("status", "quick")[1]
     assert "unknown since" in status and "1 running" in status, "its heartbeat says that it runs"
-    os.kill(trial.worker, signal.SIGCONT)
+    trial.send(signal.SIGCONT)
     wait_until(trial.attempt.outcome.exists)
     slurm.start_controller()
     code, output = sweep.finish(waiting, timeout=LONG_S)
     assert code == 0, output
     finish(sweep, undisturbed)
     assert trial.statuses() == ["done"]
+
+
+def test_two_nodes_with_two_ranks_equal_one_with_four(slurm: Cluster, tmp_path: Path) -> None:
+    """Asked to save, as before a time limit, on the way: both nodes meet again in the next attempt."""
+    sweep = sweep_of(tmp_path / "two nodes", 1, ranks=4, name="slurm", nodes=2)
+    submit(sweep)
+    trial = Stopped(slurm, sweep.trials()[0])
+    assert len(trial.workers) == 4
+    assert sorted(path.name for path in trial.attempt.root.glob("runner.*")) == [
+        "runner.0.json",
+        "runner.1.json",
+    ]
+    slurm.check("scancel", "--signal=USR2", trial.job)
+    trial.go_on_with(signal.SIGUSR2)
+    local = sweep_of(tmp_path / "one", 1, ranks=4, max_parallel=1)
+    code, output = local.run("sweep", "quick", timeout=LONG_S)
+    assert code == 0, output
+    finish(sweep, local)
+    assert trial.statuses() == ["saved", "done"]
+    assert (trial.attempt.root / "log.1.txt").exists()
