@@ -29,7 +29,7 @@ def test_a_correct_trial_has_no_problem() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"stepz": 3}, "stepz: unknown key; allowed: data, source"),
+        ({"stepz": 3}, "stepz: unknown key; allowed: data, "),
         ({"stepz": 3}, "; did you mean 'steps'?"),
         (
             {"method": {"name": "adaptsegnet", "levls": "multi"}},
@@ -46,9 +46,9 @@ def test_a_correct_trial_has_no_problem() -> None:
         ({"source": [{"nam": "a"}]}, "source[0].name: missing; it needs text"),
         (
             {"method": {"name": "adaptsegnt"}},
-            "method.name: found 'adaptsegnt'; allowed: source_only, supervised, joint, adaptsegnet; "
-            "did you mean 'adaptsegnet'?",
+            "method.name: found 'adaptsegnt'; allowed: source_only, supervised, joint, adaptsegnet, ",
         ),
+        ({"method": {"name": "adaptsegnt"}}, "; did you mean 'adaptsegnet'?"),
         ({"method": {"gan": "bce"}}, "method: name is missing; allowed: source_only, supervised"),
         ({"method": "joint"}, "method: found 'joint'; allowed: a mapping; write {name: joint}"),
         (
