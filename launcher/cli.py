@@ -29,10 +29,11 @@ from launcher.prune import prune as prune_trials
 from launcher.schema import write_schemas
 from launcher.status import read_status
 from launcher.status_view import as_json, render_sweep, render_sweeps
+from launcher.survey import make_images
+from launcher.survey import survey as survey_sweep
 from launcher.sweep import load_sweep
 from launcher.sweep_command import dry_run as plan_dry_run
-from launcher.sweep_command import make_images, run_sweep
-from launcher.sweep_command import survey as survey_sweep
+from launcher.sweep_command import run_sweep
 from launcher.today import read_today
 from segda_core.errors import ConfigError, DataError
 

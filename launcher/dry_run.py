@@ -201,7 +201,7 @@ def render(dry_run: DryRun, console: Console) -> None:
 
 
 def _trial_lines(trials: Sequence[PlannedTrial]) -> Text:
-    width = max(len(trial.id) for trial in trials)
+    width = max((len(trial.id) for trial in trials), default=0)
     text = Text()
     for trial in trials:
         text.append(f"{trial.action:<5} ", STYLES[trial.action])

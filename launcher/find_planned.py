@@ -9,6 +9,7 @@ from launcher.find import find_trial, read_trial
 from launcher.plan import read_plan
 from launcher.prepare import read_config
 from launcher.profile import SHIPPED
+from launcher.search.adaptive import taken_up
 from launcher.sweep import Expansion, Sweep, expand, load_sweep
 from launcher.trial import Trial
 from segda_core.errors import ConfigError
@@ -45,6 +46,7 @@ def _of_directory(files: TrialFiles, data: str | None, overrides: Sequence[str])
     root, config = files.root.resolve(), read_config(files)
     planned = data or _planned_on(root) or config.data.name
     sweep = load_sweep(root.parent.name, data=planned, overrides=overrides)
+    sweep = taken_up(sweep, root.parent.parent)
     expansion = expand(sweep)
     found = _called(root.name, sweep, expansion)
     if not found:

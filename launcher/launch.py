@@ -92,7 +92,7 @@ class Launch:
     """One launch of some trials, in their order, to the end of the last."""
 
     def __init__(self, entries: Sequence[Entry], view: View, waits: bool = True) -> None:
-        self._entries = entries
+        self._entries = list(entries)
         self._by_id = {entry.id: entry for entry in entries}
         self._executors = executors_of(entry.place for entry in entries)
         self._view = view
@@ -122,6 +122,22 @@ class Launch:
                 self._show()
                 time.sleep(POLL_S)
         return not self._interrupts
+
+    def add(self, entry: Entry) -> None:
+        """One more trial to run, after the others."""
+        self._entries.append(entry)
+        self._by_id[entry.id] = entry
+        self._executors = executors_of(each.place for each in self._entries)
+        self._waits = self._waits or not entry.goes_on
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the user asked it to stop."""
+        return self._interrupts > 0
+
+    def unfinished(self) -> int:
+        """Trials that are not over yet."""
+        return sum(entry.phase is not Phase.OVER for entry in self._entries)
 
     def _work_left(self) -> bool:
         if self._interrupts:

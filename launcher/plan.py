@@ -33,10 +33,16 @@ def write_plan(runs: Path, sweep: Sweep, expansion: Expansion) -> None:
     `--set` makes other trials than the sweep file says, so that with it only an absent plan is written.
     """
     ids = [trial.id for trial in expansion.trials]
-    with _locked(runs / sweep.name):
+    with locked_plan(runs / sweep.name):
         plan = read_plan(runs, sweep.name)
         if plan.get(sweep.data) != ids and not (sweep.overrides and sweep.data in plan):
             _store(plan_file(runs, sweep.name), {**plan, sweep.data: ids})
+
+
+def extend_plan(runs: Path, sweep: Sweep, trial_id: str) -> None:
+    """One more trial, proposed by a search; under `locked_plan`."""
+    plan = read_plan(runs, sweep.name)
+    _store(plan_file(runs, sweep.name), {**plan, sweep.data: [*plan.get(sweep.data, []), trial_id]})
 
 
 def _store(path: Path, plan: dict[str, Sequence[str]]) -> None:
@@ -44,7 +50,7 @@ def _store(path: Path, plan: dict[str, Sequence[str]]) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked_plan(folder: Path) -> Iterator[None]:
     """One launcher at a time: two may plan the same sweep on different data."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".plan.lock").open("w") as lock:

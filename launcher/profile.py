@@ -9,6 +9,10 @@ SHIPPED = Path(__file__).resolve().parent.parent / "sweeps"
 """Sweeps beside the installed checkout, used where the working directory has none of that name."""
 
 
+BEST = "best.yaml"
+"""File of a search's best configuration, in the folder of its trials."""
+
+
 def load_profile(name: str, beside: Path | None = None) -> tuple[Path, Profile]:
     """The profile `data/NAME.yaml` of the sweeps (first of the folder `beside`), or the file given."""
     places = [Path("sweeps"), SHIPPED] if beside is None else [beside, Path("sweeps"), SHIPPED]
@@ -32,6 +36,10 @@ def find_yaml(name: str, folders: list[Path], kind: str) -> Path:
 
 
 def check_name(name: str, path: Path) -> None:
-    """A copied file that keeps the old name would pass its results off as the other's."""
-    if name != path.stem:
-        raise ConfigError([f"{path}: name: found {name!r}; allowed: {path.stem!r}, as the file is called"])
+    """A copied file that keeps the old name would pass its results off as the other's.
+
+    `runs/SWEEP/best.yaml` is called SWEEP_best, so that two searches' best are two sweeps.
+    """
+    own = f"{path.resolve().parent.name}_best" if path.name == BEST else path.stem
+    if name not in (own, path.stem):
+        raise ConfigError([f"{path}: name: found {name!r}; allowed: {own!r}, as the file is called"])

@@ -1,38 +1,33 @@
 """`segda sweep`: from a sweep's name to trained trials, the leaderboard and an exit code."""
 
-import subprocess
-import sys
+import shlex
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
-from launcher.cancel import uncancel
-from launcher.claim import Submission
-from launcher.code import current_commit
-from launcher.decide import Action, Decision, Requests, decide_all, parse_rerun, parse_retry
+from launcher.decide import Action
 from launcher.dry_run import DryRun, plan_dry_run
-from launcher.executors.base import Surroundings
-from launcher.launch import ALIVE, Entry, Launch, Phase
+from launcher.entries import make_entry, prepare_all
+from launcher.launch import ALIVE, Launch
 from launcher.leaderboard import Today, show, write_leaderboards
 from launcher.live import duration, make_view
 from launcher.manifest import Manifest, problems, read_manifests
-from launcher.placement import Place, Places, executors_of, open_places, previews
-from launcher.plan import read_plan, write_plan
-from launcher.prepare import prepare
-from launcher.selection import select
+from launcher.placement import Places, executors_of, open_places, previews
+from launcher.plan import read_plan
+from launcher.search.adaptive import search_of_sweep
+from launcher.search.best import write_best
+from launcher.search.searching import Searching
 from launcher.snapshot import take_snapshot
 from launcher.states import State, TrialStatus
-from launcher.status import read_status
 from launcher.status_view import in_words
-from launcher.sweep import Expansion, Sweep, expand
+from launcher.survey import Survey
 from launcher.trial import Trial
 from segda_core.errors import ConfigError, DataError
-from segda_core.layout import TrialFiles
-from segda_core.tasks import RUNNERS
 
 WAITS_SHOWN = 10
 """Trials named one by one among those that wait for their parents."""
@@ -41,87 +36,13 @@ DONE, SOME_FAILED, INTERRUPTED = 0, 1, 130
 """Exit codes of `segda sweep`; 2 is wrong usage or configuration."""
 
 
-@dataclass(frozen=True)
-class Survey:
-    """A sweep's chosen trials as they stand, and what a launch would do with each."""
-
-    sweep: Sweep
-    expansion: Expansion
-    trials: list[Trial]
-    runs: Path
-    manifests: dict[str, Manifest]
-    """Trial id -> its images."""
-    commit: str | None
-    requests: Requests
-    statuses: dict[str, TrialStatus]
-    decisions: dict[str, Decision]
-
-    def chosen(self, *actions: Action) -> list[Trial]:
-        """Trials whose decision is one of these, in order."""
-        return [trial for trial in self.trials if self.decisions[trial.id].action in actions]
-
-    def read_statuses(self) -> list[TrialStatus]:
-        """How the trials stand now."""
-        return [self.read_status(trial) for trial in self.trials]
-
-    def read_status(self, trial: Trial) -> TrialStatus:
-        """How one trial stands now."""
-        return read_status(trial.files(self.runs), self.manifests[trial.id].hash or None, self.commit)
-
-    def surroundings(self, code: Path | None = None, wait: bool = True) -> Surroundings:
-        """What executors are told; their jobs run `code`."""
-        return Surroundings(self.runs / self.sweep.name, code, wait)
-
-    @property
-    def today(self) -> Today:
-        """What the leaderboard compares results with."""
-        return Today({key: manifest.hash for key, manifest in self.manifests.items()}, self.commit)
-
-
-def survey(sweep: Sweep, runs: Path, only: Sequence[str], retry: str | None, rerun: Sequence[str]) -> Survey:
-    """Read everything a launch depends on; changes nothing."""
-    expansion = expand(sweep)
-    _check_built(sweep)
-    trials = select(expansion.trials, only)
-    requests = parse_rerun(rerun, [trial.id for trial in trials]) if rerun else Requests()
-    requests = requests if retry is None else replace(requests, retry=parse_retry(retry))
-    manifests = read_manifests(trials)
-    surveyed = Survey(sweep, expansion, trials, runs, manifests, current_commit(), requests, {}, {})
-    statuses = {trial.id: surveyed.read_status(trial) for trial in trials}
-    folder, parents = runs / sweep.name, {parent for trial in trials for parent in trial.parents.values()}
-    others = {parent: read_status(TrialFiles(folder / parent)) for parent in parents - statuses.keys()}
-    decisions = decide_all(trials, {**others, **statuses}, requests)
-    return replace(surveyed, statuses=statuses, decisions=decisions)
-
-
-def _check_built(sweep: Sweep) -> None:
-    """A sweep that needs what this version cannot do starts nothing."""
-    faults = [
-        f"{sweep.file}: {stage.prefix}task: {stage.task} is not built yet; there is: {', '.join(RUNNERS)}"
-        for stage in sweep.stages
-        if stage.task not in RUNNERS
-    ]
-    if faults:
-        raise ConfigError(faults)
-
-
-def make_images(surveyed: Survey) -> bool:
-    """Draw the profiles' images where they are missing and segda can; whether it did."""
-    made = {stage.profile.make: stage.profile_file for stage in surveyed.sweep.stages if stage.profile.make}
-    if not made or not problems(surveyed.manifests.values()):
-        return False
-    for maker, file in made.items():
-        if subprocess.run([sys.executable, "-m", "segda_core.data", "make", maker], check=False).returncode:
-            raise DataError(f"{file}: make: the images of {maker} could not be made")
-    return True
-
-
 def dry_run(surveyed: Survey) -> DryRun:
     """What a launch would do; `ConfigError` where its executor can never run one of the trials."""
     images = read_manifests(surveyed.trials, absent_classes=True)
     look = {trial.id: (surveyed.statuses[trial.id], images[trial.id]) for trial in surveyed.trials}
     run = surveyed.chosen(Action.RUN)
-    with open_places(surveyed.sweep.stages, run, surveyed.surroundings()) as places:
+    to_place = [*run, *surveyed.may_be_proposed]
+    with open_places(surveyed.sweep.stages, to_place, surveyed.surroundings()) as places:
         planned = plan_dry_run(
             surveyed.sweep,
             surveyed.expansion,
@@ -143,12 +64,10 @@ def run_sweep(surveyed: Survey, console: Console, wait: bool = True) -> int:
         raise DataError("\n".join(found))
     started = time.monotonic()
     board = Board(surveyed.runs / surveyed.sweep.name, surveyed.today)
-    chosen = surveyed.chosen(Action.RUN, Action.WAIT)
-    code = take_snapshot(surveyed.runs) if chosen else None
-    with open_places(surveyed.sweep.stages, chosen, surveyed.surroundings(code, wait)) as places:
-        entries = _prepare(surveyed, code, places)
-        _announce(surveyed, console)
-        finished = not entries or _launch(entries, console, board, wait)
+    to_place = [*surveyed.chosen(Action.RUN, Action.WAIT), *surveyed.may_be_proposed]
+    code = take_snapshot(surveyed.runs) if to_place else None
+    with open_places(surveyed.sweep.stages, to_place, surveyed.surroundings(code, wait)) as places:
+        finished, surveyed = _launch(surveyed, code, places, console, board, wait)
     statuses = surveyed.read_statuses()
     if fault := board.write():
         _say(console, f"the leaderboard's files are not written: {fault}", "red")
@@ -191,38 +110,27 @@ class Board:
         return None
 
 
-def _prepare(surveyed: Survey, code: Path | None, places: Places) -> list[Entry]:
-    """Write the plan and the trials' directories, and line the trials up."""
-    write_plan(surveyed.runs, surveyed.sweep, surveyed.expansion)
-    for trial in surveyed.chosen(Action.SKIP):
-        if surveyed.decisions[trial.id].parents:
-            prepare(trial, surveyed.runs)  # so that its directory says what it waits for
-    chosen = surveyed.chosen(Action.RUN, Action.WAIT)
-    return [_entry(surveyed, trial, code, places[trial.stage]) for trial in chosen]
-
-
-def _entry(surveyed: Survey, trial: Trial, code: Path | None, place: Place) -> Entry:
-    decision, status = surveyed.decisions[trial.id], surveyed.statuses[trial.id]
-    files: TrialFiles = prepare(trial, surveyed.runs)
-    if status.state is State.CANCELLED or decision.fresh:
-        uncancel(files)
-    submission = Submission(
-        executor=place.config.name,
-        manifest_hash=surveyed.manifests[trial.id].hash,
-        fresh=decision.fresh,
-        snapshot=code.name if code is not None else None,
-        launch_id=place.launch_id,
-    )
-    newest = max(files.attempt_numbers(), default=0) if decision.fresh else status.attempt or 0
-    phase = Phase.ELSEWHERE if decision.action is Action.WAIT else Phase.WAITING
-    folder = surveyed.runs / surveyed.sweep.name
-    parents = tuple(TrialFiles(folder / parent) for parent in dict.fromkeys(trial.parents.values()))
-    return Entry(files, trial.config, place, submission, newest, phase, parents)
-
-
-def _launch(entries: Sequence[Entry], console: Console, board: Board, wait: bool) -> bool:
+def _launch(
+    surveyed: Survey, code: Path | None, places: Places, console: Console, board: Board, wait: bool
+) -> tuple[bool, Survey]:
+    """Run all trials; whether to the end, and the survey with those that a search proposed meanwhile."""
+    goes_on = any(executor.outlives_launcher for executor in executors_of(places.values()))
+    if surveyed.proposing and goes_on and not wait:
+        raise ConfigError(["search: tpe proposes trials as results come in, so the launch stays: add --wait"])
+    entries = prepare_all(surveyed, code, places)
+    _announce(surveyed, console)
     with make_view(console) as view:
-        return Launch(entries, view, wait).run(board.keep_up)
+        launch = Launch(entries, view, wait)
+        search = Searching(surveyed, launch, partial(make_entry, code=code, places=places))
+        search.propose(places)
+
+        def meanwhile(ended: bool) -> None:
+            board.keep_up(ended)
+            if ended:
+                search.propose(places)
+
+        finished = launch.run(meanwhile)
+    return finished, search.surveyed
 
 
 def _announce(surveyed: Survey, console: Console) -> None:
@@ -300,6 +208,10 @@ def _close(surveyed: Survey, statuses: Sequence[TrialStatus], finished: bool, co
         _say(console, f"interrupted: the same command continues where {name} stopped", "yellow")
         return INTERRUPTED
     show([name], surveyed.runs, console, today=surveyed.today)
+    if search_of_sweep(surveyed.sweep) is not None:
+        best = write_best(surveyed.sweep, surveyed.expansion, statuses, surveyed.runs)
+        if best is not None:
+            _say(console, f"the best configuration over seeds: segda sweep {shlex.quote(str(best))}")
     _say_what_is_not_shown(surveyed, console)
     failed = [status for status in statuses if status.state in (State.FAILED, State.MISSING)]
     if failed:

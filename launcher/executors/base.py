@@ -37,6 +37,18 @@ class Resources:
 
 
 @dataclass(frozen=True)
+class EarlyStopping:
+    """Stop poor trials of a search by the mIoU of their evaluations (successive halving)."""
+
+    grace_steps: int
+    reduction_factor: int
+    steps: int
+    """Of every trial."""
+    earlier: tuple[Path, ...]
+    """Trials whose histories count from the start."""
+
+
+@dataclass(frozen=True)
 class Surroundings:
     """What an executor is told about the launch it works for."""
 
@@ -46,6 +58,7 @@ class Surroundings:
     """Snapshot of the code that jobs run; None: the code of this process."""
     waits: bool = True
     """Whether the launcher stays until its jobs have ended."""
+    early_stopping: EarlyStopping | None = None
 
 
 class Job(Protocol):

@@ -19,6 +19,8 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
+from launcher.executors.base import EarlyStopping
+from launcher.executors.ray_asha import Asha
 from launcher.executors.ray_task import DriverSettings, Task
 from launcher.executors.ray_trainable import AttemptTrainable
 from launcher.process import PARENT_VARIABLE, death_signal
@@ -131,6 +133,7 @@ def _tuner(settings: DriverSettings, feed: Feed) -> tune.Tuner:
         AttemptTrainable,
         tune_config=tune.TuneConfig(
             search_alg=feed,
+            scheduler=_scheduler(settings),
             num_samples=-1,
             trial_name_creator=_name,
             trial_dirname_creator=_name,
@@ -145,9 +148,17 @@ def _tuner(settings: DriverSettings, feed: Feed) -> tune.Tuner:
     )
 
 
+def _scheduler(settings: DriverSettings) -> Asha | None:
+    early = settings.early_stopping
+    if early is None:
+        return None
+    earlier = tuple(Path(path) for path in early["earlier"])
+    return Asha(EarlyStopping(**{**early, "earlier": earlier}))
+
+
 def _name(trial: Any) -> str:
     """The trial's and the attempt's: what Ray's dashboard shows."""
-    attempt = Path(trial.config["task"]["attempt"])
+    attempt = Path(Task.of(trial.config).attempt)
     return f"{attempt.parent.parent.name}-{attempt.name}"
 
 

@@ -43,3 +43,5 @@ class DriverSettings:
     """Folder for Tune's own files, on the shared file system."""
     pythonpath: str
     """Where the cluster's processes import this package from."""
+    early_stopping: Mapping[str, Any] | None = None
+    """Of `base.EarlyStopping`, with paths as text."""

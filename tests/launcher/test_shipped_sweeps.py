@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from launcher.profile import SHIPPED, load_profile
+from launcher.search.adaptive import probed
 from launcher.sweep import expand, load_sweep
 from segda_core.config import METHOD_CONFIGS, Profile
 from segda_core.errors import load_yaml, parse
@@ -25,7 +26,7 @@ def test_every_profile_loads_and_has_a_ladder(path: Path) -> None:
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("data", [None, *(path.stem for path in PROFILES)])
 def test_every_sweep_expands_on_every_profile(path: Path, data: str | None) -> None:
-    assert expand(load_sweep(str(path), data=data)).trials
+    assert expand(probed(load_sweep(str(path), data=data))).trials
 
 
 def test_smoke_covers_every_method_that_needs_no_parent_in_two_steps() -> None:
