@@ -17,6 +17,7 @@ from launcher import leaderboard as board
 from launcher.cancel import cancel as cancel_trials
 from launcher.cancel import take_out_of_queue, waiting_for
 from launcher.cli_core import RUNS, AsJson, Runs, TrialWord, core_app
+from launcher.cli_dashboard import dashboard_app
 from launcher.cli_doctor import doctor_app
 from launcher.decide import Requests
 from launcher.dry_run import render as render_dry_run
@@ -51,6 +52,7 @@ app = typer.Typer(
 )
 app.add_typer(core_app)
 app.add_typer(doctor_app)
+app.add_typer(dashboard_app)
 
 
 def main() -> None:

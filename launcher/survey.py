@@ -2,13 +2,13 @@
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from launcher.code import current_commit
 from launcher.decide import Action, Decision, Requests, decide, decide_all, parse_rerun, parse_retry
-from launcher.executors.base import Surroundings
+from launcher.executors.base import Surroundings, silently
 from launcher.leaderboard import Today
 from launcher.manifest import Manifest, problems, read_manifests
 from launcher.search.adaptive import Proposal, probed, search_of_sweep, taken_up
@@ -55,8 +55,9 @@ class Survey:
     def proposing(self) -> SearchConfig | None:
         """The adaptive search that may propose further trials; none with --only."""
         search = search_of_sweep(self.sweep)
-        whole = len(self.trials) == len(self.expansion.trials)
-        return search if search is not None and search.is_adaptive and whole else None
+        if search is None or not search.is_adaptive or len(self.trials) < len(self.expansion.trials):
+            return None
+        return search if len(self.trials) < search.trials else None
 
     def with_proposal(self, proposal: Proposal) -> "Survey":
         """With one more trial of its search."""
@@ -80,10 +81,12 @@ class Survey:
         """Trials at the ends of an adaptive search's space, for which there must be an executor."""
         return expand(probed(self.sweep)).trials if self.proposing else ()
 
-    def surroundings(self, code: Path | None = None, wait: bool = True) -> Surroundings:
+    def surroundings(
+        self, code: Path | None = None, wait: bool = True, say: Callable[[str], None] = silently
+    ) -> Surroundings:
         """What executors are told; their jobs run `code`."""
         early = early_stopping(self.sweep, self.expansion.trials, self.runs)
-        return Surroundings(self.runs / self.sweep.name, code, wait, early)
+        return Surroundings(self.runs / self.sweep.name, code, wait, early, say)
 
     @property
     def today(self) -> Today:

@@ -65,8 +65,9 @@ def run_sweep(surveyed: Survey, console: Console, wait: bool = True) -> int:
     started = time.monotonic()
     board = Board(surveyed.runs / surveyed.sweep.name, surveyed.today)
     to_place = [*surveyed.chosen(Action.RUN, Action.WAIT), *surveyed.may_be_proposed]
+    say = partial(_say, console)
     code = take_snapshot(surveyed.runs) if to_place else None
-    with open_places(surveyed.sweep.stages, to_place, surveyed.surroundings(code, wait)) as places:
+    with open_places(surveyed.sweep.stages, to_place, surveyed.surroundings(code, wait, say)) as places:
         finished, surveyed = _launch(surveyed, code, places, console, board, wait)
     statuses = surveyed.read_statuses()
     if fault := board.write():

@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -48,6 +48,10 @@ class EarlyStopping:
     """Trials whose histories count from the start."""
 
 
+def silently(line: str) -> None:
+    """Tell the user nothing."""
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """What an executor is told about the launch it works for."""
@@ -59,6 +63,8 @@ class Surroundings:
     waits: bool = True
     """Whether the launcher stays until its jobs have ended."""
     early_stopping: EarlyStopping | None = None
+    say: Callable[[str], None] = silently
+    """Tells the user something about the backend."""
 
 
 class Job(Protocol):

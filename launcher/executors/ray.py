@@ -191,13 +191,22 @@ class RayExecutor:
         code = self._surroundings.code or PACKAGES
         early = self._surroundings.early_stopping
         settings = DriverSettings(
+            sweep=self._surroundings.sweep.name,
             address=address,
             storage=str(self._folder.resolve()),
             pythonpath=str(code.resolve()),
             early_stopping=None if early is None else _as_json(early),
         )
         self._link = RayLink(settings, environment, self._folder / "driver.log")
+        self._say_where(self._link.dashboard)
         self._nodes = self._link.nodes
+
+    def _say_where(self, dashboard: str) -> None:
+        """Name the dashboard and, of our own heads, the token it asks for."""
+        token = self._cluster.token
+        login = "" if token is None else f"; log in with the token in {token}"
+        if dashboard:
+            self._surroundings.say(f"Ray dashboard: {dashboard}{login}")
 
     def _need(self, config: TaskConfig) -> tuple[int, int]:
         """CPUs and GPUs of a trial; where a node has fewer CPUs than its threads, they share those."""

@@ -1,6 +1,6 @@
 """The Ray driver of a launch: a child of the launcher that runs Tune and does what the launcher says.
 
-    python -m launcher.executors.ray_driver
+    python -m launcher.executors.ray_driver SWEEP
 
 Lines of JSON: on standard input first the settings, then `{"run": TASK}` and `{"stop": ATTEMPT}`, on standard
 output `{"ready": …}`, then `{"ended": ATTEMPT}`; what Ray prints goes to standard error. A process of its own
@@ -122,7 +122,8 @@ def main() -> None:
         runtime_env={"env_vars": {"PYTHONPATH": settings.pythonpath}},
     )
     feed = Feed(events)
-    feed.say(ready={"dashboard": context.dashboard_url, "nodes": _nodes()})
+    dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else ""
+    feed.say(ready={"dashboard": dashboard, "nodes": _nodes()})
     threading.Thread(target=_listen, args=(feed,), daemon=True).start()
     _tuner(settings, feed).fit()
     ray.shutdown()

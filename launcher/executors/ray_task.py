@@ -37,6 +37,8 @@ class Task:
 class DriverSettings:
     """What a driver is told before it begins."""
 
+    sweep: str
+    """Its name, for Ray's dashboard."""
     address: str
     """Of the Ray cluster: host:port, or auto."""
     storage: str
