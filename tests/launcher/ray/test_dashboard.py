@@ -3,6 +3,7 @@
 import signal
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,9 +48,16 @@ def answers(head: Head, token: str) -> int:
         return error.code
 
 
-def test_it_is_ours_alone_shows_the_trials_and_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallSweep]:
+    """One that runs long, with a runtime folder of its own; a head that a failed test left there is ended."""
     sweep = SmallSweep(tmp_path, GRID, steps=100_000, name="ray", max_parallel=2)
     monkeypatch.setenv("SEGDA_RUNTIME_DIR", sweep.environment["SEGDA_RUNTIME_DIR"])
+    yield sweep
+    sweep.run("dashboard", "--stop", timeout=60)
+
+
+def test_it_is_ours_alone_shows_the_trials_and_goes(tmp_path: Path, sweep: SmallSweep) -> None:
     code, output = sweep.run("dashboard", timeout=240)
     assert code == 0, output
     head = standing_head()
