@@ -9,7 +9,7 @@ SLURM := $(PYTHON) tools/slurm_dev.py
 SLURM_DEV := $(or $(SEGDA_SLURM_DEV),$(or $(TMPDIR),/tmp)/segda-slurm-dev-$(shell id -u))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep leaderboard check test test-fast slurm-dev slurm-dev-stop clean
+.PHONY: help setup sweep leaderboard check test test-fast slurm-dev slurm-dev-stop bench clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -52,6 +52,9 @@ slurm-dev: ## a private Slurm on this host, for development; prints export SLURM
 
 slurm-dev-stop: ## end it and its jobs
 	@$(SLURM) down '$(SLURM_DEV)'
+
+bench: $(INSTALLED) ## how long status, dry-run and leaderboard take at up to 10,000 trials
+	$(BIN)/python benchmarks/launcher_scale.py $(ARGS)
 
 clean: ## remove .venv and caches; never runs/ or data/
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -132,7 +132,7 @@ def config_texts(trials: list[Trial]) -> Iterator[str]:
             known[point] = yaml.safe_dump(trial.config.model_dump(mode="json"), sort_keys=False)
         text = known[point]
         line = next(line for line in text.splitlines() if line.startswith("seed: "))
-        yield text.replace(f"\n{line}\n", f"\nseed: {trial.config.seed}\n")
+        yield text.replace(f"\n{line}\n", f"\nseed: {trial.point['seed']}\n")
 
 
 def write_attempt(files: TrialFiles, config: TaskConfig, images: str, failed: bool) -> None:

@@ -19,7 +19,7 @@ from launcher.cancel import take_out_of_queue, waiting_for
 from launcher.cli_core import RUNS, AsJson, Runs, TrialWord, core_app
 from launcher.cli_doctor import doctor_app
 from launcher.decide import Requests
-from launcher.dry_run import render as render_dry_run
+from launcher.dry_run_view import render as render_dry_run
 from launcher.explain import explain as explain_trial
 from launcher.explain import render as render_explanation
 from launcher.find import choose, find_sweep, find_trial, sweep_names
@@ -102,7 +102,7 @@ def sweep(
     if max_parallel is not None:
         settings = [*(settings or []), f"executor.max_parallel={max_parallel}"]
     loaded = load_sweep(name, data=data, executor=executor, overrides=settings or [])
-    surveyed = survey_sweep(loaded, runs, only or [], retry, rerun or [])
+    surveyed = survey_sweep(loaded, runs, only or [], retry, rerun or [], absent_classes=dry_run)
     if dry_run:
         planned = plan_dry_run(surveyed)
         _print_json(planned.as_json()) if as_json else render_dry_run(planned, Console())

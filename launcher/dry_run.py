@@ -2,25 +2,18 @@
 
 import shlex
 import shutil
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.text import Text
-
 from launcher.command import worker_command
 from launcher.decide import Action, Decision
 from launcher.forecast import Past
 from launcher.manifest import Manifest, problems
-from launcher.points import short
 from launcher.states import State, TrialStatus
 from launcher.sweep import Expansion, Sweep
 from launcher.trial import Trial
-
-STYLES = {Action.RUN: "green", Action.WAIT: "cyan", Action.SKIP: "dim"}
 
 
 @dataclass(frozen=True)
@@ -183,80 +176,3 @@ def _free_bytes(runs: Path) -> int:
 
 def _trial_json(trial: PlannedTrial) -> dict[str, Any]:
     return {**asdict(trial), "images": trial.images.model_dump(mode="json")}
-
-
-def render(dry_run: DryRun, console: Console) -> None:
-    """The dry run for a terminal: a line for each trial, then what it all takes."""
-    title = f" on {dry_run.data} ({dry_run.file}), executor {dry_run.executor}\n"
-    console.print(Text.assemble((dry_run.sweep, "bold"), title), soft_wrap=True)
-    console.print(_trial_lines(dry_run.trials), soft_wrap=True)
-    for line in _summary(dry_run):
-        console.print(Text(line), soft_wrap=True)
-    for script in dry_run.scripts:
-        console.print(Text(script, "dim"), soft_wrap=True)
-    for note in dry_run.notes:
-        console.print(Text(f"note: {note}", "yellow"), soft_wrap=True)
-    for problem in dry_run.problems:
-        console.print(Text(f"problem: {problem}", "red"), soft_wrap=True)
-
-
-def _trial_lines(trials: Sequence[PlannedTrial]) -> Text:
-    width = max(len(trial.id) for trial in trials)
-    text = Text()
-    for trial in trials:
-        text.append(f"{trial.action:<5} ", STYLES[trial.action])
-        text.append(f"{trial.id:<{width}}  ")
-        text.append(f"{trial.state:<9} {trial.reason}\n", "dim")
-    return text
-
-
-def _summary(dry_run: DryRun) -> list[str]:
-    actions = Counter(trial.action for trial in dry_run.trials)
-    counts = ", ".join(f"{actions[action]} {word}" for action, word in WORDS.items() if actions[action])
-    left_out = dry_run.planned - len(dry_run.trials)
-    lines = [
-        f"{len(dry_run.trials)} trials: {counts}"
-        + (f" ({left_out} more are not selected)" if left_out else "")
-    ]
-    if dry_run.merged:
-        points = dict(Counter(trial_id for _, trial_id in dry_run.merged))
-        lines.append(
-            f"{len(dry_run.merged)} more points are the same as one of {len(points)} of these trials, "
-        )
-        lines[-1] += f"as {short(dry_run.merged[0][0])}"
-    if dry_run.to_run:
-        lines += [*_needs(dry_run), *_commands(dry_run.to_run)]
-    return lines
-
-
-WORDS = {Action.RUN: "to run", Action.WAIT: "running elsewhere", Action.SKIP: "left as they are"}
-
-
-def _needs(dry_run: DryRun) -> list[str]:
-    short_of_it = ", not enough" if dry_run.disk_bytes > dry_run.free_bytes else ""
-    disk = f"disk: about {_size(dry_run.disk_bytes)} ({_size(dry_run.free_bytes)} free{short_of_it})"
-    judged = len(dry_run.to_run) - dry_run.unjudged
-    if not judged:
-        return [disk, "time: unknown, nothing comparable has finished yet"]
-    rest = f", and {dry_run.unjudged} trials nothing is known about" if dry_run.unjudged else ""
-    return [disk, f"time: about {_time(dry_run.seconds)}, by finished trials{rest}"]
-
-
-def _commands(to_run: Sequence[PlannedTrial]) -> list[str]:
-    rest = len(to_run) - 1
-    note = f" (and {rest} like it, for their own directories; --json has them all)" if rest else ""
-    return [f"command of the first{note}:" if rest else "command:", f"  {to_run[0].command}"]
-
-
-def _size(number: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:.0f} {unit}"
-        number /= 1000
-    return f"{number:.1f} TB"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

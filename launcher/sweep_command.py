@@ -78,14 +78,21 @@ class Survey:
         return Today({key: manifest.hash for key, manifest in self.manifests.items()}, self.commit)
 
 
-def survey(sweep: Sweep, runs: Path, only: Sequence[str], retry: str | None, rerun: Sequence[str]) -> Survey:
-    """Read everything a launch depends on; changes nothing."""
+def survey(
+    sweep: Sweep,
+    runs: Path,
+    only: Sequence[str],
+    retry: str | None,
+    rerun: Sequence[str],
+    absent_classes: bool = False,
+) -> Survey:
+    """Read everything a launch depends on; changes nothing. `absent_classes` looks into label images."""
     expansion = expand(sweep)
     _check_built(sweep)
     trials = select(expansion.trials, only)
     requests = parse_rerun(rerun, [trial.id for trial in trials]) if rerun else Requests()
     requests = requests if retry is None else replace(requests, retry=parse_retry(retry))
-    manifests = read_manifests(trials)
+    manifests = read_manifests(trials, absent_classes)
     surveyed = Survey(sweep, expansion, trials, runs, manifests, current_commit(), requests, {}, {})
     statuses = {trial.id: surveyed.read_status(trial) for trial in trials}
     folder, parents = runs / sweep.name, {parent for trial in trials for parent in trial.parents.values()}
@@ -118,7 +125,7 @@ def make_images(surveyed: Survey) -> bool:
 
 def dry_run(surveyed: Survey) -> DryRun:
     """What a launch would do; `ConfigError` where its executor can never run one of the trials."""
-    images = read_manifests(surveyed.trials, absent_classes=True)
+    images = surveyed.manifests
     look = {trial.id: (surveyed.statuses[trial.id], images[trial.id]) for trial in surveyed.trials}
     run = surveyed.chosen(Action.RUN)
     with open_places(surveyed.sweep.stages, run, surveyed.surroundings()) as places:

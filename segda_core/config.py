@@ -5,6 +5,7 @@ runs (roots, log intervals, loader workers) but not what it computes, and stay o
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -880,12 +881,18 @@ def canonical_target(target: dict[str, Any], labels: str) -> dict[str, Any]:
 def identity(config: Frozen) -> dict[str, Any]:
     """What a trial's hash covers: every field that differs from its default and is not `NotInIdentity`."""
     kept: dict[str, Any] = {}
-    for name, field in type(config).model_fields.items():
+    for name, default in _identifying(type(config)):
         value = getattr(config, name)
-        if NOT_IN_IDENTITY in field.metadata or (not field.is_required() and value == field.default):
-            continue
-        kept[name] = _plain(value)
+        if value is not default and value != default:
+            kept[name] = _plain(value)
     return kept
+
+
+@cache
+def _identifying(model: type[Frozen]) -> list[tuple[str, Any]]:
+    """Name and default of every field that is in the identity; a required one equals no default."""
+    fields = model.model_fields.items()
+    return [(name, field.default) for name, field in fields if NOT_IN_IDENTITY not in field.metadata]
 
 
 def _plain(value: Any) -> Any:

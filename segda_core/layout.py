@@ -53,9 +53,11 @@ class TrialFiles:
 
     def attempt_numbers(self) -> list[int]:
         """Numbers of every attempt made so far, ascending."""
-        if not self.attempts.is_dir():
+        try:
+            with os.scandir(self.attempts) as entries:
+                return sorted(int(entry.name) for entry in entries if entry.name.isdecimal())
+        except FileNotFoundError:
             return []
-        return sorted(int(entry.name) for entry in os.scandir(self.attempts) if entry.name.isdecimal())
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any | None:
     """The file's JSON, or None where there is no such file."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
 

@@ -7,12 +7,14 @@ import pytest
 from rich.console import Console
 
 from launcher.decide import Requests, decide_all
-from launcher.dry_run import DryRun, plan_dry_run, render
+from launcher.dry_run import DryRun, plan_dry_run
+from launcher.dry_run_view import render
 from launcher.forecast import Past, estimated_bytes
 from launcher.manifest import Manifest
 from launcher.prepare import prepare
 from launcher.selection import select
 from launcher.status import read_status
+from launcher.status_view import ROWS
 from launcher.sweep import expand
 from launcher.trial import Trial
 from segda_core.layout import write_json
@@ -59,6 +61,14 @@ def text_of(planned: DryRun) -> str:
     stream = io.StringIO()
     render(planned, Console(file=stream, width=80))
     return stream.getvalue()
+
+
+def test_of_a_large_sweep_only_some_lines_are_shown(tmp_path: Path) -> None:
+    planned = dry_run(tmp_path, [], Manifest(hash="hash"), base=BASE, grid={**GRID, "seed": list(range(100))})
+    text = text_of(planned)
+    left = len(planned.trials) - ROWS
+    assert f"{left} more trials; --json lists all" in text
+    assert sum(line.startswith("run ") for line in text.splitlines()) == ROWS
 
 
 def test_it_says_what_runs_what_stays_and_why(tmp_path: Path) -> None:

@@ -1,0 +1,29 @@
+"""The benchmark of large sweeps: its hand-made directories read as what they stand for."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.processes
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_hundred_trials(tmp_path: Path) -> None:
+    program = [sys.executable, ROOT / "benchmarks" / "launcher_scale.py"]
+    options = ["--trials", "100", "--repeat", "1", "--keep", tmp_path]
+    table = subprocess.run([*program, *options], capture_output=True, text=True, check=True).stdout
+    assert [line.split()[:2] for line in table.splitlines()[1:]] == [
+        ["status", "100"],
+        ["dry-run", "100"],
+        ["leaderboard", "100"],
+    ]
+    status = [sys.executable, "-m", "launcher.cli", "status", "large", "--json"]
+    told = subprocess.run(status, cwd=tmp_path / "100", capture_output=True, text=True, check=True).stdout
+    trials = json.loads(told)["large"]
+    assert Counter(trial["state"] for trial in trials) == {"done": 80, "failed": 10, "missing": 10}
+    assert not any(trial["older_code"] for trial in trials)
