@@ -61,6 +61,9 @@ def notes(report: Report) -> list[str]:
             f"With n = {report['runs']}, |rho| must reach {report['critical_rho']:.2f} for p < .05 "
             "(two-sided, one metric alone; n = 17 needs .48). Intervals: 95 %, runs drawn again."
         )
+    lines.append(
+        "Regret, random and last are over the rows that have the metric: null rows are no candidates."
+    )
     lines += [f"{name}: {meaning}." for name, meaning in ORIGIN.items() if name in report["across"]]
     return [*lines, *(f"{note}." for note in report["notes"])]
 
