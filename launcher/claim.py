@@ -27,6 +27,8 @@ class Submission:
     """Name of the copy of the code below `runs/.code` that the attempt runs; None: the launcher's own."""
     parents: Mapping[str, Record] = field(default_factory=dict)
     """Role -> what the parent had made by then; without those that were not done."""
+    canary: str | None = None
+    """Path, below the sweep's folder, of the short trial without whose result this one shall not begin."""
     launch_id: str = field(default_factory=lambda: secrets.token_hex(8))
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.live import Live
 
 from launcher import leaderboard as board
+from launcher.canary import canaries_of
 from launcher.cancel import cancel as cancel_trials
 from launcher.cancel import take_out_of_queue, waiting_for
 from launcher.cli_core import RUNS, AsJson, Runs, TrialWord, core_app
@@ -83,6 +84,10 @@ def sweep(
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for the jobs of a cluster; a local sweep always does.")
     ] = False,
+    canary: Annotated[
+        bool,
+        typer.Option(help="On a cluster, the trials of each kind wait for one of two steps."),
+    ] = True,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="path=value", help="Change a setting; repeatable.")
     ] = None,
@@ -104,12 +109,12 @@ def sweep(
     loaded = load_sweep(name, data=data, executor=executor, overrides=settings or [])
     surveyed = survey_sweep(loaded, runs, only or [], retry, rerun or [], absent_classes=dry_run)
     if dry_run:
-        planned = plan_dry_run(surveyed)
+        planned = plan_dry_run(surveyed, canary)
         _print_json(planned.as_json()) if as_json else render_dry_run(planned, Console())
         raise typer.Exit(2 if planned.problems else 0)
     if make_images(surveyed):
         surveyed = survey_sweep(loaded, runs, only or [], retry, rerun or [])
-    raise typer.Exit(run_sweep(surveyed, Console(), wait))
+    raise typer.Exit(run_sweep(surveyed, Console(), wait, canary))
 
 
 @app.command(epilog="Example: segda status target_size --watch")
@@ -217,7 +222,8 @@ def prune(
     runs: Runs = RUNS,
 ) -> None:
     """Delete the training states of finished trials; final weights stay."""
-    pruned = prune_trials(choose(find_sweep(name, runs), []), dry_run)
+    sweep = find_sweep(name, runs)
+    pruned = prune_trials([*choose(sweep, []), *canaries_of(sweep)], dry_run)
     if as_json_:
         _print_json({"checkpoints": pruned.files, "bytes": pruned.size, "deleted": not dry_run})
         return

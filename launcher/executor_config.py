@@ -46,6 +46,11 @@ class ExecutorSettings(Frozen):
     stall_min: Annotated[float, Field(gt=0)] = 30
     """Minutes without a step after which an attempt is ended with cause timeout."""
 
+    @property
+    def on_cluster(self) -> bool:
+        """Whether trials run on machines other than this one."""
+        return False
+
 
 class LocalConfig(ExecutorSettings):
     """This machine, as many trials at once as it has GPUs (or cores for)."""
@@ -82,6 +87,11 @@ class SlurmConfig(ExecutorSettings):
     sbatch: SbatchOptions = Field(default_factory=dict)
     """Any other option of sbatch by name, as `{mail-type: END}`; true for one without a value."""
 
+    @property
+    def on_cluster(self) -> bool:
+        """Always: even its own host only through the queue."""
+        return True
+
 
 class RayConfig(ExecutorSettings):
     """Ray Tune trials, on a running Ray cluster or one started for the launch."""
@@ -90,6 +100,11 @@ class RayConfig(ExecutorSettings):
     address: str | None = None
     """host:port of a running cluster, or auto (the one that `ray` finds); None: the head of `make dashboard`
     where it runs, else one started for the launch."""
+
+    @property
+    def on_cluster(self) -> bool:
+        """Where a running cluster is named."""
+        return self.address is not None
 
 
 def _local_unless_named(raw: Any) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from launcher.canary import STEPS, add_canaries, kinds
 from launcher.cancel import uncancel
 from launcher.claim import Submission
 from launcher.code import current_commit
@@ -30,6 +31,7 @@ from launcher.status import read_status
 from launcher.status_view import in_words
 from launcher.sweep import Expansion, Sweep, expand
 from launcher.trial import Trial
+from launcher.waiting import has_begun
 from segda_core.errors import ConfigError, DataError
 from segda_core.layout import TrialFiles
 from segda_core.tasks import RUNNERS
@@ -59,6 +61,12 @@ class Survey:
     def chosen(self, *actions: Action) -> list[Trial]:
         """Trials whose decision is one of these, in order."""
         return [trial for trial in self.trials if self.decisions[trial.id].action in actions]
+
+    @property
+    def beginning(self) -> list[Trial]:
+        """Trials to run that nobody has begun."""
+        chosen = self.chosen(Action.RUN)
+        return [trial for trial in chosen if not has_begun(trial.files(self.runs))]
 
     def read_statuses(self) -> list[TrialStatus]:
         """How the trials stand now."""
@@ -123,7 +131,7 @@ def make_images(surveyed: Survey) -> bool:
     return True
 
 
-def dry_run(surveyed: Survey) -> DryRun:
+def dry_run(surveyed: Survey, canary: bool = True) -> DryRun:
     """What a launch would do; `ConfigError` where its executor can never run one of the trials."""
     images = surveyed.manifests
     look = {trial.id: (surveyed.statuses[trial.id], images[trial.id]) for trial in surveyed.trials}
@@ -137,13 +145,20 @@ def dry_run(surveyed: Survey) -> DryRun:
             surveyed.runs,
             {trial.id: places[trial.stage].executor.at_once(trial.config) for trial in run},
         )
-        return replace(planned, scripts=previews(run, places))
+        first = len(kinds(surveyed.beginning, places)) if canary else 0
+        notes = (
+            [f"{first} trials of {STEPS} steps go first, one of each kind (--no-canary: none)"]
+            if first
+            else []
+        )
+        return replace(planned, scripts=previews(run, places), notes=[*planned.notes, *notes])
 
 
-def run_sweep(surveyed: Survey, console: Console, wait: bool = True) -> int:
+def run_sweep(surveyed: Survey, console: Console, wait: bool = True, canary: bool = True) -> int:
     """Run what is to run, print the leaderboard, and return the exit code.
 
-    Without `wait`, jobs that need no launcher are only submitted.
+    Without `wait`, jobs that need no launcher are only submitted. With `canary`, a short trial of each kind
+    goes first on a cluster.
     `DataError` where images cannot be used: then nothing is started.
     """
     if found := problems(surveyed.manifests.values()):
@@ -155,6 +170,8 @@ def run_sweep(surveyed: Survey, console: Console, wait: bool = True) -> int:
     with open_places(surveyed.sweep.stages, chosen, surveyed.surroundings(code, wait)) as places:
         entries = _prepare(surveyed, code, places)
         _announce(surveyed, console)
+        if canary:
+            entries = add_canaries(entries, kinds(surveyed.beginning, places), surveyed.runs)
         finished = not entries or _launch(entries, console, board, wait)
     statuses = surveyed.read_statuses()
     if fault := board.write():

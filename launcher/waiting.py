@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from launcher.states import State
 from launcher.status import read_status
-from segda_core.layout import AttemptFiles, TrialFiles
+from segda_core.layout import AttemptFiles, TrialFiles, read_json
 from segda_core.parents import read_parents
 
 
@@ -32,13 +32,22 @@ def newest_attempt(files: TrialFiles) -> AttemptFiles | None:
     return files.attempt(numbers[-1]) if numbers else None
 
 
+def has_begun(files: TrialFiles) -> bool:
+    """Whether a worker of the trial has ever started: it may have checkpoints to go on from."""
+    attempts = (files.attempt(number) for number in files.attempt_numbers())
+    return any(attempt.environment.exists() for attempt in attempts)
+
+
 def absent_parents(files: TrialFiles) -> list[str]:
-    """Parents that a trial cannot begin without; whoever has begun may have checkpoints to go on from."""
-    attempts = [files.attempt(number) for number in files.attempt_numbers()]
-    if any(attempt.environment.exists() for attempt in attempts):
+    """Parents, or the canary, that a trial which has not begun lacks."""
+    if has_begun(files):
         return []
-    parents = [parent.files for parent in read_parents(files)]
-    return list(dict.fromkeys(each.root.name for each in parents if not each.metrics.exists()))
+    awaited = [parent.files for parent in read_parents(files)]
+    newest = newest_attempt(files)
+    said = None if newest is None else read_json(newest.submission)
+    if canary := (said or {}).get("canary"):
+        awaited.append(TrialFiles(files.root.parent / canary))
+    return list(dict.fromkeys(each.root.name for each in awaited if not each.metrics.exists()))
 
 
 def _wait_for(parent: TrialFiles, is_ours: Callable[[str], bool]) -> Wait | None:

@@ -32,7 +32,12 @@ PROFILE = {
 
 
 class SmallSweep:
-    """Sweep `quick` in a folder of its own; ids are the same in every such folder."""
+    """Sweep `quick` in a folder of its own; ids are the same in every such folder.
+
+    On a cluster it runs without canaries, unless `canary` is set.
+    """
+
+    canary = False
 
     def __init__(self, folder: Path, grid: dict, steps: int, stages: dict | None = None, **settings) -> None:
         self.folder = folder
@@ -51,7 +56,8 @@ class SmallSweep:
 
     def start(self, *words: str) -> "subprocess.Popen[str]":
         """`segda WORDS` in the background, stopped by Ctrl-C like one on a terminal."""
-        command = [sys.executable, "-m", "launcher.cli", *words]
+        last = ["--no-canary"] if words[0] == "sweep" and not self.canary else []
+        command = [sys.executable, "-m", "launcher.cli", *words, *last]
         return subprocess.Popen(
             command, cwd=self.folder, env=self.environment, text=True, start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

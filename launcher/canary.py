@@ -1,0 +1,81 @@
+"""Before a sweep fans out over a cluster: one short trial of each kind, for which the others wait.
+
+A canary is a trial of two steps and then all that a trial does at its end: it saves, evaluates the whole
+validation split and publishes. What would fail a hundred jobs, after hours in the queue, fails one first.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from launcher.launch import Entry
+from launcher.placement import Places
+from launcher.prepare import prepare
+from launcher.trial import Trial, doing
+from segda_core.config import CheckpointConfig, QualityConfig, TrialConfig
+from segda_core.layout import TrialFiles
+
+STEPS = 2
+
+FOLDER = ".canary"
+"""Below `runs/SWEEP`; in it a folder for each executor and each state of the code."""
+
+SHAPE = {"data", "transforms", "batch_size", "micro_batches", "precision", "ranks", "threads"}
+"""Settings that decide, beside method and model, whether a trial can run at all."""
+
+
+def kinds(trials: Iterable[Trial], places: Places) -> list[list[Trial]]:
+    """Trials that train on a cluster and have no parents, alike ones together; single ones are left out."""
+    found: dict[str, list[Trial]] = {}
+    for trial in trials:
+        if isinstance(trial.config, TrialConfig) and not trial.parents:
+            place = places[trial.stage]
+            if place.config.on_cluster:
+                found.setdefault(f"{place.launch_id} {_kind(trial.config)}", []).append(trial)
+    return [alike for alike in found.values() if len(alike) > 1]
+
+
+def add_canaries(entries: Sequence[Entry], groups: Sequence[Sequence[Trial]], runs: Path) -> list[Entry]:
+    """The canaries that have to run, then all entries; those of a group now wait for its canary.
+
+    One that was done with the same code on the same executor is not run again.
+    """
+    by_id = {entry.id: entry for entry in entries}
+    canaries = []
+    for alike in groups:
+        canary = _canary_of(alike[0], by_id[alike[0].id], runs)
+        for entry in (by_id[trial.id] for trial in alike):
+            entry.parents = (canary.files,)
+            entry.submission = replace(entry.submission, canary=_below_the_sweep(canary.files))
+        if not canary.files.metrics.exists():
+            canaries.append(canary)
+    return [*canaries, *entries]
+
+
+def canaries_of(sweep: Path) -> list[TrialFiles]:
+    """Every canary of a sweep, by its directory."""
+    return [TrialFiles(path.parent) for path in sorted(sweep.glob(f"{FOLDER}/*/*/trial.json"))]
+
+
+def _kind(config: TrialConfig) -> str:
+    parts = [*doing(config), config.model.name, config.evaluation.size]
+    return json.dumps([*parts, config.model_dump(mode="json", include=SHAPE)], sort_keys=True)
+
+
+def _canary_of(trial: Trial, entry: Entry, runs: Path) -> Entry:
+    short: Mapping[str, object] = {
+        "steps": STEPS,
+        "log_every": 1,
+        "checkpoint": CheckpointConfig(every=1),
+        "quality": QualityConfig(images=0),
+    }
+    config = trial.config.model_copy(update=short)
+    where = f"{entry.place.config.name}-{entry.submission.snapshot}"
+    files = prepare(Trial(f"{trial.sweep}/{FOLDER}/{where}", config, stage="canary"), runs)
+    newest = max(files.attempt_numbers(), default=0)
+    return Entry(files, config, entry.place, replace(entry.submission, fresh=False), newest)
+
+
+def _below_the_sweep(canary: TrialFiles) -> str:
+    return canary.root.relative_to(canary.root.parents[2]).as_posix()

@@ -1,0 +1,57 @@
+"""Canaries on a real cluster: arrays wait for them, and nothing else starts where one fails."""
+
+from pathlib import Path
+
+import pytest
+from private_slurm.cluster import Cluster
+from small_sweep import SmallSweep, wait_until
+
+from launcher.canary import STEPS, canaries_of
+from segda_core.layout import TrialFiles, read_json
+
+pytestmark = pytest.mark.processes
+
+
+def two_kinds(folder: Path, **source_only: object) -> SmallSweep:
+    """Two kinds with two trials each; nobody waits for the jobs."""
+    axes = {"seed": [0, 1]}
+    stages = {
+        name: {"task": "train", "base": {"method": {"name": name}, **base}, "grid": axes}
+        for name, base in (("source_only", source_only), ("supervised", {}))
+    }
+    sweep = SmallSweep(folder, {}, 6, stages=stages, name="slurm", timeout_min=10)
+    sweep.canary = True
+    return sweep
+
+
+def run_to_the_end(sweep: SmallSweep, slurm: Cluster) -> str:
+    """Submit, then wait for an empty queue; what the submission printed."""
+    code, output = sweep.run("sweep", "quick")
+    assert code == 0, output
+    wait_until(lambda: not slurm.check("squeue", "--noheader").strip())
+    return output
+
+
+def canaries(sweep: SmallSweep) -> list[TrialFiles]:
+    return canaries_of(sweep.folder / "runs" / "quick")
+
+
+def test_one_trial_of_each_kind_goes_before_the_arrays(slurm: Cluster, tmp_path: Path) -> None:
+    sweep = two_kinds(tmp_path)
+    output = run_to_the_end(sweep, slurm)
+    assert output.count("queued   canary-") == 2 and output.count("queued   ") == 6, output
+    results = [read_json(canary.metrics) for canary in canaries(sweep)]
+    assert [result["steps"] for result in results] == [STEPS] * 2
+    assert sweep.outcomes() == ["done"] * 4
+    latest = max(canary.metrics.stat().st_mtime for canary in canaries(sweep))
+    assert all(attempt.environment.stat().st_mtime > latest for attempt in sweep.attempts())
+    assert "canary" not in sweep.run("leaderboard", "quick")[1]
+
+
+def test_where_one_fails_its_kind_does_not_start(slurm: Cluster, tmp_path: Path) -> None:
+    sweep = two_kinds(tmp_path, optimizer={"name": "sgd", "lr": 1e30})
+    run_to_the_end(sweep, slurm)
+    assert sweep.outcomes() == ["waits"] * 2 + ["done"] * 2
+    code, output = sweep.run("sweep", "quick", "--wait")
+    assert code == 1 and output.count("waits for canary-source_only") == 2, output
+    assert "failed   canary-source_only" in output, "a canary that failed is tried again by the next launch"
