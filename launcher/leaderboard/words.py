@@ -121,6 +121,6 @@ def growth(sections: Sequence[Section]) -> list[str]:
             scores = " → ".join(percent(row.mean) for row in rows)
             sizes = " → ".join(str(row.size) for row in rows)
             label = " ".join([rows[0].method, *rows[0].axes.values()])
-            gain = 100 * ((rows[-1].mean or 0.0) - (rows[0].mean or 0.0))
+            gain = round(100 * ((rows[-1].mean or 0.0) - (rows[0].mean or 0.0)), 2) + 0.0  # never -0.00
             lines.append(f"{label}: {scores} with {sizes} target images ({gain:+.2f}).")
     return lines

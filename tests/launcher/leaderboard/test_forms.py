@@ -55,6 +55,12 @@ def test_terminal(ladder):
     assert "(...): not ranked" in text
 
 
+def test_a_change_that_rounds_to_nothing_has_no_minus(board):
+    for size, score in ((10, 0.30001), (40, 0.3)):
+        board.trial(score, method="joint", target__subset__size=size)
+    assert "target images (+0.00)." in shown(board)
+
+
 def test_terminal_names_protocols_where_there_are_several(board):
     board.trial(0.3)
     board.trial(0.4, evaluation__protocol="mirror")
