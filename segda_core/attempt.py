@@ -65,7 +65,9 @@ class Attempt:
         self.images = select_images(config, outputs=self.start.paths)
         wanted = config.quality.images
         self.measured = select_measured(config, wanted, self.images.made) if wanted else None
-        self.engine = Engine(config, world, self.start.paths.get("init_from"))
+        self.engine = Engine(
+            config, world, self.start.paths.get("init_from"), resumes=self.start.checkpoint is not None
+        )
         self.predictor = build_predictor(
             self.engine.method.evaluated, config.evaluation.protocol, config.evaluation
         )

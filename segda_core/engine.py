@@ -34,10 +34,16 @@ class Wrapped:
         return [parameter for parameter in self.update.parameters() if parameter.requires_grad]
 
 
-def build_method(config: TrialConfig, device: torch.device, init_from: Path | None = None) -> Method:
-    """The trial's method with its networks on the device, initialised from the seed or a parent."""
+def build_method(
+    config: TrialConfig, device: torch.device, init_from: Path | None = None, *, resumes: bool = False
+) -> Method:
+    """The trial's method with its networks on the device, initialised from the seed or a parent.
+
+    Where a checkpoint will fill them (`resumes`), initial weights are not read: they need not exist any more.
+    """
     torch.manual_seed(config.seed)
-    segmenter = build_segmenter(without_pretraining(config.model) if init_from else config.model)
+    filled_later = resumes or init_from is not None
+    segmenter = build_segmenter(without_pretraining(config.model) if filled_later else config.model)
     if init_from is not None:
         load_init(segmenter, config.model, init_from)
     method = METHODS[config.method.name](config, segmenter)
@@ -49,11 +55,13 @@ def build_method(config: TrialConfig, device: torch.device, init_from: Path | No
 class Engine:
     """Runs a method's updates; all ranks hold equal weights after every step."""
 
-    def __init__(self, config: TrialConfig, world: World, init_from: Path | None = None) -> None:
-        """`init_from`: final weights of a parent, which the segmenter starts with."""
+    def __init__(
+        self, config: TrialConfig, world: World, init_from: Path | None = None, *, resumes: bool = False
+    ) -> None:
+        """`init_from`: final weights of a parent, which the segmenter starts with; see `build_method`."""
         self.config = config
         self.world = world
-        self.method = build_method(config, world.device, init_from)
+        self.method = build_method(config, world.device, init_from, resumes=resumes)
         self.wrapped = [Wrapped(update, wrap(update)) for update in self.method.updates()]
         self.meter = LossMeter()
         self.rates: dict[str, float] = {}

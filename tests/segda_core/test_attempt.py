@@ -11,12 +11,14 @@ from trials import VALIDATION, small_config, write_domains, write_trial
 from segda_core import checkpoint, environment, result
 from segda_core.attempt import run_attempt
 from segda_core.classes import CLASSES
+from segda_core.config import Lite0Config
 from segda_core.data.manifest import select_images
 from segda_core.evaluate import evaluate_checkpoint
 from segda_core.failure import NonFiniteLossError
 from segda_core.heartbeat import Heartbeat
 from segda_core.layout import TrialFiles, read_json
 from segda_core.methods import METHODS
+from segda_core.models import build_segmenter
 from segda_core.process import StopRequest, Verdict
 from segda_core.trial_history import trial_history
 from segda_core.weights import load_trained
@@ -109,6 +111,19 @@ def test_training_moves_every_network(method, finished):
     early, late = (training_state(finished[method], 1, step)["networks"] for step in (3, 6))
     for name in early:
         assert any(not torch.equal(early[name][key], late[name][key]) for key in early[name])
+
+
+def test_a_resumed_attempt_reads_no_initial_weights(root, tmp_path):
+    path = tmp_path / "initial.pt"
+    torch.save(build_segmenter(Lite0Config(name="lite0", weights="none")).state_dict(), path)
+    model = {"name": "lite0", "weights": str(path)}
+    trial = write_trial(tmp_path / "trial", small_config(root, "joint", model=model, steps=2))
+    run(trial, 1, ask=Verdict.SAVE)
+    path.unlink()
+    trial.attempt(2).root.mkdir()
+    run(trial, 2)
+    assert read_json(trial.attempt(2).environment)["first_step"] == 1
+    assert trial.metrics.exists()
 
 
 def test_a_request_saves_after_the_step_and_the_next_attempt_goes_on(finished, root, tmp_path):
