@@ -29,7 +29,8 @@ METRICS: dict[str, Metric] = {
     "ema": Metric(1, "share of target cells that the student and its EMA teacher predict alike"),
     "src": Metric(1, "mIoU on held-out source images"),
 }
-"""What every trial measures at its end; null where the method or model lacks what a metric needs."""
+"""What every trial measures at its end; null where the method or model lacks what a metric needs,
+or where predictions overflow."""
 
 FULL_METRICS: dict[str, Metric] = {
     **METRICS,

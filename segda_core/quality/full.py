@@ -21,6 +21,7 @@ from segda_core.quality.measure import (
     Values,
     domain_values,
     evaluation_mode,
+    finite,
     source_looks,
     source_miou,
     target_looks,
@@ -72,7 +73,7 @@ def measure_full(
         name: len(seen["pooled"]) if seen else 0 for name, seen in (("target", target), ("source", source))
     }
     return {
-        "metrics": {name: values.get(name) for name in FULL_METRICS},
+        "metrics": finite(values, FULL_METRICS),
         "on": {**what_on(images, counts, size), "rare_classes": rare, "dacc_steps": discriminator_steps},
         "cons": {name: agreement(matrix) for name, matrix in _by_warp(target, "cons").items()},
     }

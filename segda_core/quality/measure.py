@@ -4,7 +4,8 @@ One process measures alone, in evaluation mode and float32; every draw has a see
 cannot notice. Nothing here opens a label of the target.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,7 +60,15 @@ def measure(
     counts = {
         name: len(seen["pooled"]) if seen else 0 for name, seen in (("target", target), ("source", source))
     }
-    return {"metrics": {name: values.get(name) for name in METRICS}, "on": what_on(images, counts, size)}
+    return {"metrics": finite(values, METRICS), "on": what_on(images, counts, size)}
+
+
+def finite(values: Values, names: Iterable[str]) -> Values:
+    """The named metrics; null where there is none, or where predictions overflowed and left no number."""
+    found = {name: values.get(name) for name in names}
+    return {
+        name: value if value is not None and math.isfinite(value) else None for name, value in found.items()
+    }
 
 
 @contextmanager

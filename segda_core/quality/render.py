@@ -113,10 +113,12 @@ def _selection(title: str, choices: dict[str, Any], last: bool = False) -> Sheet
     for name, choice in choices.items():
         chosen = f"{choice['run']} @ {choice['step']}" if last else choice["run"]
         regrets = [choice["regret"], choice["random_regret"], *([choice["last_regret"]] if last else [])]
-        rows.append(
-            [name, chosen, f"{100 * choice['miou']:.2f}", *(f"{100 * regret:.2f}" for regret in regrets)]
-        )
+        rows.append([name, chosen, _percent(choice["miou"]), *(_percent(regret) for regret in regrets)])
     return Sheet(f"{title} (regret in points of mIoU; oracle 0)", columns, rows)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"
 
 
 def _signed(value: float | None) -> str:

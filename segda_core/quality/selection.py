@@ -37,8 +37,8 @@ class Choice:
     """Best mIoU of the same rows minus this one."""
     random_regret: float
     """Expected of a row drawn blindly."""
-    last_regret: float
-    """Expected of the last checkpoint of a run drawn blindly."""
+    last_regret: float | None
+    """Expected of the last checkpoint of a run drawn blindly; None where no last one has a score."""
 
 
 def oriented(rows: Sequence[Row], name: str) -> Numbers:
@@ -64,7 +64,7 @@ def choose(rows: Sequence[Row], scores: Numbers) -> Choice | None:
         float(chosen),
         float(best - chosen),
         float(best - miou.mean()),
-        float(best - last.mean()) if len(last) else float("nan"),
+        float(best - last.mean()) if len(last) else None,
     )
 
 

@@ -1,6 +1,7 @@
 """Measuring a segmenter on images: known networks, closed labels, nothing changed."""
 
 import builtins
+import json
 import os
 from pathlib import Path
 
@@ -100,6 +101,17 @@ def test_what_a_trial_lacks_is_null(segmenter, root):
     found = metrics_of(segmenter, small_config(root, "supervised"))
     assert {name for name, value in found.items() if value is None} == NEED_SOURCE | {"ema"}
     assert found["head"] > 0
+
+
+def test_predictions_that_overflow_give_null_and_no_failure(config):
+    """The trial's own scores stand; NaN in metrics.json would be refused."""
+    network = Colours(gain=0)
+    nn.init.constant_(network.weights, 1e38)
+    nn.init.constant_(network.bias, 3e38)  # finite, as checkpoints need; their sum is not
+    found = metrics_of(network, config)
+    assert (found["ent"], found["mi"], found["prior"]) == (None, None, None)
+    assert 0 <= found["cons"] <= 1
+    json.dumps(found, allow_nan=False)
 
 
 def test_a_teacher_equal_to_its_student_agrees_everywhere(segmenter, config):

@@ -1,5 +1,6 @@
 """Correlations, intervals, corrections and selection against values worked out by hand."""
 
+import json
 import math
 from itertools import permutations
 
@@ -19,6 +20,7 @@ from segda_core.quality.correlation import (
     ranks,
     spearman,
 )
+from segda_core.quality.render import sheets
 from segda_core.quality.selection import Row, choose, combined_score, oriented, ridge_score, standardised
 
 
@@ -145,6 +147,33 @@ def test_equally_good_choices_count_their_mean_and_the_last_checkpoints_are_a_ba
     assert choice.random_regret == pytest.approx(0.15)
     assert choice.last_regret == pytest.approx(0.25)
     assert choose(rows, oriented(rows, "ent")) is None
+
+
+def test_a_metric_that_no_last_checkpoint_has_gives_a_report_all_the_same():
+    """A network that collapsed has no class left whose cells can be compared."""
+    rows = [
+        row(
+            f"r{run}",
+            0.1 * run,
+            step=step,
+            last=step == 2,
+            ent=0.5,
+            mmd_class=0.1 * run if step == 1 else None,
+        )
+        for run in range(3)
+        for step in (1, 2)
+    ]
+    report = analyse(rows)
+    choice = report["selection_over_checkpoints"]["mmd_class"]
+    assert (choice["run"], choice["last_regret"]) == ("r0", None)
+    assert report["selection_over_checkpoints"]["ent"]["last_regret"] == pytest.approx(0.1)
+    json.dumps(report, allow_nan=False)
+    assert ["mmd_class", "r0 @ 1", "0.00", "20.00", "10.00", "-"] in selection_rows(report)
+
+
+def selection_rows(report: dict) -> list[list[str]]:
+    *_, last = sheets({**report, "notes": []})
+    return last.rows
 
 
 def test_the_combined_score_is_the_mean_of_signed_z_scores():
