@@ -38,8 +38,7 @@ class RareClassOrder:
                 f"rare_class_sampling: no image shows more than min_pixels {config.min_pixels} of any class"
             )
         self.images = {int(number): np.flatnonzero(enough[:, number]) for number in self.classes}
-        self.probabilities = class_probabilities(counts, config.temperature)[self.classes]
-        self.probabilities /= self.probabilities.sum()
+        self.probabilities = class_probabilities(counts, config.temperature, self.classes)
         self.enough_in_crop = config.crop_share * config.min_pixels
 
     def candidates(self, step: int, index: int) -> Iterator[int]:
@@ -59,11 +58,13 @@ class RareClassOrder:
         return int(rng.choice(self.classes, p=self.probabilities)), rng
 
 
-def class_probabilities(counts: Counts, temperature: float) -> NDArray[np.float64]:
-    """P(c) for every train id, from pixels of each class in each image; 0 for a class without pixels."""
+def class_probabilities(
+    counts: Counts, temperature: float, classes: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """P(c) of the classes that may be drawn, from pixels of each class in each image."""
     pixels = counts.sum(axis=0)
-    scores = -pixels / pixels.sum() / temperature
-    weights = np.where(pixels > 0, np.exp(scores - scores.max()), 0.0)
+    scores = -pixels[classes] / pixels.sum() / temperature
+    weights = np.exp(scores - scores.max())
     probabilities: NDArray[np.float64] = weights / weights.sum()
     return probabilities
 
