@@ -36,4 +36,5 @@ class Context(nn.Module):
         """(batch, inputs, height, width) to (batch, channels, height, width)."""
         views = [branch(inputs) for branch in self.branches]
         image = functional.relu(self.image(inputs.mean((2, 3), keepdim=True)))
-        return self.project(torch.cat((*views, image.expand_as(views[0])), dim=1))  # type: ignore[no-any-return]
+        projected: Tensor = self.project(torch.cat((*views, image.expand_as(views[0])), dim=1))
+        return projected

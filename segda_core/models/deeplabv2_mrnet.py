@@ -63,7 +63,8 @@ class ContextHead(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """(batch, inputs, height, width) to (batch, 19, height, width)."""
         views = torch.cat([branch(inputs) for branch in self.branches], dim=1)
-        return self.classify(self.reduce(views))  # type: ignore[no-any-return]
+        logits: Tensor = self.classify(self.reduce(views))
+        return logits
 
 
 def _branch(inputs: int, kernel: int, dilation: int) -> nn.Sequential:

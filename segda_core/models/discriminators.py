@@ -73,4 +73,5 @@ class PatchResidual(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Same shape as the input."""
-        return inputs + self.block(inputs)  # type: ignore[no-any-return]
+        change: Tensor = self.block(inputs)
+        return inputs + change
