@@ -73,7 +73,7 @@ class Predictor:
             scores = self._run(inputs, run, label_size, probabilities)
             total = scores if total is None else total.add_(scores)
         assert total is not None
-        return total.argmax(dim=1).to(torch.uint8)
+        return classes_of(total).to(torch.uint8)
 
     def _inputs(self, images: list[Pixels], runs: list[Pass]) -> Iterator[tuple[Tensor, Pass]]:
         """Resized RGB images (batch, 3, height, width) for each pass; equal sizes are resized once."""
@@ -104,3 +104,8 @@ class Predictor:
         size = (height + below, width + right)
         scores = functional.interpolate(scores, size=size, mode="bilinear", align_corners=self.align_corners)
         return scores[..., :height, :width]
+
+
+def classes_of(scores: Tensor) -> Tensor:
+    """Train ids (batch, height, width) of the highest scores; on CPUs `max` is faster than `argmax`."""
+    return scores.max(dim=1).indices
