@@ -1,5 +1,6 @@
 """Proxy A-distance (Ben-David et al., 2007): can a linear classifier tell the domains' features apart?"""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,8 +16,11 @@ NEWTON_STEPS = 50
 def proxy_a_distance(x: Tensor, y: Tensor, seed: int = 0) -> float:
     """2 (1 - 2 error), mean over random splits of each sample in 80 % for training, 20 % for the error.
 
-    About 0 where the domains are alike (below it by chance), 2 where they are told apart without error.
+    About 0 where the domains are alike (below it by chance), 2 where they are told apart without error; NaN
+    where a feature is no number: no classifier is right there, which would pass for likeness.
     """
+    if not (x.isfinite().all() and y.isfinite().all()):
+        return math.nan
     errors = [_held_out_error(x.double(), y.double(), (seed, split)) for split in range(SPLITS)]
     return 2 * (1 - 2 * sum(errors) / len(errors))
 

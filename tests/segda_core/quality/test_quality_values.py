@@ -90,6 +90,12 @@ def test_proxy_a_distance_counts_both_domains_alike_and_repeats_itself():
     assert proxy_a_distance(few, many) == proxy_a_distance(few, many)
 
 
+def test_features_that_are_no_numbers_do_not_pass_for_domains_that_are_alike():
+    x, y = normal(20, 4, 0, 0), normal(20, 4, 10, 1)
+    y[3, 2] = math.nan
+    assert math.isnan(proxy_a_distance(x, y)) and math.isnan(proxy_a_distance(y / 0, x))
+
+
 def test_a_channel_that_never_fires_changes_nothing():
     x, y = normal(40, 4, 0, 0), normal(40, 4, 1, 1)
     silent = torch.zeros(40, 1)
