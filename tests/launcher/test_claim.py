@@ -49,7 +49,7 @@ def test_the_first_claim_is_attempt_1_and_says_who_made_it(files: TrialFiles) ->
     content = read_json(attempt.submission)
     assert content is not None and content.pop("time") == pytest.approx(time.time(), abs=5)
     said = {"executor": "local", "manifest_hash": "hash", "fresh": False, "launch_id": "abc"}
-    assert content == {**said, "parents": {}, "snapshot": None, **HERE}
+    assert content == {**said, "parents": {}, "snapshot": None, "canary": None, **HERE}
 
 
 def test_one_of_many_claims_at_once_succeeds(files: TrialFiles) -> None:
