@@ -26,18 +26,31 @@ def slurm_cluster(root: Path, **options: object) -> Iterator[Cluster]:
 
     SLURM_CONF names it as long as it runs. Fake GPUs, partitions: see `tools/slurm_dev.py`.
     """
+    with running_cluster(root, **options) as cluster, named(cluster):
+        yield cluster
+
+
+@contextmanager
+def running_cluster(root: Path, **options: object) -> Iterator[Cluster]:
+    """One that no variable names yet, so that several may be at work."""
     chosen = Options(**options)
     needs_slurm(chosen.accounting)
     cluster = up(root, chosen)
     try:
-        with pytest.MonkeyPatch.context() as patch:
-            for name in [name for name in os.environ if name.startswith(("SLURM_", "SBATCH_"))]:
-                patch.delenv(name)
-            patch.setenv("SLURM_CONF", str(cluster.conf))
-            patch.setenv("PATH", cluster.environment["PATH"])
-            yield cluster
+        yield cluster
     finally:
         cluster.down()
+
+
+@contextmanager
+def named(cluster: Cluster) -> Iterator[None]:
+    """Have everything started meanwhile find this cluster."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("SLURM_", "SBATCH_"))]:
+            patch.delenv(name)
+        patch.setenv("SLURM_CONF", str(cluster.conf))
+        patch.setenv("PATH", cluster.environment["PATH"])
+        yield
 
 
 def settle(cluster: Cluster) -> None:

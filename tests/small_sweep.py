@@ -79,6 +79,11 @@ class SmallSweep:
         """Every trial that has a directory, by id."""
         return [TrialFiles(path.parent) for path in sorted(self.folder.glob("runs/quick/*/trial.json"))]
 
+    def trial(self, seed: int) -> TrialFiles:
+        """The trial with that seed, of a sweep that has one."""
+        (path,) = self.folder.glob(f"runs/quick/*-s{seed}-*")
+        return TrialFiles(path)
+
     def attempts(self) -> list[AttemptFiles]:
         """Every attempt of every trial."""
         return [files.attempt(number) for files in self.trials() for number in files.attempt_numbers()]
@@ -91,22 +96,12 @@ class SmallSweep:
         return [f"{outcome['status']} {outcome['cause'] or ''}".strip() for outcome in found]
 
     def results(self) -> dict[str, object]:
-        """Trial id -> what must not depend on interruptions: scores and the weights' checksum."""
-        metrics = {files.root.name: json.loads(files.metrics.read_text()) for files in self.trials()}
-        return {
-            key: (value["miou"], value["iou"], value["outputs"]["segmenter"]["sha256"])
-            for key, value in metrics.items()
-        }
+        """Trial id -> what must not depend on interruptions."""
+        return {files.root.name: result_of(files) for files in self.trials()}
 
     def histories(self) -> dict[str, object]:
-        """Trial id -> its losses and scores by step and kind, whichever attempt wrote them."""
-        return {
-            files.root.name: {
-                (row["step"], "miou" in row): row.get("losses", row.get("miou"))
-                for row in trial_history(files)
-            }
-            for files in self.trials()
-        }
+        """Trial id -> its losses and scores."""
+        return {files.root.name: history_of(files) for files in self.trials()}
 
     def processes(self, role: str = "") -> list[int]:
         """Pids started for any attempt here: `runner`, `torchrun`, `worker`, or all."""
@@ -126,6 +121,18 @@ class SmallSweep:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(content))
+
+
+def result_of(files: TrialFiles) -> object:
+    """Scores and the weights' checksum of a trial that is done."""
+    value = json.loads(files.metrics.read_text())
+    return value["miou"], value["iou"], value["outputs"]["segmenter"]["sha256"]
+
+
+def history_of(files: TrialFiles) -> object:
+    """A trial's losses and scores by step and kind, whichever attempt wrote them."""
+    rows = trial_history(files)
+    return {(row["step"], "miou" in row): row.get("losses", row.get("miou")) for row in rows}
 
 
 def role_of(command: list[bytes]) -> str:

@@ -16,7 +16,7 @@ from launcher.command import Node
 from launcher.executors.base import Resources, start_runner
 from launcher.executors.slurm_start import JobStart, Turn, find_turn, take_turn
 from launcher.process import end_processes
-from launcher.slurm.requeue import goes_on, is_preempted, requeue
+from launcher.slurm.requeue import goes_on, requeue
 from launcher.waiting import absent_parents
 from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
 
@@ -88,10 +88,9 @@ class NodeTask:
     def _close(self, files: TrialFiles, attempt: AttemptFiles, start: JobStart, signals: "Signals") -> str:
         """Have Slurm queue the job again where it was interrupted; `JobEndedError` where it failed."""
         outcome: dict[str, Any] | None = read_json(attempt.outcome)
-        interrupted = signals.asked_to_save or (signals.asked_to_end and is_preempted(start.job_id))
-        if interrupted and goes_on(outcome) and not files.cancel.exists():
+        if signals.came and goes_on(outcome) and not files.cancel.exists():
             signals.ignore()
-            if requeue(start.job_id):
+            if requeue(start.job_id, signals.asked_to_save):
                 return "queued again"
         if outcome is None or outcome["status"] != "done":
             raise JobEndedError(str(outcome or "the runner was killed"))
@@ -110,9 +109,14 @@ class Signals:
         signal.signal(signal.SIGUSR2, self._receive)
         signal.signal(signal.SIGTERM, self._receive)
 
+    @property
+    def came(self) -> bool:
+        """Whether Slurm asked for anything."""
+        return self.asked_to_save or self.asked_to_end
+
     def forward(self, runner: "subprocess.Popen[bytes]") -> None:
         """Pass the first signal on, for clusters where it reaches this task alone."""
-        if not self._forwarded and (self.asked_to_save or self.asked_to_end):
+        if self.came and not self._forwarded:
             self._forwarded = True
             runner.send_signal(signal.SIGUSR2 if self.asked_to_save else signal.SIGTERM)
 

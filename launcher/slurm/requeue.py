@@ -2,6 +2,7 @@
 
 import re
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from launcher.slurm.command import SlurmError, ask
@@ -17,20 +18,34 @@ def goes_on(outcome: dict[str, Any] | None) -> bool:
     return outcome["status"] == "failed" and outcome["cause"] in MACHINE_CAUSES
 
 
-def is_preempted(job_id: str) -> bool:
-    """Whether Slurm takes the job's nodes away: without `preempt_send_user_signal` it sends TERM alone."""
-    try:
+@dataclass(frozen=True)
+class JobNow:
+    """A running job as its controller sees it."""
+
+    running: bool
+    """Neither cancelled nor requeued already, although its processes still run."""
+    preempted: bool
+    """Slurm takes its nodes away: without `preempt_send_user_signal` it sends TERM alone."""
+
+    @classmethod
+    def ask(cls, job_id: str) -> "JobNow":
+        """What the controller says; `SlurmError` where it says nothing."""
         told = ask(["scontrol", "--oneliner", "show", "job", job_id])
-    except SlurmError:
-        return False  # a silent controller requeues no job either
-    running = re.search(r"\bJobState=RUNNING\b", told)
-    return running is not None and re.search(r"\bPreemptTime=\d", told) is not None
+        running = re.search(r"\bJobState=RUNNING\b", told) is not None
+        return cls(running, running and re.search(r"\bPreemptTime=\d", told) is not None)
 
 
-def requeue(job_id: str) -> bool:
-    """Have Slurm end the job and queue it again; False where it cannot: then a launcher submits the trial."""
+def requeue(job_id: str, asked_to_save: bool) -> bool:
+    """Have Slurm end the job and queue it again, where Slurm's signal meant that; whether it did.
+
+    TERM alone may be a preemption or scancel, and scancel may follow a first signal: a job that was cancelled
+    must not come back. Where the controller stays silent, a launcher will submit the trial again.
+    """
     for _ in range(TRIES):
         try:
+            now = JobNow.ask(job_id)
+            if not now.running or not (asked_to_save or now.preempted):
+                return False
             ask(["scontrol", "requeue", job_id])
         except SlurmError as error:
             print(f"requeue: {error}", flush=True)

@@ -1,24 +1,19 @@
 """One Ray head for all tests of a session: starting it takes longer than most of them."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ray_heads import ray_head_of
 
-from launcher.executors.ray_cluster import wait_for_head
-from launcher.executors.ray_head import Head, free_port, new_folder, start_keeper, write_standing
+from launcher.executors.ray_head import Head, write_standing
 
 
 @pytest.fixture(scope="session")
 def ray_head() -> Iterator[Head]:
     """A head with two CPUs."""
-    folder = new_folder()
-    keeper = start_keeper(folder, cpus=2, gpus=0, dashboard_port=free_port(), parent=os.getpid())
-    yield wait_for_head(folder, keeper)
-    keeper.terminate()
-    keeper.wait()
-    assert not folder.exists()
+    with ray_head_of(cpus=2) as head:
+        yield head
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ class Options:
     """`none`; `dbd`: slurmdbd with a MariaDB of its own; `jobcomp`: a line for each ended job in a file."""
     kill_wait: int = 5
     """From TERM to KILL at a job's time limit or cancellation."""
-    slurmd_timeout: int = 10
+    slurmd_timeout: int = 6
     """Until a silent node is down and its jobs are requeued."""
     cred_expire: int = 5
     """Until a requeued job may start again (Slurm waits for the credential of the first start to expire)."""
@@ -162,10 +162,10 @@ def _scheduling(options: Options) -> dict[str, object]:
         "PreemptType": "preempt/partition_prio",
         "PreemptMode": "REQUEUE",
         "SchedulerType": "sched/backfill",
-        "SchedulerParameters": "batch_sched_delay=0,sched_interval=5,bf_interval=5,sched_min_interval=0",
+        "SchedulerParameters": "batch_sched_delay=0,sched_interval=2,bf_interval=2,sched_min_interval=0",
         "SlurmdTimeout": options.slurmd_timeout,
         "SlurmctldTimeout": 10,
-        "MessageTimeout": 10,
+        "MessageTimeout": 5,
         "KillWait": options.kill_wait,
         "MinJobAge": options.min_job_age,
         "InactiveLimit": 0,

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from faults.victim import process_of
 from small_sweep import SmallSweep, kill, wait_until
 
 from launcher.executors.ray_head import FOLDERS
-from launcher.process import descendants
 
 pytestmark = pytest.mark.processes
 
@@ -29,18 +29,6 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> SmallSweep:
 
 def on_ray(folder: Path, steps: int, **settings: object) -> SmallSweep:
     return SmallSweep(folder, METHODS, steps, name="ray", **settings)
-
-
-def process_of(launcher_pid: int, words: str) -> int | None:
-    """A descendant of the launcher whose command line holds some words."""
-    for pid in descendants(launcher_pid):
-        try:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
-        except FileNotFoundError:
-            continue
-        if words.encode() in command:
-            return pid
-    return None
 
 
 def our_heads() -> set[Path]:

@@ -4,11 +4,12 @@ import json
 import os
 import signal
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from private_slurm.cluster import Cluster
-from slurm_cluster import slurm_cluster
+from slurm_cluster import named, running_cluster, slurm_cluster
 from small_sweep import SmallSweep, wait_until
 
 from segda_core.layout import AttemptFiles, read_json
@@ -145,27 +146,45 @@ def test_arrays_are_cut_and_divided_by_what_a_cluster_takes(tmp_path: Path) -> N
         assert [state for state, _ in states(sweep)] == ["queued"] * 10
 
 
-@pytest.mark.parametrize(("accounting", "remembered"), [("none", False), ("jobcomp", True), ("dbd", True)])
-def test_what_the_controller_has_forgotten(tmp_path: Path, accounting: str, remembered: bool) -> None:
+def test_what_the_controller_has_forgotten(tmp_path: Path) -> None:
     """Accounting or jobcomp know of a cancelled job; without them it vanished, and is submitted again."""
-    with slurm_cluster(tmp_path / "slurm", nodes=1, accounting=accounting, min_job_age=2) as cluster:
-        cluster.check("sbatch", "--exclusive", "--output=/dev/null", "--wrap", "exec sleep 600")
-        sweep = queued(tmp_path / "sweep", seeds=2)
-        submit(sweep)
-        wait_until(
-            lambda: "(Resources)" in cluster.check("squeue", "--format=(%r)")
-        )  # told to accounting by now
-        cluster.check("scancel", "--state=PENDING", "--user", cluster.place.user)
-        wait_until(lambda: "segda" not in cluster.check("squeue", "--states=all", "--format=%j"), timeout=90)
-        for attempt in sweep.attempts():
-            grow_old(attempt)
-        expected = ("missing", "its job was cancelled outside segda (scancel)")
-        if not remembered:
-            expected = ("failed", "its job ended without a word (Slurm forgot it)")
-        assert states(sweep) == [expected] * 2
-        submit(sweep)
-        assert [attempt.number for attempt in sweep.attempts()] == [1, 2, 1, 2]
-        assert [job[0].startswith("segda") for job in queue(cluster)].count(True) == 2
+    with ExitStack() as running:
+        clusters = {
+            accounting: running.enter_context(
+                running_cluster(tmp_path / accounting, nodes=1, accounting=accounting, min_job_age=2)
+            )
+            for accounting in ("none", "jobcomp", "dbd")
+        }
+        sweeps = {}
+        for accounting, cluster in clusters.items():
+            sweeps[accounting] = queued(tmp_path / f"sweep {accounting}", seeds=2)
+            with named(cluster):
+                submit_and_cancel(sweeps[accounting], cluster)
+        for accounting, cluster in clusters.items():
+            with named(cluster):
+                look_when_forgotten(sweeps[accounting], cluster, remembered=accounting != "none")
+
+
+def submit_and_cancel(sweep: SmallSweep, cluster: Cluster) -> None:
+    cluster.check("sbatch", "--exclusive", "--output=/dev/null", "--wrap", "exec sleep 600")
+    submit(sweep)
+    wait_until(lambda: "(Resources)" in cluster.check("squeue", "--format=(%r)"))
+    if cluster.options.accounting == "dbd":  # the controller tells it of waiting jobs every five seconds
+        wait_until(lambda: "segda" in cluster.check("sacct", "--noheader", "--format=JobName"))
+    cluster.check("scancel", "--state=PENDING", "--user", cluster.place.user)
+
+
+def look_when_forgotten(sweep: SmallSweep, cluster: Cluster, remembered: bool) -> None:
+    wait_until(lambda: "segda" not in cluster.check("squeue", "--states=all", "--format=%j"), timeout=90)
+    for attempt in sweep.attempts():
+        grow_old(attempt)
+    expected = ("missing", "its job was cancelled outside segda (scancel)")
+    if not remembered:
+        expected = ("failed", "its job ended without a word (Slurm forgot it)")
+    assert states(sweep) == [expected] * 2
+    submit(sweep)
+    assert [attempt.number for attempt in sweep.attempts()] == [1, 2, 1, 2]
+    assert [job[0].startswith("segda") for job in queue(cluster)].count(True) == 2
 
 
 def test_two_hundred_trials_are_submitted_in_seconds(slurm: Cluster, tmp_path: Path) -> None:

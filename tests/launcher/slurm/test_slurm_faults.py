@@ -1,0 +1,211 @@
+"""What Slurm does to jobs, to real trials: each ends with the metrics of a run that nothing happened to.
+
+The faults of one array happen at the same time, since most of theirs is waiting for Slurm.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from faults.slurm import ControllerRestart, job_of
+from faults.together import (
+    ABRUPT,
+    ARRAY,
+    CANCELLED,
+    DARK,
+    GRACEFUL,
+    GROUPS,
+    LIMITED,
+    NAMES,
+    REQUEUED,
+    ZOMBIE,
+    Together,
+    submit,
+    submit_together,
+    sweep_of,
+)
+from faults.victim import PATIENCE_S, Victim, hold_each
+from private_slurm.cluster import Cluster
+from slurm_cluster import settle
+from small_sweep import SmallSweep, wait_until
+
+from segda_core.layout import AttemptFiles, read_json
+
+pytestmark = pytest.mark.processes
+
+
+@dataclass
+class Struck:
+    """Sweeps after all these faults."""
+
+    sweeps: list[SmallSweep]
+    victims: dict[str, Victim]
+    alone: SmallSweep
+    """The same trials with nothing done to them."""
+    meanwhile: dict[str, tuple[str, str]]
+    """State and message by fault, when the cancelled and the preempted jobs had left."""
+    woken: set[str]
+    """Files that what ran on the lost node changed when all was over."""
+
+
+@pytest.fixture(scope="module")
+def struck(shared_slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Struck:
+    try:
+        return strike_together(shared_slurm, tmp_path_factory.mktemp("faults"))
+    finally:
+        settle(shared_slurm)
+
+
+def strike_together(cluster: Cluster, folder: Path) -> Struck:
+    """All faults, and meanwhile the same trials left alone."""
+    sweeps, victims = submit_together(folder, cluster)
+    hold_each(list(victims.values()))
+    faults = Together(cluster, victims)
+    faults.strike()
+    alone = sweep_of(folder / "alone", len(ARRAY))
+    local = alone.start("sweep", "quick")
+    faults.carry_on_soon()
+    said = [said_of(sweep) for sweep in sweeps]
+    meanwhile = {
+        name: said[number][victims[name].files.root.name]
+        for number, group in enumerate(GROUPS)
+        for name in group
+    }
+    faults.carry_on_late()
+    before = contents(victims[ZOMBIE].attempt)
+    for sweep in sweeps:
+        finish(sweep)
+    faults.wake()
+    after = contents(victims[ZOMBIE].attempt)
+    code, output = alone.finish(local, PATIENCE_S)
+    assert code == 0, output
+    woken = {name for name in after if before.get(name) != after[name]}
+    return Struck(sweeps, victims, alone, meanwhile, woken)
+
+
+def finish(sweep: SmallSweep) -> None:
+    """Wait for the end, as another launcher would."""
+    code, output = sweep.run("sweep", "quick", "--wait", timeout=PATIENCE_S)
+    assert code == 0, output
+
+
+def said_of(sweep: SmallSweep) -> dict[str, tuple[str, str]]:
+    """State and message by id."""
+    listed = json.loads(sweep.run("status", "quick", "--json")[1])["quick"]
+    return {status["id"]: (status["state"], status["message"]) for status in listed}
+
+
+def assert_equal_to_those_left_alone(sweep: SmallSweep, alone: SmallSweep) -> None:
+    expected, histories = alone.results(), alone.histories()
+    assert sweep.results() == {trial: expected[trial] for trial in sweep.results()}
+    assert sweep.histories() == {trial: histories[trial] for trial in sweep.histories()}
+
+
+def contents(attempt: AttemptFiles) -> dict[str, bytes]:
+    files = [path for path in attempt.root.rglob("*") if path.is_file()]
+    return {str(path.relative_to(attempt.root)): path.read_bytes() for path in files}
+
+
+def test_each_trial_is_done_once_with_the_metrics_of_one_left_alone(struck: Struck) -> None:
+    for sweep in struck.sweeps:
+        assert_equal_to_those_left_alone(sweep, struck.alone)
+        assert sweep.processes() == []
+    for victim in struck.victims.values():
+        assert read_json(victim.files.metrics)["attempt"] == victim.files.attempt_numbers()[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "possible"),
+    [
+        (LIMITED, ["saved"]),
+        (REQUEUED, ["saved", None]),  # in the seconds between TERM and KILL
+        (CANCELLED, ["saved", None]),
+        (GRACEFUL, ["saved"]),
+        (ABRUPT, ["saved", None]),
+        (DARK, [None]),
+        (ZOMBIE, ["superseded"]),
+    ],
+)
+def test_how_the_attempt_ended_that_it_happened_to(
+    struck: Struck, name: str, possible: list[str | None]
+) -> None:
+    first, second, *_ = struck.victims[name].statuses()
+    assert first in possible
+    assert second != "failed"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_but_the_cancelled_come_back_as_the_same_job(struck: Struck, name: str) -> None:
+    first, second = (read_json(attempt.submission) for attempt in struck.victims[name].attempts()[:2])
+    same = name != CANCELLED
+    assert (second["job_name"] == first["job_name"]) is same
+    assert second.get("restart_count", 0) == same
+
+
+def test_what_is_said_of_them_meanwhile(struck: Struck) -> None:
+    assert struck.meanwhile[CANCELLED] == ("missing", "its job was cancelled outside segda (scancel)")
+    for name in (GRACEFUL, ABRUPT):
+        assert struck.meanwhile[name][0] == "queued"
+
+
+def test_what_wakes_up_on_a_lost_node_changes_nothing(struck: Struck) -> None:
+    """Its own attempt says that it was superseded; rows that it adds no history has, as compared above."""
+    grown = {name for name in struck.woken if name.startswith("tensorboard/")} | {"history.jsonl"}
+    assert struck.woken <= {"log.txt", "superseded.json", "outcome.json"} | grown
+    assert {"superseded.json", "outcome.json"} <= struck.woken
+
+
+def test_a_controller_that_comes_back_finds_its_jobs(slurm: Cluster, tmp_path: Path, struck: Struck) -> None:
+    """One trial ends while it is away, with nobody to be told."""
+    sweep = sweep_of(tmp_path, 1, name="slurm")
+    waiting = sweep.start("sweep", "quick", "--wait")
+    wait_until(sweep.attempts)
+    victim = Victim(sweep.trial(0))
+    hold_each([victim])
+    restart = ControllerRestart(slurm)
+    restart.strike()
+    status = sweep.run("status", "quick")[1]
+    assert "unknown since" in status and "1 running" in status, "its heartbeat says that it runs"
+    victim.go_on()
+    wait_until(victim.attempt.outcome.exists)
+    restart.carry_on()
+    code, output = sweep.finish(waiting, timeout=PATIENCE_S)
+    assert code == 0, output
+    assert len(sweep.attempts()) == 1
+    assert_equal_to_those_left_alone(sweep, struck.alone)
+
+
+def on_two_nodes(folder: Path, ranks: int) -> SmallSweep:
+    sweep = sweep_of(folder, 1, ranks=ranks, name="slurm", nodes=2)
+    submit(sweep)
+    return sweep
+
+
+def test_two_nodes_with_two_ranks_equal_one_with_four(slurm: Cluster, tmp_path: Path) -> None:
+    sweep, alone = (
+        on_two_nodes(tmp_path / "two nodes", 4),
+        sweep_of(tmp_path / "one", 1, ranks=4, max_parallel=1),
+    )
+    finish(sweep)
+    submit(alone)
+    assert_equal_to_those_left_alone(sweep, alone)
+    assert len(sweep.attempts()) == 1
+
+
+def test_both_nodes_of_a_job_that_is_queued_again_meet_in_the_next_attempt(
+    slurm: Cluster, tmp_path: Path
+) -> None:
+    """One rank on each: from three on, sums of gradients after a resume differ in the last bits."""
+    sweep, alone = on_two_nodes(tmp_path / "two nodes", 2), sweep_of(tmp_path / "one", 1, ranks=2)
+    victim = Victim(sweep.trial(0))
+    hold_each([victim])
+    assert len(victim.held) == 2
+    assert all(victim.attempt.runner(node).exists() for node in (0, 1))
+    slurm.check("scancel", "--signal=USR2", job_of(slurm, victim.attempt))
+    victim.go_on_when_asked()
+    submit(alone)
+    finish(sweep)
+    assert_equal_to_those_left_alone(sweep, alone)
+    wait_until(lambda: victim.statuses() == ["saved", "done"])  # a little later than the result
+    assert victim.attempts()[1].node_log(1).exists()
