@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from segda_core.layout import TrialFiles
-from segda_core.trial_history import is_fresh
+from segda_core.trial_history import counted_attempts
 
 KEPT = 2
 """Newest valid checkpoints that stay beside those of `keep_steps`."""
@@ -70,11 +70,8 @@ def steps_in(folder: Path) -> dict[int, Path]:
 def newest(trial: TrialFiles, up_to: int, since: int = 1) -> Path | None:
     """The furthest valid checkpoint of the attempts so numbered, not reaching back past a fresh one."""
     candidates: list[tuple[int, int, Path]] = []
-    for number in reversed([number for number in trial.attempt_numbers() if since <= number <= up_to]):
-        attempt = trial.attempt(number)
-        candidates += [(step, number, path) for step, path in steps_in(attempt.checkpoints).items()]
-        if is_fresh(attempt):
-            break
+    for attempt in counted_attempts(trial, up_to, since):
+        candidates += [(step, attempt.number, path) for step, path in steps_in(attempt.checkpoints).items()]
     for _, _, path in sorted(candidates, reverse=True):
         if (problem := fault(path)) is None:
             return path

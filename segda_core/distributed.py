@@ -33,6 +33,11 @@ class World:
         """Whether this rank writes files."""
         return self.rank == 0
 
+    @property
+    def gpus(self) -> int:
+        """How many of them the ranks use."""
+        return self.ranks if self.device.type == "cuda" else 0
+
     def agree(self, verdict: Verdict) -> Verdict:
         """The strongest verdict of any rank; collective, and a host-side meeting of all ranks."""
         if self.control is None:

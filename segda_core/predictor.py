@@ -63,17 +63,26 @@ class Predictor:
         own = segmenter.align_corners
         self.align_corners = own if protocol.align_corners is None else protocol.align_corners
 
-    @torch.no_grad()
     def predict(self, images: list[Pixels], label_size: Size) -> Tensor:
         """Train ids (batch, height, width) uint8 at `label_size`, of equally large RGB images."""
         runs = passes(self.protocol, self.size, label_size)
         probabilities = len(runs) > 1 or self.protocol.fusion == "main_and_aux"
+        return classes_of(self._total(images, label_size, runs, probabilities)).to(torch.uint8)
+
+    def probabilities(self, images: list[Pixels], label_size: Size) -> Tensor:
+        """Mean probabilities of all passes, (batch, 19, height, width) at `label_size`, of such images."""
+        runs = passes(self.protocol, self.size, label_size)
+        return self._total(images, label_size, runs, probabilities=True).div_(len(runs))
+
+    @torch.no_grad()
+    def _total(self, images: list[Pixels], label_size: Size, runs: list[Pass], probabilities: bool) -> Tensor:
+        """Scores or probabilities at label size, summed over the passes."""
         total: Tensor | None = None
         for inputs, run in self._inputs(images, runs):
             scores = self._run(inputs, run, label_size, probabilities)
             total = scores if total is None else total.add_(scores)
         assert total is not None
-        return classes_of(total).to(torch.uint8)
+        return total
 
     def _inputs(self, images: list[Pixels], runs: list[Pass]) -> Iterator[tuple[Tensor, Pass]]:
         """Resized RGB images (batch, 3, height, width) for each pass; equal sizes are resized once."""

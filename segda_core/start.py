@@ -18,6 +18,8 @@ class Start:
 
     checkpoint: Path | None
     """None: from step 0."""
+    since: int
+    """First attempt that read the same of the parents: files that it and later ones made still count."""
     parents: Mapping[str, Record]
     """Role -> what is read of that parent; with a checkpoint, what was read when it was made."""
     paths: Mapping[str, Path]
@@ -26,15 +28,15 @@ class Start:
     def to_json(self) -> str:
         """For the other ranks."""
         paths = {role: str(path) for role, path in self.paths.items()}
-        return json.dumps([str(self.checkpoint) if self.checkpoint else None, dict(self.parents), paths])
+        checkpoint = str(self.checkpoint) if self.checkpoint else None
+        return json.dumps([checkpoint, self.since, dict(self.parents), paths])
 
     @classmethod
     def from_json(cls, text: str) -> "Start":
         """What rank 0 found."""
-        found, parents, paths = json.loads(text)
-        return cls(
-            Path(found) if found else None, parents, {role: Path(path) for role, path in paths.items()}
-        )
+        found, since, parents, paths = json.loads(text)
+        checkpoint = Path(found) if found else None
+        return cls(checkpoint, since, parents, {role: Path(path) for role, path in paths.items()})
 
 
 def find_start(config: TaskConfig, trial: TrialFiles, attempt: int) -> Start:
@@ -51,7 +53,7 @@ def find_start(config: TaskConfig, trial: TrialFiles, attempt: int) -> Start:
     for role in parents.keys() - read.keys():
         raise DataError(f"{parents[role].files.metrics}: missing: the parent ({role}) is not done")
     opened = [role for role in parents if not (role == "init_from" and found)]
-    return Start(found, read, {role: parents[role].open(read[role]) for role in opened})
+    return Start(found, since, read, {role: parents[role].open(read[role]) for role in opened})
 
 
 def _attempts_with(

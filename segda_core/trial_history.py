@@ -37,6 +37,16 @@ def newest_rows(trial: TrialFiles, key: str = "step") -> Iterator[Row]:
         until = min(until, _first_step(attempt))
 
 
+def counted_attempts(trial: TrialFiles, up_to: int, since: int = 1) -> list[AttemptFiles]:
+    """The attempts so numbered whose work counts, newest first: none from before the newest fresh one."""
+    attempts = []
+    for number in reversed([number for number in trial.attempt_numbers() if since <= number <= up_to]):
+        attempts.append(trial.attempt(number))
+        if is_fresh(attempts[-1]):
+            break
+    return attempts
+
+
 def is_fresh(attempt: AttemptFiles) -> bool:
     """Whether the attempt starts anew: nothing of an earlier one counts."""
     submission = read_json(attempt.submission)
