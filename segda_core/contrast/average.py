@@ -1,0 +1,99 @@
+"""The averaged network: it makes keys, and says what target images show. Nothing here has a gradient."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from segda_core import ema
+from segda_core.classes import IGNORE_INDEX, NUM_CLASSES
+from segda_core.config import ContrastiveConfig
+from segda_core.contrast.heads import Heads
+from segda_core.contrast.histograms import distribution, one_hot, pooled
+from segda_core.contrast.memory import Domain
+from segda_core.methods.base import DomainBatch, Tensors
+from segda_core.models.base import Logits, Segmenter
+
+SURE = 0.5
+"""Probability from which on a target pixel takes part in its image's distribution."""
+
+LEAST: dict[tuple[Domain, str], float] = {
+    ("source", "image"): 0.0,
+    ("source", "region"): 0.5,
+    ("target", "image"): 0.6,
+    ("target", "region"): 0.6,
+}
+"""Share of labelled or sure pixels above which an image or region is used."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Feature cells of one class each."""
+
+    labels: Tensor
+    """(batch, h, w) train ids, 255 ignored."""
+    sums: Tensor
+    """(19, dimension): of their keys, by class."""
+
+
+class Averaged(nn.Module):
+    """Running averages of segmenter and projections."""
+
+    def __init__(self, segmenter: Segmenter, heads: Heads) -> None:
+        super().__init__()
+        self.segmenter = segmenter
+        self.heads = heads
+
+    def follow(self, segmenter: Segmenter, heads: Heads, alpha: float) -> None:
+        """One step's."""
+        ema.follow(self.segmenter, segmenter, alpha)
+        ema.follow(self.heads, heads, alpha)
+
+    def look(
+        self, batch: DomainBatch, domain: Domain, options: ContrastiveConfig
+    ) -> tuple[Tensors, Cells | None]:
+        """(by image: `numbers`, and of `image` and `region` the `_keys`, `_shares`, `_usable`; cells)."""
+        logits, features = self.segmenter.with_features(batch.images)
+        embeddings = self.heads(features)
+        maps = known_classes(batch, domain, logits)
+        shares, known = distribution(maps.mean(dim=(2, 3)))
+        seen = {
+            "numbers": torch.tensor(batch.numbers).to(features.device, non_blocking=True),
+            "image_shares": shares,
+            "image_usable": (known > LEAST[domain, "image"]).float(),
+        }
+        if options.image is not None:
+            seen["image_keys"] = embeddings["image"]
+        if options.region is not None:
+            shares, known = distribution(pooled(maps, options.region.grid))
+            seen["region_shares"] = shares
+            seen["region_usable"] = (known > LEAST[domain, "region"]).float()
+            seen["region_keys"] = embeddings["region"]
+        if options.prototype is None:
+            return seen, None
+        least = options.prototype.min_share if domain == "source" else options.prototype.confidence
+        return seen, cells_of(embeddings["prototype"], class_shares(batch, domain, logits), least)
+
+
+def class_shares(batch: DomainBatch, domain: Domain, logits: Logits) -> Tensor:
+    """(batch, 19, h, w): what each pixel shows, by true label or the network's probabilities."""
+    if domain == "target":
+        return logits.main.softmax(dim=1)
+    assert batch.labels is not None
+    return one_hot(batch.labels)
+
+
+def known_classes(batch: DomainBatch, domain: Domain, logits: Logits) -> Tensor:
+    """The same, 0 where a pixel is not labelled or the network not sure."""
+    shares = class_shares(batch, domain, logits)
+    return shares if domain == "source" else shares * (shares.amax(dim=1, keepdim=True) >= SURE)
+
+
+def cells_of(keys: Tensor, shares: Tensor, least: float) -> Cells:
+    """Cells of keys (batch, dimension, h, w) whose pixels are of one class, by at least that share."""
+    height, width = keys.shape[2:]
+    most, labels = functional.adaptive_avg_pool2d(shares, (height, width)).max(dim=1)
+    labels = labels.masked_fill(most < least, IGNORE_INDEX)
+    by_class = functional.one_hot(labels.clamp(max=NUM_CLASSES), NUM_CLASSES + 1)[..., :NUM_CLASSES]
+    return Cells(labels, torch.einsum("bhwc,bdhw->cd", by_class.to(keys), keys))

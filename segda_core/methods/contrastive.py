@@ -1,0 +1,206 @@
+"""Label-distribution contrastive learning: an option of every method that trains a segmenter on a source.
+
+The notes' idea, never tried there: known labels say which images are alike. What has like label distributions
+is drawn together in the network's deepest features, what has quite different ones is pushed apart. Every
+street shows road, building and sky, so distributions are weighted by rarity (h' ~ log(1 + 100 h) idf), and
+parts of images, where classes really are missing, are compared as well. Three levels, each a switch:
+
+    image       embedding of a crop against queues of earlier crops
+    region      embeddings of a grid's cells against those of the step's other crops
+    prototype   cross-entropy of feature cells with the source's class means, z . mu_c / tau (SePiCo)
+
+    L_i = -sum over positives p of w_ip log(e_ip / (e_ip + sum over negatives n of e_in))
+    e_ij = exp(z_i . z_j / tau),  w_ip = s_ip / sum of the positives' s
+
+s = 1 - Jensen-Shannon divergence of two distributions. Positives: the most similar keys above the anchor's
+95th percentile, one of the other domain among them where one is that similar; negatives: keys without a
+common (rare) class, or below the 30th percentile; never the anchor's own image. Source distributions are
+those of the crop's true labels, target ones the averaged network's probabilities where it is sure of at least
+60 % of the pixels. Keys come from a running average of segmenter and projections, and get no gradient.
+
+Different from the notes' plan (METHODS of this project, section 5): idf counts the source crops seen so far,
+not all labels beforehand, and is never negative; projections have no batch norm; of SePiCo's forms the
+prototypes alone, without bank, distributions and regulariser; images are not paired by similarity within a
+batch. The segmenter sees both domains once more in each step, so that any method's own passes stay as they
+are. N ranks equal one: keys, distributions and counts are the global batch's.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from segda_core import ema
+from segda_core.classes import IGNORE_INDEX
+from segda_core.config import OutputName, TrialConfig
+from segda_core.contrast.average import Averaged
+from segda_core.contrast.heads import Heads
+from segda_core.contrast.memory import Domain, Memory
+from segda_core.contrast.pairs import Pairs, pair_losses
+from segda_core.losses import class_pixels, mean_of
+from segda_core.methods.base import (
+    Batch,
+    DomainBatch,
+    Prepared,
+    SegmenterMethod,
+    SegmenterUpdate,
+    Tensors,
+    Update,
+)
+from segda_core.models.base import Segmenter
+from segda_core.optim import build_schedule
+
+
+class ContrastiveUpdate(Update):
+    """The method's losses of its segmenter, and `contrast_LEVEL` of every level."""
+
+    def __init__(self, inner: SegmenterUpdate, heads: Heads, memory: Memory, config: TrialConfig) -> None:
+        super().__init__(inner.name)
+        assert config.contrastive is not None
+        self.options = config.contrastive
+        self.batch_size = config.batch_size
+        self.inner = inner
+        self.heads = heads
+        self.memory = memory
+        self.optimizer = inner.optimizer
+        rate = max(group["lr"] for group in self.optimizer.param_groups)
+        self.optimizer.add_param_group({"name": "contrast", "params": list(heads.parameters()), "lr": rate})
+        self.schedule = build_schedule(self.optimizer, config.schedule, config.steps)
+
+    def forward(
+        self, batch: Batch, prepared: Prepared, carried: Tensors, step: int
+    ) -> tuple[Tensors, Tensors]:
+        """What the method learns, and what of both domains belongs together."""
+        losses, carried = self.inner(batch, prepared, carried, step)
+        embeddings: dict[Domain, Tensors] = {
+            domain: self.heads(self.inner.segmenter.with_features(images_of(batch, domain).images)[1])
+            for domain in self.memory.domains
+        }
+        options, places = self.options, list(batch.indices)
+        if options.image is not None:
+            own = {domain: each["image"] for domain, each in embeddings.items()}
+            ready = [domain for domain in own if self._may_anchor(domain, step)]
+            keys = self.memory.image_keys()
+            pairs = {d: self.memory.image_pairs(d, prepared.counts, keys, options.image) for d in ready}
+            loss = pair_level(own, keys["keys"], pairs, places, options.image.temperature)
+            losses["contrast_image"] = options.image.weight * options.image.factor(step) * loss
+        if options.region is not None:
+            own = {domain: each["region"] for domain, each in embeddings.items()}
+            keys = self.memory.region_keys(prepared.counts)
+            pairs = {d: self.memory.region_pairs(d, prepared.counts, keys, options.region) for d in own}
+            loss = pair_level(own, keys["keys"], pairs, places, options.region.temperature)
+            losses["contrast_region"] = options.region.weight * options.region.factor(step) * loss
+        if options.prototype is not None:
+            own = {domain: each["prototype"] for domain, each in embeddings.items()}
+            loss = self._prototype_level(own, prepared, options.prototype.temperature)
+            losses["contrast_prototype"] = options.prototype.weight * options.prototype.factor(step) * loss
+        return losses, carried
+
+    def _may_anchor(self, domain: Domain, step: int) -> bool:
+        return domain == "source" or self.memory.queues[domain].is_full(step, self.batch_size)
+
+    def _prototype_level(self, own: dict[Domain, Tensor], prepared: Prepared, temperature: float) -> Tensor:
+        """Mean over the global batch's cells, of classes that have a mean."""
+        prototypes = self.memory.prototypes
+        seen = prototypes.seen
+        totals, cells = [], []
+        for domain, embeddings in own.items():
+            scores = torch.einsum("bdhw,cd->bchw", embeddings, prototypes.means) / temperature
+            scores = scores.masked_fill(~seen[:, None, None], -torch.inf)
+            labels = prepared.tensors[f"contrast_{domain}_cells"]
+            known = functional.pad(seen, (0, 1))[labels.clamp(max=len(seen))]
+            labels = labels.masked_fill(~known, IGNORE_INDEX)
+            totals.append(
+                functional.cross_entropy(scores, labels, ignore_index=IGNORE_INDEX, reduction="sum")
+            )
+            cells.append((prepared.counts[f"contrast_{domain}_cells"] * seen).sum())
+        return mean_of(torch.stack(totals).sum(), torch.stack(cells).sum())
+
+
+class Contrastive(SegmenterMethod):
+    """A method with contrastive levels beside its own losses."""
+
+    def __init__(self, inner: SegmenterMethod) -> None:
+        super().__init__(inner.config, inner.segmenter)
+        assert inner.config.contrastive is not None
+        self.options = inner.config.contrastive
+        self.inner = inner
+        self.heads = Heads(inner.segmenter.feature_channels, self.options)
+        self.average = Averaged(ema.make_teacher(inner.segmenter), ema.make_teacher(self.heads))
+        self.memory = Memory(inner.config)
+
+    @property
+    def evaluated(self) -> Segmenter:
+        """The method's."""
+        return self.inner.evaluated
+
+    def networks(self) -> Mapping[str, nn.Module]:
+        """The method's, and what the levels need."""
+        own = {"heads": self.heads, "average": self.average, "memory": self.memory}
+        return {**self.inner.networks(), **{f"contrast_{name}": network for name, network in own.items()}}
+
+    def final(self) -> Mapping[OutputName, nn.Module]:
+        """The method's."""
+        return self.inner.final()
+
+    def prepare(self, batch: Batch, step: int) -> Prepared:
+        """The method's, and keys and label distributions, each in its place of the global batch."""
+        ready = self.inner.prepare(batch, step)
+        counts, tensors = dict(ready.counts), dict(ready.tensors)
+        for domain in self.memory.domains:
+            seen, cells = self.average.look(images_of(batch, domain), domain, self.options)
+            for name, values in seen.items():
+                whole = values.new_zeros(self.config.batch_size, *values.shape[1:])
+                for place, value in zip(batch.indices, values, strict=True):
+                    whole[place] = value
+                counts[f"contrast_{domain}_{name}"] = whole
+            if cells is not None:
+                tensors[f"contrast_{domain}_cells"] = cells.labels
+                counts[f"contrast_{domain}_cells"] = class_pixels(cells.labels)
+                counts[f"contrast_{domain}_sums"] = cells.sums
+        return Prepared(counts=counts, tensors=tensors)
+
+    def before_step(self, counts: Tensors, step: int) -> None:
+        """The method's, and the memory takes in the global batch."""
+        self.inner.before_step(counts, step)
+        self.memory.add(counts, step)
+
+    def updates(self) -> list[Update]:
+        """The method's, of which the segmenter's learns the levels too."""
+        return [
+            ContrastiveUpdate(update, self.heads, self.memory, self.config)
+            if isinstance(update, SegmenterUpdate)
+            else update
+            for update in self.inner.updates()
+        ]
+
+    def after_step(self, step: int) -> None:
+        """The average follows."""
+        self.inner.after_step(step)
+        self.average.follow(self.inner.segmenter, self.heads, ema.decay(step, self.options.momentum))
+
+
+def images_of(batch: Batch, domain: Domain) -> DomainBatch:
+    """A domain's images of one micro-batch."""
+    found = batch.source if domain == "source" else batch.target
+    assert found is not None
+    return found
+
+
+def pair_level(
+    own: dict[Domain, Tensor], keys: Tensor, pairs: dict[Domain, Pairs], places: list[int], temperature: float
+) -> Tensor:
+    """This micro-batch's share of the mean over the global batch's anchors that count.
+
+    `pairs` are those of the whole global batch, several rows for each image where anchors are regions.
+    """
+    totals, counted = [], []
+    for domain, embeddings in own.items():
+        totals.append(embeddings.sum() * 0)  # gradients for DDP to wait for, also where nothing counts
+        if domain in pairs:
+            anchors = embeddings.reshape(-1, keys.shape[1])
+            chosen = pairs[domain].of_images(places, len(anchors) // len(places))
+            totals.append(pair_losses(anchors, keys, chosen, temperature).sum())
+            counted.append(pairs[domain].counted.sum())
+    return mean_of(torch.stack(totals).sum(), torch.stack(counted).sum())

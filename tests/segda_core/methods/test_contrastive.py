@@ -1,0 +1,211 @@
+"""Contrastive learning: distributions, pairs and losses against plain loops, and what gets no gradient."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from trials import CONTRASTIVE, SMALL
+
+from segda_core.config import PairLevelConfig
+from segda_core.contrast.histograms import rarity, similarity, weighted
+from segda_core.contrast.memory import Queue
+from segda_core.contrast.pairs import choose_pairs, pair_losses
+
+LEVELS = ("image", "region", "prototype")
+OPTIONS = {"name": "adaptsegnet", **SMALL["adaptsegnet"]}
+
+
+def distributions(count, seed=0):
+    values = np.random.default_rng(seed).dirichlet(np.full(19, 0.3), count)
+    return torch.from_numpy(values)
+
+
+def test_similarity_is_one_minus_the_jensen_shannon_divergence_in_bits():
+    one, other = distributions(3), distributions(4, seed=1)
+    found = similarity(one, other)
+    for i, j in itertools.product(range(3), range(4)):
+        p, q = one[i].numpy(), other[j].numpy()
+        m = (p + q) / 2
+        divergence = (p * np.log2(p / m)).sum() / 2 + (q * np.log2(q / m)).sum() / 2
+        assert found[i, j].item() == pytest.approx(1 - divergence)
+    road, sky = torch.eye(19)[:1], torch.eye(19)[10:11]
+    assert similarity(road, sky).item() == 0 and similarity(road, road).item() == 1
+
+
+def test_weights_rise_with_rarity():
+    shown, images = torch.tensor([100.0, 50.0, 0.0]), torch.tensor(100.0)
+    assert rarity(shown, images).tolist() == pytest.approx(
+        [0.01, np.log(100 / 51) + 0.01, np.log(100) + 0.01]
+    )
+    shares, rarities = torch.tensor([[0.9, 0.1, 0.0]]), torch.tensor([0.1, 2.0, 5.0])
+    raw = np.log1p(100 * np.array([0.9, 0.1, 0.0])) * [0.1, 2, 5]
+    assert weighted(shares, rarities)[0].tolist() == pytest.approx((raw / raw.sum()).tolist())
+
+
+def pairs_of(alike, disjoint=None, candidates=None, foreign=None, **level):
+    false = torch.zeros(alike.shape, dtype=torch.bool)
+    level = PairLevelConfig(**{"positives": 2, "min_negatives": 1, **level})
+    candidates = ~false if candidates is None else candidates
+    return choose_pairs(
+        alike,
+        false if disjoint is None else disjoint,
+        candidates,
+        false if foreign is None else foreign,
+        level,
+    )
+
+
+def test_pairs_are_the_most_alike_and_what_is_unlike_or_disjoint():
+    alike = torch.linspace(0, 1, 101)[None]  # 5 % are 95..100, 30 % are 0..30
+    pairs = pairs_of(alike)
+    assert pairs.weights[0].nonzero().flatten().tolist() == [99, 100]
+    assert pairs.weights[0, [99, 100]].tolist() == pytest.approx([0.99 / 1.99, 1 / 1.99])
+    assert pairs.negatives[0].nonzero().flatten().tolist() == list(range(31))
+    disjoint = torch.zeros(1, 101, dtype=torch.bool)
+    disjoint[0, 50] = True
+    assert pairs_of(alike, disjoint).negatives[0, 50]
+    candidates = torch.ones(1, 101, dtype=torch.bool)
+    candidates[0, 100] = candidates[0, 3] = False
+    pairs = pairs_of(alike, candidates=candidates)
+    assert not pairs.weights[0, 100] and not pairs.negatives[0, 3]
+    assert pairs.counted.all() and not pairs_of(alike, min_negatives=32).counted.any()
+    assert not pairs_of(alike, candidates=torch.zeros_like(candidates)).counted.any()
+
+
+def test_one_of_the_other_domain_is_among_the_positives_where_one_is_alike():
+    alike = torch.linspace(0, 1, 101)[None]
+    foreign = torch.zeros(1, 101, dtype=torch.bool)
+    foreign[0, [20, 96]] = True
+    assert pairs_of(alike, foreign=foreign).weights[0].nonzero().flatten().tolist() == [96, 100]
+    foreign[0, 96] = False
+    assert pairs_of(alike, foreign=foreign).weights[0].nonzero().flatten().tolist() == [99, 100]
+
+
+def test_losses_are_the_formulas_and_do_not_depend_on_the_order_of_keys():
+    torch.manual_seed(0)
+    unit = [torch.nn.functional.normalize(torch.randn(n, 8), dim=1) for n in (3, 60)]
+    anchors, keys = unit[0].requires_grad_(), unit[1]
+    alike = similarity(distributions(3), distributions(60, seed=2)).float()
+    candidates = torch.ones_like(alike, dtype=torch.bool)
+    candidates[2] = False  # an anchor without any key
+    pairs = pairs_of(alike, candidates=candidates)
+    losses = pair_losses(anchors, keys, pairs, 0.1)
+    for i in range(3):
+        e = np.exp((anchors[i].detach() @ keys.T).double().numpy() / 0.1)
+        away = e[pairs.negatives[i].numpy()].sum()
+        wanted = -sum(w * np.log(e[p] / (e[p] + away)) for p, w in enumerate(pairs.weights[i].tolist()) if w)
+        assert losses[i].item() == pytest.approx(wanted, rel=1e-4)
+    assert losses[2].item() == 0
+    losses.sum().backward()
+    assert anchors.grad.isfinite().all() and not anchors.grad[2].any() and anchors.grad[:2].any()
+    order = torch.randperm(60)
+    again = pair_losses(anchors, keys[order], pairs_of(alike[:, order], candidates=candidates[:, order]), 0.1)
+    torch.testing.assert_close(again, losses)
+
+
+def test_a_queue_forgets_the_oldest():
+    queue = Queue(5, 1)
+    for step in range(3):
+        values = torch.tensor([2.0 * step, 2.0 * step + 1])
+        entries = {"keys": values[:, None], "shares": values[:, None].expand(2, 19), "numbers": values.long()}
+        queue.push(step, {**entries, "usable": values >= 0})
+    assert (
+        queue.numbers.tolist() == [5, 1, 2, 3, 4] == queue.keys[:, 0].tolist() == queue.shares[:, 3].tolist()
+    )
+    assert queue.is_full(3, 2) and not queue.is_full(2, 2)
+
+
+def later(batch, step):
+    """Other images with other labels."""
+    labels = batch.source.labels
+    labels = torch.where(labels == 255, labels, (labels + 5 * step) % 19)
+    numbers = (2 * step, 2 * step + 1)
+    target = replace(batch.target, images=batch.target.images.roll(7 * step, dims=3), numbers=numbers)
+    return replace(batch, source=replace(batch.source, labels=labels, numbers=numbers), target=target)
+
+
+@pytest.fixture
+def trained(build):
+    """A trial some steps on, so that queues and prototypes hold something."""
+
+    def make(batch, steps=4, **changes):
+        trial = build("group", contrastive={**CONTRASTIVE, **changes}, **OPTIONS)
+        for network in (trial.method.segmenter, trial.method.average.segmenter):
+            network.main_head.weight.data.mul_(100)  # sure of what it predicts
+        for step in range(steps):
+            trial.backward([later(batch, step)], step)
+        for parameter in itertools.chain(*(n.parameters() for n in trial.method.networks().values())):
+            parameter.grad = None
+        return trial
+
+    return make
+
+
+@pytest.fixture
+def batch(batches, join):
+    """Labels in large areas, as images of streets have them."""
+    batch = join(batches("adaptsegnet"))
+    for image, labels in enumerate(batch.source.labels):
+        for number, part in enumerate(labels.split(8, dim=0)):
+            for place, area in enumerate(part.split(16, dim=1)):
+                area[:] = (number + 3 * place + 7 * image * (1 + number)) % 19
+    return batch
+
+
+def test_every_level_counts_and_no_gradient_reaches_keys(trained, batch):
+    trial = trained(batch)
+    losses = trial.backward([later(batch, 4)], 4)
+    assert all(losses[f"segmenter/contrast_{level}"] > 0 for level in LEVELS)
+    networks = trial.method.networks()
+    assert all(parameter.grad is None for parameter in networks["contrast_average"].parameters())
+    assert all(p.grad is not None and p.grad.any() for p in networks["contrast_heads"].parameters())
+    assert networks["segmenter"].stem[0][0].weight.grad.any()
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_level_alone_gives_what_it_gives_beside_the_others(trained, batch, level):
+    alone = {other: None for other in LEVELS if other != level}
+    losses = trained(batch, **alone).backward([later(batch, 4)], 4)
+    assert [name for name in losses if "contrast" in name] == [f"segmenter/contrast_{level}"]
+
+
+def test_weights_rise_from_their_start(trained, batch):
+    late = {**CONTRASTIVE["region"], "start": 5, "ramp": 3}
+    losses = [trained(batch, region=late).backward([later(batch, 9)], step) for step in (4, 5, 7, 8, 9)]
+    values = np.array([each["segmenter/contrast_region"] for each in losses])
+    assert values[0] == 0 and (values / values[-1]).tolist() == pytest.approx([0, 0.25, 0.75, 1, 1], rel=0.05)
+
+
+def test_micro_batches_add_up_to_the_whole_batch(build, batches, join):
+    parts = batches("adaptsegnet", 3)
+    whole, split = (build("group", batch_size=3, contrastive=CONTRASTIVE, **OPTIONS) for _ in range(2))
+    for step in range(3):
+        losses = whole.backward([join(parts)], step)
+        assert split.backward(parts, step) == pytest.approx(losses, rel=1e-4)
+    for name, gradient in whole.gradients().items():
+        torch.testing.assert_close(split.gradients()[name], gradient, rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_crops_without_a_label_cost_nothing(build, batch):
+    """Each source anchor and cell falls away; of the target there is nothing to compare with."""
+    batch.source.labels.fill_(255)
+    trial = build("group", contrastive={**CONTRASTIVE, "anchors": "source"}, **OPTIONS)
+    for step in range(2):
+        losses = trial.backward([batch], step)
+    assert [losses[f"segmenter/contrast_{level}"] for level in LEVELS] == [0, 0, 0]
+    assert all(g is not None and g.isfinite().all() for g in trial.gradients().values())
+
+
+def test_controls_choose_other_pairs(trained, batch):
+    chosen = {}
+    for kind in ("weighted", "raw", "shuffled"):
+        trial = trained(batch, histograms=kind, region=None, prototype=None)
+        (prepared,) = trial.prepare([later(batch, 4)], 4)
+        memory = trial.method.memory
+        pairs = memory.image_pairs("source", prepared.counts, memory.image_keys(), memory.options.image)
+        chosen[kind] = pairs.weights
+    assert not torch.equal(chosen["shuffled"] > 0, chosen["weighted"] > 0)
+    assert not torch.equal(chosen["raw"], chosen["weighted"])
+    assert trained(batch, anchors="source").method.memory.domains == ("source",)
