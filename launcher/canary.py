@@ -59,7 +59,8 @@ def canaries_of(sweep: Path) -> list[TrialFiles]:
 
 
 def _kind(config: TrialConfig) -> str:
-    parts = [*doing(config), config.model.name, config.evaluation.size]
+    model = None if config.model is None else config.model.name
+    parts = [*doing(config), model, config.evaluation.size]
     return json.dumps([*parts, config.model_dump(mode="json", include=SHAPE)], sort_keys=True)
 
 

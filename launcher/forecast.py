@@ -10,9 +10,10 @@ from typing import Any
 from launcher.prepare import read_config
 from segda_core.config import (
     AdaptSegNetConfig,
+    CycleGanConfig,
+    MemoryRegularisationConfig,
     MethodSettings,
     ModelConfig,
-    MRNetConfig,
     TaskConfig,
     TinyConfig,
     TrialConfig,
@@ -34,8 +35,11 @@ PARAMETERS = {
 }
 """About; tiny's for its default width of 16."""
 
+GENERATOR_PARAMETERS = 11.4e6
+"""Of one of CycleGAN's at 64 channels."""
+
 DISCRIMINATOR_PARAMETERS = {64: 2.8e6, 32: 1.04e6}
-"""Of one discriminator by its published channels: AdaptSegNet's and MRNet's."""
+"""Of one discriminator by its published channels: AdaptSegNet's and CycleGAN's, MRNet's."""
 
 BYTES_PER_PARAMETER = 12
 """Weights and two moments of an adaptive optimizer, 4 bytes each."""
@@ -113,22 +117,31 @@ class Past:
 
 def estimated_bytes(config: TrialConfig) -> int:
     """Checkpoints and final weights, from the networks' sizes."""
-    segmenter = _segmenter_parameters(config.model)
-    others = _discriminator_parameters(config.method)
+    segmenter = 0.0 if config.model is None else _segmenter_parameters(config.model)
+    generator = _generator_parameters(config.method)
+    others = 2 * generator + _discriminator_parameters(config.method)
     teacher = 4 * segmenter if config.method.has_teacher else 0.0
     states = SAVED_STATES + len(config.checkpoint.keep_steps)
-    return int(4 * segmenter + states * (BYTES_PER_PARAMETER * (segmenter + others) + teacher))
+    return int(4 * (segmenter + generator) + states * (BYTES_PER_PARAMETER * (segmenter + others) + teacher))
+
+
+def _generator_parameters(method: MethodSettings) -> float:
+    if not isinstance(method, CycleGanConfig):
+        return 0.0
+    return GENERATOR_PARAMETERS * (method.channels / 64) ** 2
 
 
 def _discriminator_parameters(method: MethodSettings) -> float:
     """Of all of a method's discriminators: their published size grows with the square of the width."""
     if isinstance(method, AdaptSegNetConfig):
-        levels, published = (2 if method.levels == "multi" else 1), 64
-    elif isinstance(method, MRNetConfig):
-        levels, published = 2, 32
+        number, published, channels = (2 if method.levels == "multi" else 1), 64, method.channels
+    elif isinstance(method, CycleGanConfig):
+        number, published, channels = 2, 64, method.discriminator_channels
+    elif isinstance(method, MemoryRegularisationConfig):
+        number, published, channels = 2, 32, method.channels
     else:
         return 0.0
-    return levels * DISCRIMINATOR_PARAMETERS[published] * (method.channels / published) ** 2
+    return number * DISCRIMINATOR_PARAMETERS[published] * (channels / published) ** 2
 
 
 def _segmenter_parameters(model: ModelConfig) -> float:

@@ -25,8 +25,8 @@ def problems_of_roles(stage: Stage, config: TaskConfig, chosen: Chosen) -> Itera
             made = ", ".join(chosen[role].config.outputs)
             text = f"it takes {needed.output}, but {' '.join(doing(chosen[role].config))} makes {made}"
             yield _problem(stage, role, text)
-    if "init_from" in chosen and isinstance(config, TrialConfig):
-        yield from _other_model(stage, config, chosen["init_from"].config)
+    if isinstance(config, TrialConfig) and (role := config.method.start_role) in chosen:
+        yield from _other_model(stage, config, role, chosen[role].config)
 
 
 def unused_keys(stage: Stage, configs: Sequence[TaskConfig]) -> Iterator[str]:
@@ -42,12 +42,13 @@ def unused_keys(stage: Stage, configs: Sequence[TaskConfig]) -> Iterator[str]:
             )
 
 
-def _other_model(stage: Stage, config: TrialConfig, parent: TaskConfig) -> Iterator[Problem]:
-    if isinstance(parent, TrialConfig) and "segmenter" in parent.outputs:
+def _other_model(stage: Stage, config: TrialConfig, role: str, parent: TaskConfig) -> Iterator[Problem]:
+    """Where the segmenter cannot start with the parent's weights."""
+    if isinstance(parent, TrialConfig) and parent.model is not None and config.model is not None:
         differing = model_differences(config.model, parent.model)
         if differing:
             text = ", ".join(f"{name} {own!r}, there {other!r}" for name, (own, other) in differing.items())
-            yield _problem(stage, "init_from", f"the parent's model is another: here {text}")
+            yield _problem(stage, role, f"the parent's model is another: here {text}")
 
 
 def _missing(stage: Stage, config: TaskConfig, role: str) -> Problem:

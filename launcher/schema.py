@@ -98,9 +98,10 @@ def _united(fields: Iterable[tuple[str, Schema]]) -> Schema:
 
 
 def _choices(field: Schema, definitions: Schema) -> Iterator[Schema]:
-    for choice in (field, *field.get("anyOf", ())):
-        if "$ref" in choice:
-            yield definitions[choice["$ref"].rpartition("/")[2]]
+    if "$ref" in field:
+        yield definitions[field["$ref"].rpartition("/")[2]]
+    for choice in field.get("anyOf", ()):
+        yield from _choices(choice, definitions)
 
 
 def _axis_values(path: str, field: Schema) -> Schema:

@@ -10,6 +10,7 @@ from launcher.points import Part
 from launcher.sweep_file import StageFile, SweepFile
 from segda_core.config import ROLES, Profile
 from segda_core.errors import ConfigError, Json, did_you_mean
+from segda_core.tasks import TaskName
 
 STAGE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 """Ids begin with it, and a hyphen follows."""
@@ -38,7 +39,7 @@ class Stage:
         return "" if self.name is None else f"stages.{self.name}."
 
     @property
-    def task(self) -> str:
+    def task(self) -> TaskName:
         """What its trials do."""
         return self.part.task if isinstance(self.part, StageFile) else "train"
 

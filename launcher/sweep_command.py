@@ -32,9 +32,8 @@ from launcher.status_view import in_words
 from launcher.sweep import Expansion, Sweep, expand
 from launcher.trial import Trial
 from launcher.waiting import has_begun
-from segda_core.errors import ConfigError, DataError
+from segda_core.errors import DataError
 from segda_core.layout import TrialFiles
-from segda_core.tasks import RUNNERS
 
 WAITS_SHOWN = 10
 """Trials named one by one among those that wait for their parents."""
@@ -96,7 +95,6 @@ def survey(
 ) -> Survey:
     """Read everything a launch depends on; changes nothing. `absent_classes` looks into label images."""
     expansion = expand(sweep)
-    _check_built(sweep)
     trials = select(expansion.trials, only)
     requests = parse_rerun(rerun, [trial.id for trial in trials]) if rerun else Requests()
     requests = requests if retry is None else replace(requests, retry=parse_retry(retry))
@@ -107,17 +105,6 @@ def survey(
     others = {parent: read_status(TrialFiles(folder / parent)) for parent in parents - statuses.keys()}
     decisions = decide_all(trials, {**others, **statuses}, requests)
     return replace(surveyed, statuses=statuses, decisions=decisions)
-
-
-def _check_built(sweep: Sweep) -> None:
-    """A sweep that needs what this version cannot do starts nothing."""
-    faults = [
-        f"{sweep.file}: {stage.prefix}task: {stage.task} is not built yet; there is: {', '.join(RUNNERS)}"
-        for stage in sweep.stages
-        if stage.task not in RUNNERS
-    ]
-    if faults:
-        raise ConfigError(faults)
 
 
 def make_images(surveyed: Survey) -> bool:

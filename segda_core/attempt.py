@@ -13,22 +13,21 @@ from segda_core.config import TrialConfig
 from segda_core.data.dataset import sample_names
 from segda_core.data.loader import build_loader
 from segda_core.data.manifest import select_images
-from segda_core.data.measured import select_measured
-from segda_core.distributed import World, connect
+from segda_core.distributed import connect
 from segda_core.engine import Engine
 from segda_core.environment import environment
-from segda_core.errors import load_yaml, parse
-from segda_core.evaluation import Evaluation, build_predictor, evaluate
+from segda_core.errors import ConfigError, load_yaml, parse
+from segda_core.evaluation import Evaluation
+from segda_core.execution import Execution
 from segda_core.failure import NonFiniteLossError
-from segda_core.heartbeat import Heartbeat, superseded
+from segda_core.heartbeat import Heartbeat
 from segda_core.history import History
 from segda_core.layout import AttemptFiles, TrialFiles, write_json
 from segda_core.meter import Pace
-from segda_core.methods.base import Batch
+from segda_core.methods.base import Batch, SegmenterMethod
 from segda_core.process import Leave, StopRequest, Verdict
-from segda_core.quality.measure import measure
-from segda_core.result import Effort, Findings, write_result
-from segda_core.start import Start, find_start
+from segda_core.result import Effort, write_result
+from segda_core.scoring import Scoring
 from segda_core.weights import origin
 
 logger = logging.getLogger(__name__)
@@ -40,37 +39,28 @@ def run_attempt(trial: TrialFiles, files: AttemptFiles, stop: StopRequest, heart
     heartbeat.steps = config.steps
     torch.set_num_threads(config.threads)
     with connect(config.ranks) as world:
-        Attempt(config, trial, files, world, stop, heartbeat).run()
+        Attempt(config, Execution(trial, files, world, stop, heartbeat)).run()
 
 
 class Attempt:
     """One rank's part of one attempt; only rank 0 writes files."""
 
-    def __init__(
-        self,
-        config: TrialConfig,
-        trial: TrialFiles,
-        files: AttemptFiles,
-        world: World,
-        stop: StopRequest,
-        heartbeat: Heartbeat,
-    ) -> None:
+    def __init__(self, config: TrialConfig, execution: Execution) -> None:
         self.config = config
-        self.trial = trial
-        self.files = files
-        self.world = world
-        self.stop = stop
-        self.heartbeat = heartbeat
-        self.start = self._find_start()
+        self.execution = execution
+        self.files = execution.files
+        self.world = execution.world
+        self.stop = execution.stop
+        self.heartbeat = execution.heartbeat
+        self.start = execution.find_start(config)
         self.images = select_images(config, outputs=self.start.paths)
-        wanted = config.quality.images
-        self.measured = select_measured(config, wanted, self.images.made) if wanted else None
-        self.engine = Engine(
-            config, world, self.start.paths.get("init_from"), resumes=self.start.checkpoint is not None
-        )
-        self.predictor = build_predictor(
-            self.engine.method.evaluated, config.evaluation.protocol, config.evaluation
-        )
+        self._check_teacher()
+        resumes = self.start.checkpoint is not None
+        self.engine = Engine(config, self.world, self.start.paths, resumes=resumes)
+        method = self.engine.method
+        self.scoring = None
+        if isinstance(method, SegmenterMethod):
+            self.scoring = Scoring(config, execution, method, self.images)
         self.pace = Pace(images_per_step=config.batch_size * len(config.streams))
         self.history: History | None = None
         self.completed = 0
@@ -79,7 +69,7 @@ class Attempt:
     def run(self) -> None:
         """From the newest checkpoint to the published result, or to an orderly end before it."""
         try:
-            self._check_fence()
+            self.execution.check_fence()
             self._resume()
             with ExitStack() as stack:
                 if self.world.is_main:
@@ -89,27 +79,17 @@ class Attempt:
                 self._train()
                 self._finish()
         except Leave as leave:
-            self._leave(leave.verdict)
+            self.execution.leave(leave.verdict, self.completed)
 
-    def _check_fence(self) -> None:
-        """Leave where a higher attempt or a result exists; collective."""
-        ended = self.world.is_main and (superseded(self.trial, self.files) or self.trial.metrics.exists())
-        verdict = self.world.agree(Verdict.SUPERSEDED if ended else Verdict.CONTINUE)
-        if verdict != Verdict.CONTINUE:
-            raise Leave(verdict)
-
-    def _leave(self, verdict: Verdict) -> None:
-        if self.world.is_main:
-            path = self.files.saved if verdict == Verdict.SAVE else self.files.superseded
-            write_json(path, {"step": self.completed, "time": time.time()})
-            logger.info("leaving: %s at step %d", verdict.name.lower(), self.completed)
-
-    def _find_start(self) -> Start:
-        """What rank 0 finds to begin with; collective."""
-        found = find_start(self.config, self.trial, self.files.number) if self.world.is_main else None
-        text = self.world.from_main(found.to_json() if found else None)
-        assert text is not None
-        return Start.from_json(text)
+    def _check_teacher(self) -> None:
+        """A student's name says whether target labels are above it."""
+        method, teacher = self.config.method, self.start.parents.get("teacher")
+        if teacher is None or method.teacher_saw_labels in (None, teacher["uses_target_labels"]):
+            return
+        used = "with" if teacher["uses_target_labels"] else "without"
+        raise ConfigError(
+            [f"method {method.name}: its teacher {teacher['trial']} was trained {used} target labels"]
+        )
 
     def _resume(self) -> None:
         """Load the checkpoint to go on from, if there is one."""
@@ -173,8 +153,8 @@ class Attempt:
         saves = last or completed % config.checkpoint.every == 0 or verdict == Verdict.SAVE
         if evaluates or saves or completed % config.log_every == 0:
             self._report()
-        if evaluates and verdict == Verdict.CONTINUE:
-            verdict = self._evaluate_midway()
+        if evaluates and verdict == Verdict.CONTINUE and self.scoring is not None:
+            verdict = self._evaluate_midway(self.scoring)
         if saves or verdict == Verdict.SAVE:
             self._save()
         if verdict != Verdict.CONTINUE:
@@ -208,7 +188,7 @@ class Attempt:
 
     def _state(self) -> dict[str, Any]:
         return {
-            **origin(self.config, self.trial.root.name),
+            **origin(self.config, self.execution.trial.root.name),
             "step": self.completed,
             "train_seconds": self.pace.train_seconds,
             "wall_seconds": self._wall_seconds(),
@@ -220,59 +200,50 @@ class Attempt:
 
     def _save(self) -> None:
         """Write a checkpoint to resume from; collective."""
-        self._check_fence()
+        self.execution.check_fence()
         self.engine.broadcast_buffers()
         self.engine.check_weights(self.completed)
         if self.world.is_main:
             checkpoint.save(self.files.checkpoints / f"{self.completed}.pt", self._state())
             checkpoint.discard_old(self.files.checkpoints, self.config.checkpoint.keep_steps)
 
-    def _evaluate(self) -> Evaluation | None:
-        """Scores on rank 0; collective."""
-        self.heartbeat.phase = "evaluate"
-        self.engine.broadcast_buffers()
-        workers, validation = self.config.workers, self.images.validation
-        return evaluate(self.predictor, validation, self.world, workers=workers, stop=self.stop)
-
-    def _evaluate_midway(self) -> Verdict:
+    def _evaluate_midway(self, scoring: Scoring) -> Verdict:
         """Add a row to the history; a request to stop meanwhile is handed on."""
+        self.engine.broadcast_buffers()
         try:
-            evaluation = self._evaluate()
+            evaluation = scoring.evaluate()
         except Leave as leave:
             return leave.verdict
-        midway = evaluation is not None and self.config.quality.midway
-        self._note_scores(evaluation, self._measure(StopRequest()) if midway else None)
+        if evaluation is not None:
+            midway = self.config.quality.midway
+            self._note_scores(evaluation, scoring.measure(StopRequest()) if midway else None)
         self.heartbeat.phase = "train"
         return Verdict.CONTINUE
 
-    def _measure(self, stop: StopRequest) -> dict[str, Any] | None:
-        """Label-free quality, by this rank alone: all hold equal networks, so any of them may."""
-        if self.measured is None:
-            return None
-        self.heartbeat.phase = "quality"
-        started = time.perf_counter()
-        method = self.engine.method
-        quality = measure(method.evaluated, method.counterpart, self.measured, self.config, stop)
-        logger.info("measured label-free quality in %.1f s", time.perf_counter() - started)
-        return quality
-
-    def _note_scores(self, evaluation: Evaluation | None, quality: dict[str, Any] | None) -> None:
-        if evaluation is not None and self.history is not None:
+    def _note_scores(self, evaluation: Evaluation, quality: dict[str, Any] | None) -> None:
+        if self.history is not None:
             scores = evaluation.scores(self.config.evaluation.classes)
             metrics = None if quality is None else quality["metrics"]
             self.history.evaluation(self.completed, scores.miou, metrics)
 
     def _finish(self) -> None:
-        """Evaluate the trained segmenter and publish the result."""
-        evaluation = self._evaluate()
-        if evaluation is None:
+        """Score the trained segmenter, where there is one, and publish the result."""
+        scores = {} if self.scoring is None else self._scores(self.scoring)
+        if scores is None or not self.world.is_main:
             return
-        quality = self._measure(self.stop)
-        self._note_scores(evaluation, quality)
         images = self.completed * self.pace.images_per_step
-        gpus = self.world.ranks if self.world.device.type == "cuda" else 0
         wall = self._wall_seconds()
-        effort = Effort(images / self.pace.train_seconds, wall, gpus * wall / 3600)
-        findings = Findings(evaluation, quality, effort)
-        if not write_result(self.config, self.trial, self.files, self.images, self.predictor, findings):
+        effort = Effort(images / self.pace.train_seconds, wall, self.world.gpus * wall / 3600)
+        final = self.engine.method.final()
+        if not write_result(self.config, self.execution, self.images, final, scores, effort):
             raise Leave(Verdict.SUPERSEDED)
+
+    def _scores(self, scoring: Scoring) -> dict[str, Any] | None:
+        """What the result says about them, on rank 0; collective."""
+        self.engine.broadcast_buffers()
+        evaluation = scoring.evaluate()
+        if evaluation is None:
+            return None
+        quality = scoring.measure(self.stop)
+        self._note_scores(evaluation, quality)
+        return scoring.record(evaluation, quality)

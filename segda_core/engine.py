@@ -16,9 +16,9 @@ from segda_core.distributed import World, wrap
 from segda_core.failure import NonFiniteLossError
 from segda_core.meter import LossMeter
 from segda_core.methods import METHODS
-from segda_core.methods.base import Batch, DomainBatch, Method, Prepared, Tensors, Update
-from segda_core.models import build_segmenter
-from segda_core.weights import load_init, without_pretraining
+from segda_core.methods.base import Batch, DomainBatch, Method, Prepared, SegmenterMethod, Tensors, Update
+from segda_core.methods.contrastive import Contrastive
+from segda_core.weights import load_trained, starting_segmenter
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,25 @@ class Wrapped:
 
 
 def build_method(
-    config: TrialConfig, device: torch.device, init_from: Path | None = None, *, resumes: bool = False
+    config: TrialConfig, device: torch.device, made: Mapping[str, Path], *, resumes: bool = False
 ) -> Method:
     """The trial's method with its networks on the device, initialised from the seed or a parent.
 
-    Where a checkpoint will fill them (`resumes`), initial weights are not read: they need not exist any more.
+    `made`: files that parents made, by role. Where a checkpoint will fill the networks (`resumes`), initial
+    weights are not read: they need not exist any more.
     """
     torch.manual_seed(config.seed)
-    filled_later = resumes or init_from is not None
-    segmenter = build_segmenter(without_pretraining(config.model) if filled_later else config.model)
-    if init_from is not None:
-        load_init(segmenter, config.model, init_from)
-    method = METHODS[config.method.name](config, segmenter)
+    kind = METHODS[config.method.name]
+    if not issubclass(kind, SegmenterMethod):
+        method = kind(config)
+    elif config.method.learns_from_teacher:
+        segmenter = starting_segmenter(config, made, resumes=resumes)
+        method = kind(config, segmenter, load_trained(made["teacher"], device).segmenter)
+    else:
+        method = kind(config, starting_segmenter(config, made, resumes=resumes))
+    if config.contrastive is not None:
+        assert isinstance(method, SegmenterMethod)
+        method = Contrastive(method)
     for network in method.networks().values():
         network.to(device)
     return method
@@ -56,12 +63,17 @@ class Engine:
     """Runs a method's updates; all ranks hold equal weights after every step."""
 
     def __init__(
-        self, config: TrialConfig, world: World, init_from: Path | None = None, *, resumes: bool = False
+        self,
+        config: TrialConfig,
+        world: World,
+        made: Mapping[str, Path] | None = None,
+        *,
+        resumes: bool = False,
     ) -> None:
-        """`init_from`: final weights of a parent, which the segmenter starts with; see `build_method`."""
+        """`made`: files that parents made, by role; see `build_method`."""
         self.config = config
         self.world = world
-        self.method = build_method(config, world.device, init_from, resumes=resumes)
+        self.method = build_method(config, world.device, made or {}, resumes=resumes)
         self.wrapped = [Wrapped(update, wrap(update)) for update in self.method.updates()]
         self.meter = LossMeter()
         self.rates: dict[str, float] = {}
@@ -168,7 +180,8 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     def moved(domain: DomainBatch | None) -> DomainBatch | None:
         if domain is None:
             return None
-        return DomainBatch(copied(domain.images), None if domain.labels is None else copied(domain.labels))
+        labels = None if domain.labels is None else copied(domain.labels)
+        return DomainBatch(copied(domain.images), labels, domain.numbers)
 
     streams = {stream: moved(getattr(batch, stream)) for stream in get_args(Stream)}
     return Batch(**streams, indices=batch.indices)

@@ -44,6 +44,12 @@ def build_schedule(optimizer: Optimizer, config: ScheduleConfig, steps: int) -> 
     return LambdaLR(optimizer, lambda step: learning_rate_factor(config, step, steps))
 
 
+def linear_decay(optimizer: Optimizer, start: int | None, steps: int) -> LambdaLR:
+    """Constant up to step `start` (None: half of the steps), then linear to 0 at the end (CycleGAN)."""
+    first = steps // 2 if start is None else start
+    return LambdaLR(optimizer, lambda step: min(1.0, max(0, steps - step) / max(1, steps - first)))
+
+
 def learning_rate_factor(config: ScheduleConfig, step: int, steps: int) -> float:
     """Factor on every group's learning rate at a step.
 

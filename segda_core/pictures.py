@@ -1,5 +1,6 @@
 """Predictions to look at: train ids in Cityscapes' colours, overlays, and a trial's preview."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,6 +35,13 @@ def overlay(image: Pixels, train_ids: Pixels) -> Pixels:
     mixed = (1 - OPACITY) * image + OPACITY * colourise(train_ids)
     known = (train_ids < len(PALETTE))[..., None]
     return np.where(known, mixed.round(), image).astype(np.uint8)
+
+
+def png(pixels: Pixels) -> bytes:
+    """A grey or RGB picture as a file, packed fast rather than small."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "png", compress_level=1)
+    return stream.getvalue()
 
 
 def save_preview(path: Path, predictor: Predictor, records: Sequence[ImageRecord]) -> None:

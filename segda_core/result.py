@@ -1,18 +1,20 @@
-"""The result of a trial: final weights, evaluation files and metrics.json, after training has ended."""
+"""The result of a trial: metrics.json, and where it trained the final weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
+
 from segda_core.classes import CLASSES
-from segda_core.config import TrialConfig
+from segda_core.config import OutputName, TaskConfig, TrialConfig
 from segda_core.data.manifest import TrialImages
-from segda_core.evaluation import Evaluation, resolved_protocol
+from segda_core.evaluation import Evaluation
+from segda_core.execution import Execution
 from segda_core.heartbeat import superseded
-from segda_core.layout import AttemptFiles, TrialFiles, publish, read_json, write_json
+from segda_core.layout import publish, read_json, write_json
 from segda_core.parents import Record
-from segda_core.pictures import save_preview
-from segda_core.predictor import Predictor
+from segda_core.tasks import task_of
 from segda_core.weights import save_final
 
 SCHEMA = 1
@@ -31,63 +33,51 @@ class Effort:
     """Wall time times GPUs; 0 on CPUs."""
 
 
-@dataclass(frozen=True)
-class Findings:
-    """What was found out about the trained segmenter, and what it took."""
-
-    evaluation: Evaluation
-    quality: dict[str, Any] | None
-    """Label-free measures; None where the trial measures none."""
-    effort: Effort
-
-
 def write_result(
     config: TrialConfig,
-    trial: TrialFiles,
-    files: AttemptFiles,
+    execution: Execution,
     images: TrialImages,
-    predictor: Predictor,
-    findings: Findings,
+    final: Mapping[OutputName, nn.Module],
+    scores: Mapping[str, Any],
+    effort: Effort,
 ) -> bool:
-    """Write everything below the attempt, publish metrics.json; False where that is no longer its right.
-
-    The trial has a result already, or a higher attempt exists: a rerun makes it before it removes a result.
-    """
-    final = files.checkpoints / "final.pt"
-    digest = save_final(final, predictor.segmenter, config, trial.root.name, config.steps)
-    evaluation, effort = findings.evaluation, findings.effort
-    evaluation.save(files.confusion)
-    save_preview(files.preview, predictor, images.validation)
-    output = {"path": str(final.relative_to(trial.root)), "sha256": digest}
-    ran_on = read_json(files.environment)
-    assert ran_on is not None
+    """Write the final weights, and publish metrics.json as `publish_result` does."""
+    trial, path = execution.trial, execution.files.checkpoints / "final.pt"
+    digest = save_final(path, final, config, trial.root.name, config.steps)
+    output = {"path": str(path.relative_to(trial.root)), "sha256": digest}
     content = {
-        "schema": SCHEMA,
-        "trial": trial.root.name,
-        "task": config.task,
-        "attempt": files.number,
-        "outputs": {"segmenter": output},
-        **score_fields(evaluation, config.evaluation.classes),
-        "protocol": resolved_protocol(
-            config.evaluation.protocol,
-            config.evaluation,
-            predictor,
-            images.validation,
-            (config.data.name, config.data.version),
-        ),
+        "outputs": dict.fromkeys(final, output),
+        **scores,
         **_training_fields(config, images),
-        "uses_target_labels": config.uses_target_labels or any_labels(ran_on["parents"]),
         "images_per_second": round(effort.images_per_second, 3),
         "wall_seconds": round(effort.wall_seconds, 1),
         "gpu_hours": round(effort.gpu_hours, 4),
-        "quality": findings.quality,
+    }
+    return publish_result(config, execution, content)
+
+
+def publish_result(config: TaskConfig, execution: Execution, content: Mapping[str, Any]) -> bool:
+    """Publish what a task says of its result, with what all say; False where that is no longer its right.
+
+    The trial has a result already, or a higher attempt exists: a rerun makes it before it removes a result.
+    """
+    trial, files = execution.trial, execution.files
+    ran_on = read_json(files.environment)
+    assert ran_on is not None
+    whole = {
+        "schema": SCHEMA,
+        "trial": trial.root.name,
+        "task": task_of(config),
+        "attempt": files.number,
+        **content,
+        "uses_target_labels": config.uses_target_labels or any_labels(ran_on["parents"]),
         "manifest_hash": ran_on["manifest_hash"],
         "parents": ran_on["parents"],
         "code": {key: ran_on[key] for key in ("commit", "diff_hash")},
     }
     if superseded(trial, files):
         return False
-    write_json(files.metrics, content)
+    write_json(files.metrics, whole)
     return publish(files.metrics, trial.metrics)
 
 

@@ -22,8 +22,12 @@ from segda_core.errors import ConfigError, Json, did_you_mean, parse
 
 TaskName = Literal["train", "translate", "pseudo_label"]
 
-RUNNERS = {"train": "segda_core.attempt"}
-"""Task -> module whose `run_attempt` does it; a sweep with another task is refused before it queues any."""
+RUNNERS: dict[TaskName, str] = {
+    "train": "segda_core.attempt",
+    "translate": "segda_core.translate",
+    "pseudo_label": "segda_core.pseudo_labels",
+}
+"""Task -> module whose `run_attempt` does it."""
 
 
 class TranslateConfig(TaskConfig):
@@ -88,7 +92,7 @@ class PseudoLabelConfig(TaskConfig):
         return ("labels",)
 
 
-TASK_CONFIGS: dict[str, type[TaskConfig]] = {
+TASK_CONFIGS: dict[TaskName, type[TaskConfig]] = {
     "train": TrialConfig,
     "translate": TranslateConfig,
     "pseudo_label": PseudoLabelConfig,
@@ -112,7 +116,7 @@ def model_differences(model: ModelConfig, other: ModelConfig) -> dict[str, tuple
     }
 
 
-def task_of(config: TaskConfig) -> str:
+def task_of(config: TaskConfig) -> TaskName:
     """Name of the task that a configuration is for."""
     return next(name for name, kind in TASK_CONFIGS.items() if isinstance(config, kind))
 

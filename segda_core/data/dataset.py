@@ -24,8 +24,9 @@ logger = logging.getLogger(__name__)
 
 Decoded: TypeAlias = tuple[Pixels, Pixels | None]
 
-Samples: TypeAlias = tuple[Tensor, Tensor | None]
-"""Images (batch, 3, height, width) and train ids (batch, height, width), both uint8: cheap to send."""
+Samples: TypeAlias = tuple[Tensor, Tensor | None, tuple[int, ...]]
+"""Images (batch, 3, height, width) and train ids (batch, height, width), both uint8: cheap to send; numbers
+of the images in their stream."""
 
 BLANK = (64, 64)
 """(height, width) of the unlabelled picture that stands in for an unreadable validation image."""
@@ -62,7 +63,7 @@ class StreamReader:
     def batch(self, step: int, indices: Sequence[int]) -> Samples:
         """The samples `indices` of a step's global batch."""
         samples = [self.sample(step, index) for index in indices]
-        images, labels = zip(*samples, strict=True)
+        images, labels, numbers = zip(*samples, strict=True)
         if len({image.shape for image in images}) > 1:
             sizes = sorted({image.shape[1::-1] for image in images})
             raise DataError(
@@ -70,15 +71,15 @@ class StreamReader:
             )
         stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
         if self.stream == "target":
-            return stacked, None
-        return stacked, torch.from_numpy(np.stack(labels))
+            return stacked, None, numbers
+        return stacked, torch.from_numpy(np.stack(labels)), numbers
 
-    def sample(self, step: int, index: int) -> Decoded:
-        """Sample `index` of a step, augmented; the next good candidate takes a bad one's place."""
+    def sample(self, step: int, index: int) -> tuple[Pixels, Pixels | None, int]:
+        """Sample `index` of a step, augmented, and the image's number; a good one replaces a bad one."""
         for number in self.order.candidates(step, index):
             decoded = self._read(number)
             if decoded is not None:
-                return self._augmented(decoded, step, index)
+                return *self._augmented(decoded, step, index), number
         raise DataError(f"none of {len(self.records)} images of stream {self.stream} can be read")
 
     def _augmented(self, decoded: Decoded, step: int, index: int) -> Decoded:

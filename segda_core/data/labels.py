@@ -1,5 +1,6 @@
 """Reads image and label files; the only place that knows how label ids become train ids."""
 
+import io
 import struct
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -27,6 +28,8 @@ def _table(ids: tuple[int, ...]) -> Pixels:
 
 
 FROM_LABEL_IDS = _table(LABEL_IDS)
+TO_LABEL_IDS = np.zeros(256, dtype=np.uint8)
+TO_LABEL_IDS[:NUM_CLASSES] = LABEL_IDS
 FROM_TRAIN_IDS = _table(tuple(range(NUM_CLASSES)))
 
 
@@ -51,6 +54,15 @@ def read_image(path: Path) -> Pixels:
 def read_label(path: Path) -> Pixels:
     """Train ids (height, width), 255 ignored; `*_labelTrainIds.png` holds train ids, all others label ids."""
     return _remap(_ids_table(path), np.asarray(_load_label(path)))
+
+
+def label_ids_file(path: Path) -> bytes:
+    """A label's file, as every layout reads it: of train ids a new one with label ids."""
+    if not path.name.endswith(TRAIN_ID_ENDING):
+        return path.read_bytes()
+    stream = io.BytesIO()
+    Image.fromarray(_remap(TO_LABEL_IDS, np.asarray(_load_label(path)))).save(stream, "png")
+    return stream.getvalue()
 
 
 def label_counts(path: Path) -> tuple[tuple[int, int], Counts]:

@@ -88,8 +88,8 @@ def build_loader(
 def _batch(item: MicroBatch) -> Batch:
     """Labels become int64 only here: eight times the bytes to send from a loader process."""
     parts = {
-        stream: DomainBatch(images, None if labels is None else labels.long())
-        for stream, (images, labels) in item.streams.items()
+        stream: DomainBatch(images, None if labels is None else labels.long(), numbers)
+        for stream, (images, labels, numbers) in item.streams.items()
     }
     return Batch(**parts, indices=item.indices)
 

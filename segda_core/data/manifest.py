@@ -99,9 +99,10 @@ def select_images(
         domain = config.data.domains[config.target.name]
         unlabelled = bool({"target", "target_pseudo"} & set(config.streams))
         _add_target(images, config.target, domain, scan_domain, unlabelled=unlabelled)
-        validation, left_out = usable(scan_domain(domain, "val"), domain)
-        images.validation.extend(validation)
-        images.skipped.extend(left_out)
+        if config.method.trains_segmenter():
+            validation, left_out = usable(scan_domain(domain, "val"), domain)
+            images.validation.extend(validation)
+            images.skipped.extend(left_out)
     if isinstance(config, PseudoLabelConfig):
         domain = config.data.domains[config.target.name]
         _add_target(images, config.target, domain, scan_domain, unlabelled=True)

@@ -22,8 +22,8 @@ from segda_core.config import AdaptSegNetConfig, TrialConfig
 from segda_core.losses import adversarial_loss, segmentation_losses
 from segda_core.methods.base import (
     Batch,
-    Method,
     Prepared,
+    SegmenterMethod,
     SegmenterUpdate,
     Tensors,
     Update,
@@ -92,7 +92,7 @@ class DiscriminatorUpdate(Update):
         return {"source": source / 2 * prepared.share, "target": target / 2 * prepared.share}, carried
 
 
-class AdaptSegNet(Method):
+class AdaptSegNet(SegmenterMethod):
     """Unlabelled adaptation of one or both heads."""
 
     def __init__(self, config: TrialConfig, segmenter: Segmenter) -> None:

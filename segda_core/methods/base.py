@@ -26,7 +26,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from segda_core.classes import IGNORE_INDEX
-from segda_core.config import TrialConfig
+from segda_core.config import OutputName, TrialConfig
 from segda_core.models.base import Segmenter
 from segda_core.optim import build_schedule, segmenter_optimizer
 
@@ -41,6 +41,8 @@ class DomainBatch:
     """(batch, 3, height, width) uint8, RGB."""
     labels: Tensor | None
     """(batch, height, width) int64 train ids, 255 ignored; None where the method may not see them."""
+    numbers: tuple[int, ...] = ()
+    """Which image of its stream each is."""
 
 
 @dataclass(frozen=True)
@@ -97,31 +99,18 @@ class SegmenterUpdate(Update):
 
 
 class Method:
-    """One adaptation algorithm for one trial."""
+    """One algorithm for one trial, whatever networks it trains."""
 
-    segmenter: Segmenter
-    """The network that is trained."""
-
-    def __init__(self, config: TrialConfig, segmenter: Segmenter) -> None:
+    def __init__(self, config: TrialConfig) -> None:
         self.config = config
-        self.segmenter = segmenter
-
-    @property
-    def evaluated(self) -> Segmenter:
-        """The network that is scored and whose final weights are kept, as `evaluation.network` says."""
-        return self.segmenter
 
     def networks(self) -> Mapping[str, nn.Module]:
-        """Every network with state, by name, for checkpoints: `segmenter`, `teacher` and the method's own."""
-        return {"segmenter": self.segmenter}
+        """Every network with state, by name, for checkpoints."""
+        raise NotImplementedError
 
-    @property
-    def counterpart(self) -> Segmenter | None:
-        """The teacher of an evaluated student, or the reverse; None where there is no teacher."""
-        teacher = self.networks().get("teacher")
-        if not isinstance(teacher, Segmenter):
-            return None
-        return self.segmenter if self.evaluated is teacher else teacher
+    def final(self) -> Mapping[OutputName, nn.Module]:
+        """The trained network that is the trial's result, by the name of the output."""
+        raise NotImplementedError
 
     def prepare(self, batch: Batch, step: int) -> Prepared:
         """Counts and gradient-free passes of one micro-batch; runs under `torch.no_grad`."""
@@ -139,6 +128,36 @@ class Method:
 
     def after_step(self, step: int) -> None:
         """What follows the optimizers (an EMA teacher)."""
+
+
+class SegmenterMethod(Method):
+    """A method that trains the configured model, which is evaluated in the end."""
+
+    def __init__(self, config: TrialConfig, segmenter: Segmenter, teacher: Segmenter | None = None) -> None:
+        """`teacher` is a parent's network, frozen; methods whose settings ask for it are given it."""
+        super().__init__(config)
+        self.segmenter = segmenter
+
+    @property
+    def evaluated(self) -> Segmenter:
+        """The network that is scored and whose final weights are kept, as `evaluation.network` says."""
+        return self.segmenter
+
+    @property
+    def counterpart(self) -> Segmenter | None:
+        """The teacher of an evaluated student, or the reverse; None where there is no teacher."""
+        teacher = self.networks().get("teacher")
+        if not isinstance(teacher, Segmenter):
+            return None
+        return self.segmenter if self.evaluated is teacher else teacher
+
+    def networks(self) -> Mapping[str, nn.Module]:
+        """Every network with state, by name: `segmenter`, `teacher` and the method's own."""
+        return {"segmenter": self.segmenter}
+
+    def final(self) -> Mapping[OutputName, nn.Module]:
+        """The network that is scored."""
+        return {"segmenter": self.evaluated}
 
 
 class Used:

@@ -41,8 +41,8 @@ from segda_core.losses import segmentation_losses
 from segda_core.methods.base import (
     Batch,
     DomainBatch,
-    Method,
     Prepared,
+    SegmenterMethod,
     SegmenterUpdate,
     Tensors,
     Update,
@@ -130,7 +130,7 @@ class EmaClassMixUpdate(SegmenterUpdate):
         return Sample(torch.where(kept, images, self.segmenter.mean), target.labels, target.weights)
 
 
-class EmaClassMix(Method):
+class EmaClassMix(SegmenterMethod):
     """Unlabelled, or with `target.labelled` semi-supervised, adaptation by mixing."""
 
     def __init__(self, config: TrialConfig, segmenter: Segmenter) -> None:

@@ -11,8 +11,8 @@ from segda_core.losses import segmentation_losses
 from segda_core.methods.base import (
     Batch,
     DomainBatch,
-    Method,
     Prepared,
+    SegmenterMethod,
     SegmenterUpdate,
     Tensors,
     Update,
@@ -45,7 +45,7 @@ class JointUpdate(SegmenterUpdate):
         return segmentation_losses(name, logits, labels, prepared.counts[name], self.lambda_aux)
 
 
-class Joint(Method):
+class Joint(SegmenterMethod):
     """What the target labels give beside the source."""
 
     def prepare(self, batch: Batch, step: int) -> Prepared:

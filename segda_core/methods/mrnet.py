@@ -22,6 +22,9 @@ trunk tensor is stepped once (see the model's trunk_lr_multiplier), and class we
 The percentile is each micro-batch's own, and so is the sum it leaves to divide by: N ranks equal one only
 with `hard_percentile: 0`, where the mean is the global batch's.
 
+`student_more_images` is this method again, from its teacher's weights and on more target images, whose labels
+nobody looks at: what the notes' student trainer really does, whatever its lists call pseudo labels.
+
 Published recipe: optimizer {name: sgd, lr: 2.0e-4, nesterov: true}, schedule {length: 100000,
 warmup_steps: 5000}, batch size 2, crops of 1024 x 512, the checkpoint of step 25 000.
 """
@@ -32,7 +35,7 @@ import torch
 from torch import Tensor, nn
 
 from segda_core.class_balance import ClassBalance
-from segda_core.config import MRNetConfig, TrialConfig
+from segda_core.config import MemoryRegularisationConfig, TrialConfig
 from segda_core.losses import (
     adversarial_loss,
     class_pixels,
@@ -46,8 +49,8 @@ from segda_core.losses import (
 )
 from segda_core.methods.base import (
     Batch,
-    Method,
     Prepared,
+    SegmenterMethod,
     SegmenterUpdate,
     Tensors,
     Update,
@@ -80,7 +83,7 @@ class GeneratorUpdate(SegmenterUpdate):
         config: TrialConfig,
     ) -> None:
         super().__init__(segmenter, config)
-        assert isinstance(config.method, MRNetConfig)
+        assert isinstance(config.method, MemoryRegularisationConfig)
         self.method = config.method
         self.lambda_adversarial = {"main": self.method.lambda_adv_main, "aux": self.method.lambda_adv_aux}
         self.balance = balance
@@ -131,7 +134,7 @@ class DiscriminatorUpdate(Update):
 
     def __init__(self, head: str, discriminator: MultiScaleDiscriminator, config: TrialConfig) -> None:
         super().__init__(f"discriminator_{head}")
-        assert isinstance(config.method, MRNetConfig)
+        assert isinstance(config.method, MemoryRegularisationConfig)
         self.head = head
         self.lambda_penalty = config.method.lambda_penalty
         self.discriminator = discriminator
@@ -154,12 +157,12 @@ class DiscriminatorUpdate(Update):
         return {name: loss * prepared.share for name, loss in losses.items()}, carried
 
 
-class MRNet(Method):
+class MRNet(SegmenterMethod):
     """Unlabelled adaptation of both heads."""
 
     def __init__(self, config: TrialConfig, segmenter: Segmenter) -> None:
         super().__init__(config, segmenter)
-        assert isinstance(config.method, MRNetConfig)
+        assert isinstance(config.method, MemoryRegularisationConfig)
         self.balance = ClassBalance(config.method.class_balance)
         self.discriminators = {head: MultiScaleDiscriminator(config.method.channels) for head in HEADS}
 

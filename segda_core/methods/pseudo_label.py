@@ -28,7 +28,15 @@ from torch import nn
 from segda_core.class_balance import ClassBalance
 from segda_core.config import PseudoLabelMethodConfig, TrialConfig
 from segda_core.losses import class_pixels, kl_divergence, mean_of, weighted_cross_entropy
-from segda_core.methods.base import Batch, Method, Prepared, SegmenterUpdate, Tensors, Update, labelled
+from segda_core.methods.base import (
+    Batch,
+    Prepared,
+    SegmenterMethod,
+    SegmenterUpdate,
+    Tensors,
+    Update,
+    labelled,
+)
 from segda_core.models.base import Segmenter
 
 
@@ -62,7 +70,7 @@ class PseudoLabelUpdate(SegmenterUpdate):
         return losses, {}
 
 
-class PseudoLabel(Method):
+class PseudoLabel(SegmenterMethod):
     """Self-training on labels made beforehand."""
 
     def __init__(self, config: TrialConfig, segmenter: Segmenter) -> None:

@@ -9,8 +9,8 @@ from segda_core.config import SourceOnlyConfig, TrialConfig
 from segda_core.losses import segmentation_losses
 from segda_core.methods.base import (
     Batch,
-    Method,
     Prepared,
+    SegmenterMethod,
     SegmenterUpdate,
     Tensors,
     Update,
@@ -37,7 +37,7 @@ class SourceOnlyUpdate(SegmenterUpdate):
         return segmentation_losses("source", logits, labels, prepared.counts["source"], self.lambda_aux), {}
 
 
-class SourceOnly(Method):
+class SourceOnly(SegmenterMethod):
     """The lower anchor of every comparison: target images are never opened."""
 
     def prepare(self, batch: Batch, step: int) -> Prepared:

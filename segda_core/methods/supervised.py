@@ -10,8 +10,8 @@ from segda_core.config import SupervisedConfig, TrialConfig
 from segda_core.losses import segmentation_losses
 from segda_core.methods.base import (
     Batch,
-    Method,
     Prepared,
+    SegmenterMethod,
     SegmenterUpdate,
     Tensors,
     Update,
@@ -38,7 +38,7 @@ class SupervisedUpdate(SegmenterUpdate):
         return segmentation_losses("target", logits, labels, prepared.counts["target"], self.lambda_aux), {}
 
 
-class Supervised(Method):
+class Supervised(SegmenterMethod):
     """What the target labels give without any source."""
 
     def prepare(self, batch: Batch, step: int) -> Prepared:

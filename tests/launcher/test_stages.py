@@ -171,17 +171,13 @@ def test_the_method_pseudo_label_needs_labels(tmp_path: Path) -> None:
     assert problem.endswith("method pseudo_label needs a labels: from: {labels: STAGE}")
 
 
-def test_translation_takes_generators_and_its_images_are_a_source(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from segda_core.config import AdaptSegNetConfig  # stands in for a method that trains a generator
-
-    monkeypatch.setattr(AdaptSegNetConfig, "outputs", ("generator",))
+def test_translation_takes_generators_and_its_images_are_a_source(tmp_path: Path) -> None:
+    crop = {key: {"crop": [8, 8]} for key in ("source", "target")}
     found = stages(
         tmp_path,
         translator={
             "task": "train",
-            "base": {"method": {"name": "adaptsegnet"}},
+            "base": {"method": {"name": "cyclegan"}, "transforms": crop},
             "grid": {"target.subset.size": [10, 40]},
         },
         cycle={"task": "translate", "from": {"network": "translator"}},
@@ -343,3 +339,48 @@ def test_parents_that_do_not_agree_with_one_another(tmp_path: Path) -> None:
 def test_a_stage_without_stages_beside_it_changes_no_id(tmp_path: Path) -> None:
     write_sweep(tmp_path)
     assert expanded(tmp_path).trials[0].id == "joint-toy-nall-s0-ba8b8cf6f54c"
+
+
+def test_students_of_one_teacher(tmp_path: Path) -> None:
+    found = stages(
+        tmp_path,
+        adapt={"task": "train", "base": {"method": {"name": "mrnet"}}, "grid": {"seed": [0, 1]}},
+        student={
+            "task": "train",
+            "from": {"teacher": "adapt"},
+            "grid": {
+                "method": [{"name": "student_more_images"}, {"name": "student_selftrain"}],
+                "seed": [0, 1],
+            },
+        },
+    )
+    assert len(found["student"]) == 4
+    assert all(
+        child["seed"] == parent["seed"]
+        for child, parent in parents(found["student"], found["adapt"], "teacher")
+    )
+    other = {"task": "train", "from": {"teacher": "adapt"}}
+    base = {"method": {"name": "student_selftrain"}, "model": {"name": "tiny", "width": 8}}
+    (problem,) = problems(
+        tmp_path,
+        adapt={"task": "train", "base": {"method": {"name": "mrnet"}}},
+        student={**other, "base": base},
+    )
+    assert "from.teacher: the parent's model is another: here width 8, there 16" in problem
+
+
+def test_a_translator_does_not_depend_on_a_segmenters_settings(tmp_path: Path) -> None:
+    crop = {key: {"crop": [8, 8]} for key in ("source", "target")}
+    base = {"method": {"name": "cyclegan"}, "transforms": crop}
+    (plain,) = stages(tmp_path, translator={"task": "train", "base": base})["translator"]
+    more = {
+        "model": {"name": "tiny", "width": 8},
+        "optimizer": {"name": "adamw"},
+        "schedule": {"warmup_steps": 3},
+        "evaluation": {"protocol": "mirror"},
+    }
+    (other,) = stages(tmp_path, translator={"task": "train", "base": {**base, **more}})["translator"]
+    assert other.id == plain.id and plain.config.model is None
+    uncropped = {**base, "transforms": {"source": {"crop": None}}}
+    (problem,) = problems(tmp_path, translator={"task": "train", "base": uncropped})
+    assert problem.endswith("method cyclegan needs images of one size; set transforms.source.crop")

@@ -6,20 +6,17 @@ import pytest
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from trials import VALIDATION, small_config, write_domains, write_trial
+from trials import ONE_NAME_EACH, VALIDATION, run, small_config, write_domains, write_trial
 
-from segda_core import checkpoint, environment, result
-from segda_core.attempt import run_attempt
+from segda_core import checkpoint, environment, scoring
 from segda_core.classes import CLASSES
 from segda_core.config import Lite0Config
 from segda_core.data.manifest import select_images
 from segda_core.evaluate import evaluate_checkpoint
 from segda_core.failure import NonFiniteLossError
-from segda_core.heartbeat import Heartbeat
 from segda_core.layout import TrialFiles, read_json
-from segda_core.methods import METHODS
 from segda_core.models import build_segmenter
-from segda_core.process import StopRequest, Verdict
+from segda_core.process import Verdict
 from segda_core.trial_history import trial_history
 from segda_core.weights import load_trained
 
@@ -29,15 +26,6 @@ def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("domains")
     write_domains(folder)
     return folder
-
-
-def run(trial: TrialFiles, number: int = 1, ask: Verdict = Verdict.CONTINUE) -> None:
-    """One attempt in this process, perhaps asked to leave before its first step."""
-    stop = StopRequest()
-    stop.ask(ask)
-    threads = torch.get_num_threads()
-    run_attempt(trial, trial.attempt(number), stop, Heartbeat(trial, trial.attempt(number), stop))
-    torch.set_num_threads(threads)
 
 
 def history(trial: TrialFiles, number: int) -> list[dict]:
@@ -82,13 +70,13 @@ def finished(root, tmp_path_factory):
     """One uninterrupted trial of each method."""
     folder = tmp_path_factory.mktemp("runs")
     trials = {}
-    for method in METHODS:
+    for method in ONE_NAME_EACH:
         trials[method] = write_trial(folder / method, small_config(root, method))
         run(trials[method])
     return trials
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ONE_NAME_EACH)
 def test_resumed_equals_uninterrupted_bit_for_bit(method, finished, root, tmp_path):
     whole = finished[method]
     trial = write_trial(tmp_path / "trial", small_config(root, method), attempts=2)
@@ -99,14 +87,14 @@ def test_resumed_equals_uninterrupted_bit_for_bit(method, finished, root, tmp_pa
     assert_equal_states(training_state(trial, 2, 6), training_state(whole, 1, 6))
     resumed, uninterrupted = read_json(trial.metrics), read_json(whole.metrics)
     for field in ("miou", "iou", "pixel_accuracy", "manifest_hash"):
-        assert resumed[field] == uninterrupted[field]
+        assert resumed.get(field) == uninterrupted.get(field)
     rows = [without_times(row) for row in history(trial, 2)]
     assert rows[-2:] == [without_times(row) for row in history(whole, 1)[-2:]]
     assert all(row["step"] > 3 for row in rows)
     assert read_json(trial.attempt(2).environment)["first_step"] == 3
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ONE_NAME_EACH)
 def test_training_moves_every_network(method, finished):
     early, late = (training_state(finished[method], 1, step)["networks"] for step in (3, 6))
     for name in early:
@@ -339,7 +327,7 @@ def test_superseded_while_the_result_is_written_publishes_nothing(root, tmp_path
     def claim_the_next(*_):
         trial.attempt(2).root.mkdir()
 
-    monkeypatch.setattr(result, "save_preview", claim_the_next)
+    monkeypatch.setattr(scoring, "save_preview", claim_the_next)
     run(trial)
 
     assert trial.attempt(1).superseded.exists()

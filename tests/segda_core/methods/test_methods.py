@@ -10,7 +10,7 @@ from trials import SMALL
 
 from segda_core.config import METHOD_CONFIGS, Stream
 from segda_core.methods import METHODS
-from segda_core.methods.base import Used
+from segda_core.methods.base import SegmenterMethod, Used
 
 VARIANTS = [
     *({"name": name} for name in METHODS),
@@ -38,15 +38,18 @@ def test_a_step_has_finite_losses_and_moves_every_trained_parameter(build, batch
     networks = trial.method.networks()
     before = {name: copy.deepcopy(network) for name, network in networks.items()}
     losses = trial.backward([join(batches(variant["name"]))])
-    assert networks["segmenter"] is trial.method.segmenter
+    if isinstance(trial.method, SegmenterMethod):
+        assert networks["segmenter"] is trial.method.segmenter
     assert losses and all(0 <= loss < 100 for loss in losses.values())
     assert all(gradient is not None and gradient.isfinite().all() for gradient in trial.gradients().values())
     trial.step()
     for name, network in networks.items():
         for old, new in zip(before[name].parameters(), network.parameters(), strict=True):
             assert new.requires_grad != torch.equal(old, new) or not new.grad.any(), name
-    moved = before["segmenter"].main_head.weight - networks["segmenter"].main_head.weight
-    assert moved.abs().max() > 0
+    (final,) = trial.method.final().values()
+    (name,) = [name for name, network in networks.items() if network is final]
+    pairs = zip(before[name].parameters(), final.parameters(), strict=True)
+    assert any(not torch.equal(old, new) for old, new in pairs)
 
 
 def test_updates_own_each_trained_parameter_once_and_share_none(build, variant):
@@ -79,25 +82,26 @@ def test_batches_are_left_as_they_were(build, batches, variant):
 
 def test_micro_batches_add_up_to_the_whole_batch(build, batches, join, variant):
     parts = batches(variant["name"], 3)
-    whole, split = build(norm="group", **variant), build(norm="group", **variant)
+    whole, split = (build(norm="group", batch_size=3, **variant) for _ in range(2))
     losses = whole.backward([join(parts)])
     assert split.backward(parts) == pytest.approx(losses, rel=1e-4)
     for name, gradient in whole.gradients().items():
-        torch.testing.assert_close(split.gradients()[name], gradient, rtol=1e-3, atol=1e-6, msg=name)
+        torch.testing.assert_close(split.gradients()[name], gradient, rtol=1e-3, atol=1e-5, msg=name)
 
 
 def test_half_precision_is_near_single_precision(build, batches, join, variant):
-    """Of the gradients the segmenter's: an untrained discriminator's are differences of like numbers."""
+    """Of all but discriminators: an untrained one's gradients are differences of like numbers."""
     batch = join(batches(variant["name"]))
     single, half = build(norm="group", **variant), build(norm="group", **variant)
     losses = single.backward([batch])
     assert half.backward([batch], bf16=True) == pytest.approx(losses, rel=0.01)
     exact, rough = (
-        torch.cat([gradient.flatten() for name, gradient in trial.gradients().items() if "segmenter" in name])
+        torch.cat([g.flatten() for name, g in trial.gradients().items() if "discriminator" not in name])
         for trial in (single, half)
     )
     assert exact.dtype == rough.dtype == torch.float32
-    assert 0 < (rough - exact).norm() < 0.05 * exact.norm()
+    bound = 0.5 if variant["name"] == "cyclegan" else 0.05  # the gradient of |x| is a sign
+    assert 0 < (rough - exact).norm() < bound * exact.norm()
 
 
 def test_labels_that_are_all_ignored_cost_nothing(build, batches, variant):
@@ -106,7 +110,10 @@ def test_labels_that_are_all_ignored_cost_nothing(build, batches, variant):
         if domain is not None:
             domain.labels.fill_(255)
     losses = trial.backward([batch])
-    needs_labels = ("source", "target", "mixed", "labelled")
+    if not isinstance(trial.method, SegmenterMethod):
+        return
+    taught = trial.method.config.method.learns_from_teacher
+    needs_labels = ("source", "mixed", "labelled", *([] if taught else ["target"]))
     supervised = {
         name: loss
         for name, loss in losses.items()
@@ -122,7 +129,8 @@ def test_learning_rate_of_every_update_falls_with_the_steps(build, batches, vari
     first = [update.optimizer.param_groups[0]["lr"] for update in trial.updates]
     trial.step()
     second = [update.optimizer.param_groups[0]["lr"] for update in trial.updates]
-    assert second == pytest.approx([lr * (1 - 1 / 10) ** 0.9 for lr in first])
+    constant = variant["name"] == "cyclegan"  # up to half of the steps
+    assert second == pytest.approx([lr * (1 if constant else (1 - 1 / 10) ** 0.9) for lr in first])
 
 
 def cross_entropy(segmenter, domain):
