@@ -26,6 +26,7 @@ from launcher.explain import render as render_explanation
 from launcher.find import choose, find_sweep, find_trial, sweep_names
 from launcher.find_planned import find_planned
 from launcher.logs import find_attempt, read_log
+from launcher.profile import SHIPPED
 from launcher.prune import prune as prune_trials
 from launcher.schema import write_schemas
 from launcher.status import read_status
@@ -199,10 +200,13 @@ def leaderboard(
     form: Annotated[board.Format, typer.Option("--format", help="How to print it.")] = "terminal",
     per_class: Annotated[bool, typer.Option("--per-class", help="IoU of every class.")] = False,
     all_trials: Annotated[bool, typer.Option("--all", help="Every directory, not only the plan.")] = False,
+    reference: Annotated[bool, typer.Option("--reference", help="Published numbers as well.")] = False,
     as_json_: AsJson = False,
     runs: Runs = RUNS,
 ) -> None:
     """Rank the methods of one or several sweeps."""
+    if reference and (as_json_ or form not in ("terminal", "markdown")):
+        raise typer.BadParameter("goes with the terminal and --format markdown", param_hint="--reference")
     board.show(
         names,
         runs,
@@ -210,6 +214,7 @@ def leaderboard(
         "json" if as_json_ else form,
         per_class=per_class,
         all_trials=all_trials,
+        reference=[Path("sweeps/reference"), SHIPPED / "reference"] if reference else [],
         today=read_today(find_sweep(name, runs) for name in names),
     )
 

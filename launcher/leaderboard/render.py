@@ -8,11 +8,14 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from launcher.leaderboard.rank import Entry, Section, rank
+from launcher.leaderboard.reference import REFERENCE_COLUMNS, Reference, reference_lines, reference_title
 from launcher.leaderboard.rows import Table
 from launcher.leaderboard.words import cells, distinct, footnotes, headers, name, percent, title
 
 NUMBERS = ("rank", "target images", "target labels", "mIoU", "seeds")
 """Columns set to the right and never broken."""
+
+REFERENCE_NUMBERS = ("target images", "steps", "mIoU")
 
 CLASS_WIDTH = 11
 """Characters a column of one class takes on the terminal."""
@@ -43,6 +46,30 @@ def markdown(tables: Sequence[Table], problems: Sequence[str], *, per_class: boo
     if problems:
         blocks.append("\n".join(["Problems:", "", *(f"- {_escape(problem)}" for problem in problems)]))
     return "\n\n".join(blocks or ["No trials yet."]) + "\n"
+
+
+def print_references(references: Sequence[Reference], console: Console) -> None:
+    """Published rows, one table for each data name."""
+    for reference in references:
+        grid = Grid(box=box.SIMPLE_HEAD)
+        for header in REFERENCE_COLUMNS:
+            grid.add_column(header, justify="right" if header in REFERENCE_NUMBERS else "left")
+        for line in reference_lines(reference):
+            grid.add_row(*(Text(cell) for cell in line))
+        console.print(Text(reference_title(reference), style="bold"))
+        console.print(grid)
+    if not references:
+        console.print("No published numbers on these data.")
+
+
+def markdown_references(references: Sequence[Reference]) -> str:
+    """The same as Markdown."""
+    blocks = [
+        f"**{_escape(reference_title(reference))}**\n\n"
+        + _markdown_table(REFERENCE_COLUMNS, reference_lines(reference), REFERENCE_NUMBERS)
+        for reference in references
+    ]
+    return "\n\n".join(blocks or ["No published numbers on these data."]) + "\n"
 
 
 def _grid(table: Table, sections: Sequence[Section]) -> Grid:

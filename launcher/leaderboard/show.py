@@ -9,7 +9,8 @@ from rich.console import Console
 from launcher.leaderboard.collect import Today, collect
 from launcher.leaderboard.export import to_csv, to_json
 from launcher.leaderboard.notes import listing
-from launcher.leaderboard.render import markdown, print_tables
+from launcher.leaderboard.reference import references_of
+from launcher.leaderboard.render import markdown, markdown_references, print_references, print_tables
 from launcher.leaderboard.rows import build_tables
 
 Format = Literal["terminal", "csv", "json", "markdown", "notes"]
@@ -23,16 +24,21 @@ def show(
     *,
     per_class: bool = False,
     all_trials: bool = False,
+    reference: Sequence[Path] = (),
     today: Today | None = None,
 ) -> None:
     """Print the leaderboard of one or several sweeps; `ConfigError` where a sweep does not exist.
 
-    CSV and JSON always hold the classes.
+    CSV and JSON always hold the classes. Published numbers from the folders `reference` follow on the
+    terminal and in Markdown.
     """
     found = collect(names, runs, all_trials=all_trials, today=today)
     tables = build_tables(found)
+    published = references_of(tables, reference)
     if fmt == "terminal":
         print_tables(tables, found.problems, console, per_class=per_class)
+        if reference:
+            print_references(published, console)
         return
     if fmt == "csv":
         text = to_csv(tables)
@@ -40,6 +46,7 @@ def show(
         text = to_json(tables, found)
     elif fmt == "markdown":
         text = markdown(tables, found.problems, per_class=per_class)
+        text += f"\n{markdown_references(published)}" if reference else ""
     else:
         text = listing(tables)
     console.out(text, end="", highlight=False)

@@ -35,7 +35,9 @@ def test_the_schemas_are_valid_and_the_shipped_ones_are_up_to_date(tmp_path: Pat
         assert stored.read_text() == path.read_text(), "run `segda schema`"
 
 
-@pytest.mark.parametrize("path", [*shipped("."), *shipped("data")], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [*shipped("."), *shipped("data"), *shipped("notes")], ids=lambda path: path.name
+)
 def test_shipped_files_name_their_schema_and_pass_it(path: Path) -> None:
     modeline = path.read_text().splitlines()[0]
     assert modeline.startswith("# yaml-language-server: $schema=")

@@ -195,3 +195,18 @@ def test_writers_at_once_leave_whole_files_that_know_every_result(board):
     assert [row["seeds_finished"] for row in table["rows"]] == [4]
     assert "(0.00" not in (board.root / "leaderboard.md").read_text()
     assert not [path for path in board.root.iterdir() if path.name.startswith(".")]
+
+
+def test_published_numbers_follow_and_are_not_ranked(board, tmp_path):
+    board.trial(0.3)
+    row = {"name": "a_run", "method": "A", "used": "target images", "target_images": 500, "steps": None}
+    published = {"data": "streets", "notes": [{**row, "protocol": "p_mr", "miou": None}], "papers": []}
+    published["papers"] = [{**row, "name": "a_paper", "protocol": "its own", "miou": 45.5}]
+    write_json(tmp_path / "reference/streets.yaml", published)  # YAML reads JSON
+    for fmt in ("terminal", "markdown"):
+        text = shown(board, fmt, reference=[tmp_path / "nowhere", tmp_path / "reference"])
+        assert text.startswith(shown(board, fmt)) and "published numbers, not ranked" in text
+        rows = [line.replace("|", " ").replace("\\", "").split() for line in text.splitlines()]
+        assert ["notes", "a_run", "A", "target", "images", "500", "-", "p_mr", "-"] in rows
+        assert ["papers", "a_paper", "A", "target", "images", "500", "-", "its", "own", "45.50"] in rows
+    assert "No published numbers" in shown(board, reference=[tmp_path])
