@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from launcher.field_docs import described
 from launcher.sweep_file import LADDER_AXIS, SweepFile
 from segda_core.config import Profile, TaskConfig, TrialConfig
 from segda_core.errors import Json
@@ -26,7 +27,7 @@ def write_schemas(folder: Path) -> list[Path]:
 
 def sweep_schema() -> Schema:
     """Of `sweeps/NAME.yaml`: axes are checked by the type of the field their path leads to."""
-    schema = SweepFile.model_json_schema()
+    schema = described(SweepFile.model_json_schema())
     tasks = {name: _partial_config(config) for name, config in TASK_CONFIGS.items()}
     definitions = {**schema["$defs"], **_axis_definitions(list(tasks.values()))}
     for name, task in tasks.items():
@@ -51,14 +52,14 @@ def _axis_definitions(trials: Sequence[Schema]) -> Schema:
 
 def profile_schema() -> Schema:
     """Of `sweeps/data/NAME.yaml`."""
-    schema, trial = Profile.model_json_schema(), _partial_config(TrialConfig)
+    schema, trial = described(Profile.model_json_schema()), _partial_config(TrialConfig)
     schema["properties"]["trial"] = {**_described(schema, "trial"), **_without_definitions(trial)}
     return {"$schema": DIALECT, **schema, "$defs": {**trial["$defs"], **schema["$defs"]}}
 
 
 def _partial_config(config: type[TaskConfig]) -> Schema:
     """A trial's schema of which any part may be left out, at every level."""
-    schema: Schema = _partial(config.model_json_schema())
+    schema: Schema = _partial(described(config.model_json_schema()))
     return schema
 
 

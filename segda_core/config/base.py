@@ -45,7 +45,6 @@ class Frozen(BaseModel):
         extra="forbid",
         strict=True,
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
         defer_build=True,  # until first used: the command line imports every model at every start
     )
 
