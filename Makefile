@@ -9,7 +9,7 @@ SLURM := $(PYTHON) tools/slurm_dev.py
 SLURM_DEV := $(or $(SEGDA_SLURM_DEV),$(or $(TMPDIR),/tmp)/segda-slurm-dev-$(shell id -u))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep leaderboard check test test-fast slurm-dev slurm-dev-stop bench clean
+.PHONY: help setup sweep leaderboard check test test-fast slurm-dev slurm-dev-stop dashboard dashboard-stop bench clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -52,6 +52,12 @@ slurm-dev: ## a private Slurm on this host, for development; prints export SLURM
 
 slurm-dev-stop: ## end it and its jobs
 	@$(SLURM) down '$(SLURM_DEV)'
+
+dashboard: $(INSTALLED) ## a Ray head that stays, with its dashboard on loopback; says how to log in
+	@$(BIN)/segda dashboard
+
+dashboard-stop: $(INSTALLED) ## end it
+	@$(BIN)/segda dashboard --stop
 
 bench: $(INSTALLED) ## how long status, dry-run and leaderboard take at up to 10,000 trials
 	$(BIN)/python benchmarks/launcher_scale.py $(ARGS)
