@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -37,6 +37,22 @@ class Resources:
 
 
 @dataclass(frozen=True)
+class EarlyStopping:
+    """Stop poor trials of a search by the mIoU of their evaluations (successive halving)."""
+
+    grace_steps: int
+    reduction_factor: int
+    steps: int
+    """Of every trial."""
+    earlier: tuple[Path, ...]
+    """Trials whose histories count from the start."""
+
+
+def silently(line: str) -> None:
+    """Tell the user nothing."""
+
+
+@dataclass(frozen=True)
 class Surroundings:
     """What an executor is told about the launch it works for."""
 
@@ -46,6 +62,9 @@ class Surroundings:
     """Snapshot of the code that jobs run; None: the code of this process."""
     waits: bool = True
     """Whether the launcher stays until its jobs have ended."""
+    early_stopping: EarlyStopping | None = None
+    say: Callable[[str], None] = silently
+    """Tells the user something about the backend."""
 
 
 class Job(Protocol):

@@ -10,10 +10,12 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from launcher.executor_config import RayConfig
-from launcher.executors.base import Surroundings
+from launcher.executors.base import EarlyStopping, Surroundings
 from launcher.executors.orphans import Orphans
 from launcher.executors.ray_cluster import Cluster
 from launcher.executors.ray_link import RayLink
@@ -187,9 +189,24 @@ class RayExecutor:
             self._folder = Path(tempfile.mkdtemp(dir=below))
         address, environment = self._cluster.connect()
         code = self._surroundings.code or PACKAGES
-        settings = DriverSettings(address, str(self._folder.resolve()), str(code.resolve()))
+        early = self._surroundings.early_stopping
+        settings = DriverSettings(
+            sweep=self._surroundings.sweep.name,
+            address=address,
+            storage=str(self._folder.resolve()),
+            pythonpath=str(code.resolve()),
+            early_stopping=None if early is None else _as_json(early),
+        )
         self._link = RayLink(settings, environment, self._folder / "driver.log")
+        self._say_where(self._link.dashboard)
         self._nodes = self._link.nodes
+
+    def _say_where(self, dashboard: str) -> None:
+        """Name the dashboard and, of our own heads, the token it asks for."""
+        token = self._cluster.token
+        login = "" if token is None else f"; log in with the token in {token}"
+        if dashboard:
+            self._surroundings.say(f"Ray dashboard: {dashboard}{login}")
 
     def _need(self, config: TaskConfig) -> tuple[int, int]:
         """CPUs and GPUs of a trial; where a node has fewer CPUs than its threads, they share those."""
@@ -214,6 +231,10 @@ class RayRoom:
 
     def release(self) -> None:
         """Nothing is held: only attempts that were started count."""
+
+
+def _as_json(early: EarlyStopping) -> dict[str, Any]:
+    return {**asdict(early), "earlier": [str(path.resolve()) for path in early.earlier]}
 
 
 def _environment(config: TaskConfig) -> dict[str, str]:

@@ -30,12 +30,8 @@ class Cluster:
     def __init__(self, address: str | None) -> None:
         self._address = address
         self._standing = None if address else standing_head()
+        self._head: Head | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
-
-    @property
-    def head(self) -> Head | None:
-        """The head of `make dashboard`, where the launch uses that."""
-        return self._standing
 
     @property
     def is_foreign(self) -> bool:
@@ -48,12 +44,18 @@ class Cluster:
             return self._standing.cpus, self._standing.gpus
         return len(visible_cores()), len(visible_gpus())
 
+    @property
+    def token(self) -> Path | None:
+        """File with the token of a head of ours, once it is connected to."""
+        return None if self._head is None else self._head.token
+
     def connect(self) -> tuple[str, Mapping[str, str]]:
         """Its address, and the environment that lets a driver in; starts a head of our own where needed."""
         if self._address is not None:
             return self._address, {}
-        head = self._standing or self._start()
-        return head.address, head.environment
+        self._standing = standing_head()  # the user may have ended it since
+        self._head = self._standing or self._start()
+        return self._head.address, self._head.environment
 
     def close(self) -> None:
         """End a head of our own, and wait until nothing of it is left."""

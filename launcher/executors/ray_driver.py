@@ -1,6 +1,6 @@
 """The Ray driver of a launch: a child of the launcher that runs Tune and does what the launcher says.
 
-    python -m launcher.executors.ray_driver
+    python -m launcher.executors.ray_driver SWEEP
 
 Lines of JSON: on standard input first the settings, then `{"run": TASK}` and `{"stop": ATTEMPT}`, on standard
 output `{"ready": …}`, then `{"ended": ATTEMPT}`; what Ray prints goes to standard error. A process of its own
@@ -19,6 +19,8 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
+from launcher.executors.base import EarlyStopping
+from launcher.executors.ray_asha import Asha
 from launcher.executors.ray_task import DriverSettings, Task
 from launcher.executors.ray_trainable import AttemptTrainable
 from launcher.process import PARENT_VARIABLE, death_signal
@@ -117,13 +119,19 @@ def main() -> None:
     context = ray.init(
         settings.address,
         log_to_driver=False,
-        runtime_env={"env_vars": {"PYTHONPATH": settings.pythonpath}},
+        runtime_env={"env_vars": _variables(settings)},
     )
     feed = Feed(events)
-    feed.say(ready={"dashboard": context.dashboard_url, "nodes": _nodes()})
+    dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else ""
+    feed.say(ready={"dashboard": dashboard, "nodes": _nodes()})
     threading.Thread(target=_listen, args=(feed,), daemon=True).start()
     _tuner(settings, feed).fit()
     ray.shutdown()
+
+
+def _variables(settings: DriverSettings) -> dict[str, str]:
+    """Of Ray's workers. Ray expands `$NAME` in them, in this order; a path may hold a `$` of its own."""
+    return {"DOLLAR": "$", "PYTHONPATH": settings.pythonpath.replace("$", "${DOLLAR}")}
 
 
 def _tuner(settings: DriverSettings, feed: Feed) -> tune.Tuner:
@@ -131,6 +139,7 @@ def _tuner(settings: DriverSettings, feed: Feed) -> tune.Tuner:
         AttemptTrainable,
         tune_config=tune.TuneConfig(
             search_alg=feed,
+            scheduler=_scheduler(settings),
             num_samples=-1,
             trial_name_creator=_name,
             trial_dirname_creator=_name,
@@ -145,9 +154,17 @@ def _tuner(settings: DriverSettings, feed: Feed) -> tune.Tuner:
     )
 
 
+def _scheduler(settings: DriverSettings) -> Asha | None:
+    early = settings.early_stopping
+    if early is None:
+        return None
+    earlier = tuple(Path(path) for path in early["earlier"])
+    return Asha(EarlyStopping(**{**early, "earlier": earlier}))
+
+
 def _name(trial: Any) -> str:
     """The trial's and the attempt's: what Ray's dashboard shows."""
-    attempt = Path(trial.config["task"]["attempt"])
+    attempt = Path(Task.of(trial.config).attempt)
     return f"{attempt.parent.parent.name}-{attempt.name}"
 
 

@@ -27,7 +27,7 @@ class RayLink:
         self._log = log
         with log.open("ab") as stream:
             self._driver = subprocess.Popen(
-                [sys.executable, "-m", "launcher.executors.ray_driver"],
+                [sys.executable, "-m", "launcher.executors.ray_driver", settings.sweep],
                 env={**os.environ, **environment, PARENT_VARIABLE: str(os.getpid())},
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream, start_new_session=True,
             )  # fmt: skip
@@ -35,8 +35,11 @@ class RayLink:
         os.set_blocking(self._driver.stdout.fileno(), False)
         self._unread = b""
         self._send(asdict(settings))
-        self.nodes = self._wait_until_ready()
+        ready = self._wait_until_ready()
+        self.nodes: list[dict[str, float]] = ready["nodes"]
         """CPU and GPU of every node."""
+        self.dashboard: str = ready["dashboard"]
+        """URL; empty where there is none."""
 
     def run(self, task: Task) -> None:
         """Have Tune run an attempt."""
@@ -78,7 +81,7 @@ class RayLink:
         *lines, self._unread = (self._unread + (self._driver.stdout.read() or b"")).split(b"\n")
         return [json.loads(line) for line in lines]
 
-    def _wait_until_ready(self) -> list[dict[str, float]]:
+    def _wait_until_ready(self) -> dict[str, Any]:
         deadline = time.monotonic() + START_PATIENCE_S
         while not (events := self._events()):
             if self.has_died() or time.monotonic() > deadline:
@@ -87,5 +90,5 @@ class RayLink:
                 said = last_lines(self._log.read_bytes())
                 raise ConfigError([f"executor ray: no connection to the cluster:\n{said}"])
             time.sleep(POLL_S)
-        nodes: list[dict[str, float]] = events[0]["ready"]["nodes"]
-        return nodes
+        ready: dict[str, Any] = events[0]["ready"]
+        return ready

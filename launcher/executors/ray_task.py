@@ -37,9 +37,13 @@ class Task:
 class DriverSettings:
     """What a driver is told before it begins."""
 
+    sweep: str
+    """Its name, for Ray's dashboard."""
     address: str
     """Of the Ray cluster: host:port, or auto."""
     storage: str
     """Folder for Tune's own files, on the shared file system."""
     pythonpath: str
     """Where the cluster's processes import this package from."""
+    early_stopping: Mapping[str, Any] | None = None
+    """Of `base.EarlyStopping`, with paths as text."""

@@ -39,11 +39,16 @@ class AttemptTrainable(tune.Trainable):
         os.chdir(task.directory)
         os.environ.update(task.environment)
         attempt = AttemptFiles(Path(task.attempt))
+        self._name = attempt.root.parent.parent.name
         self._rows = Rows(TrialFiles(attempt.root.parent.parent), task.steps)
         # The runner keeps the CUDA_VISIBLE_DEVICES that Ray gave this process.
         self._runner = start_runner(
             attempt, Resources(stall_min=task.stall_min), None if task.code is None else Path(task.code)
         )
+
+    def __repr__(self) -> str:
+        """The trial's name, for Ray's dashboard."""
+        return self._name
 
     def step(self) -> Row:
         """The next row of the history, or after a while none; the last one when the runner has ended."""
