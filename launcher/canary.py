@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from launcher.launch import Entry
+from launcher.entry import Entry
 from launcher.placement import Places
 from launcher.prepare import prepare
 from launcher.trial import Trial, doing

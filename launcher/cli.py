@@ -18,6 +18,7 @@ from launcher.canary import canaries_of
 from launcher.cancel import cancel as cancel_trials
 from launcher.cancel import take_out_of_queue, waiting_for
 from launcher.cli_core import RUNS, AsJson, Runs, TrialWord, core_app
+from launcher.cli_dashboard import dashboard_app
 from launcher.cli_doctor import doctor_app
 from launcher.decide import Requests
 from launcher.dry_run_view import render as render_dry_run
@@ -31,10 +32,11 @@ from launcher.prune import prune as prune_trials
 from launcher.schema import write_schemas
 from launcher.status import read_status
 from launcher.status_view import as_json, render_sweep, render_sweeps
+from launcher.survey import make_images
+from launcher.survey import survey as survey_sweep
 from launcher.sweep import load_sweep
 from launcher.sweep_command import dry_run as plan_dry_run
-from launcher.sweep_command import make_images, run_sweep
-from launcher.sweep_command import survey as survey_sweep
+from launcher.sweep_command import run_sweep
 from launcher.today import read_today
 from segda_core.errors import ConfigError, DataError
 
@@ -52,6 +54,7 @@ app = typer.Typer(
 )
 app.add_typer(core_app)
 app.add_typer(doctor_app)
+app.add_typer(dashboard_app)
 
 
 def main() -> None:

@@ -18,7 +18,8 @@ def render(dry_run: DryRun, console: Console) -> None:
     """The dry run for a terminal: a line for each trial, then what it all takes."""
     title = f" on {dry_run.data} ({dry_run.file}), executor {dry_run.executor}\n"
     console.print(Text.assemble((dry_run.sweep, "bold"), title), soft_wrap=True)
-    console.print(_trial_lines(dry_run.trials), soft_wrap=True)
+    if dry_run.trials:  # an adaptive search begins without
+        console.print(_trial_lines(dry_run.trials), soft_wrap=True)
     for line in _summary(dry_run):
         console.print(Text(line), soft_wrap=True)
     for script in dry_run.scripts:
@@ -50,7 +51,7 @@ def _summary(dry_run: DryRun) -> list[str]:
     counts = ", ".join(f"{actions[action]} {word}" for action, word in WORDS.items() if actions[action])
     left_out = dry_run.planned - len(dry_run.trials)
     lines = [
-        f"{len(dry_run.trials)} trials: {counts}"
+        f"{len(dry_run.trials)} trials: {counts or 'none yet'}"
         + (f" ({left_out} more are not selected)" if left_out else "")
     ]
     if dry_run.merged:

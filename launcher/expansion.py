@@ -7,8 +7,9 @@ from pathlib import Path
 from launcher.faults import Faults
 from launcher.layers import Layer, look_up, put
 from launcher.parents import Candidates, Chosen, choose, complaints, inherited, match_faults
-from launcher.points import Point, axis_paths, in_order, make_axes, values
+from launcher.points import Axes, Point, axis_paths, in_order, make_axes, search_axes, search_of, values
 from launcher.roles import problems_of_roles, unused_keys
+from launcher.search.sample import random_points
 from launcher.stages import Stage
 from launcher.trial import Trial
 from segda_core.config import Profile, TaskConfig
@@ -54,7 +55,7 @@ class StageExpander:
         self._overrides = overrides
         profile = Layer("profile", str(stage.profile_file), "trial", (), stage.profile.trial)
         self._lower = (profile, Layer("base", str(file), "base", (), base))
-        self._axes = make_axes(stage.part, str(file), stage.profile.ladder, stage.prefix)
+        self._axes = _axes(stage, str(file))
         self._fields = TASK_CONFIGS[stage.task].model_fields
         self._below: dict[tuple[str, ...], tuple[Layers, Json]] = {}
 
@@ -65,14 +66,19 @@ class StageExpander:
         if faults := list(match_faults(stage, found)):
             raise ConfigError([f"{self._file}: {fault}" for fault in faults])
         resolved = self._resolve_all(found)
-        if not resolved:
+        if not resolved and stage.part.exclude:
             raise ConfigError([f"{self._file}: {stage.prefix}exclude: it leaves no point of the grid"])
         configs = [item.config for item in resolved]
         if faults := [f"{self._file}: {fault}" for fault in unused_keys(stage, configs)]:
             raise ConfigError(faults)
         prefix = f"{self._file}: {stage.prefix}"
         idle = [f"{prefix}exclude[{number}] matches no point" for number in self._axes.idle_excludes()]
-        return self._unite(resolved, idle)
+        return self._unite(resolved, [*idle, *self._to_come()])
+
+    def _to_come(self) -> Iterator[str]:
+        search = search_of(self._stage.part)
+        if search is not None and search.is_adaptive and (left := search.trials - len(self._stage.proposed)):
+            yield f"search: {left} more trials are proposed as results come in"
 
     def _resolve_all(self, candidates: Mapping[str, Candidates]) -> list[Resolved]:
         faults, resolved = Faults(self._file), []
@@ -157,6 +163,13 @@ class StageExpander:
             expansion.layers.setdefault(trial.id, item.layers)
         expansion.trials.extend(trials.values())
         return expansion
+
+
+def _axes(stage: Stage, file: str) -> Axes:
+    search = search_of(stage.part)
+    if search is None:
+        return make_axes(stage.part, file, stage.profile.ladder, stage.prefix)
+    return search_axes(search, stage.proposed if search.is_adaptive else random_points(search), file)
 
 
 def _names(layer: Layer, path: tuple[str, ...]) -> bool:

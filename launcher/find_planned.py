@@ -9,6 +9,7 @@ from launcher.find import find_trial, read_trial
 from launcher.plan import read_plan
 from launcher.prepare import read_config
 from launcher.profile import SHIPPED
+from launcher.search.adaptive import taken_up
 from launcher.sweep import Expansion, Sweep, expand, load_sweep
 from launcher.trial import Trial
 from segda_core.errors import ConfigError
@@ -45,6 +46,7 @@ def _of_directory(files: TrialFiles, data: str | None, overrides: Sequence[str])
     root, config = files.root.resolve(), read_config(files)
     planned = data or _planned_on(root) or config.data.name
     sweep = load_sweep(root.parent.name, data=planned, overrides=overrides)
+    sweep = taken_up(sweep, root.parent.parent)
     expansion = expand(sweep)
     found = _called(root.name, sweep, expansion)
     if not found:
@@ -59,11 +61,13 @@ def _planned_on(root: Path) -> str | None:
 
 
 def _no_longer_made(trial: Trial, sweep: Sweep, expansion: Expansion) -> str:
+    gone = f"{sweep.file} makes no such trial today (made with --set? give the same here)"
     other = nearest(trial, expansion.trials)
-    assert other is not None
+    if other is None:  # an adaptive search that begins anew
+        return gone
     changes = ", ".join(f"{item.path} {item.there!r} instead of {item.here!r}" for item in other[1])
     near = f"the nearest it makes is {other[0]} with {changes or 'a new config version'}"
-    return f"{sweep.file} makes no such trial today (made with --set? give the same here); {near}"
+    return f"{gone}; {near}"
 
 
 def _called(word: str, sweep: Sweep, expansion: Expansion) -> list[PlannedTrial]:

@@ -4,25 +4,23 @@ All it knows about a trial it reads from the trial's directory, so that another 
 call at any moment changes nothing but who does the work.
 """
 
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from enum import Enum, auto
-from types import FrameType
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from launcher.claim import Submission, claim
-from launcher.executors.base import Executor, Job
-from launcher.life import is_alive, life_of
-from launcher.live import Overview, Row, View, duration, percent
-from launcher.placement import Place, executors_of
-from launcher.progress import UNREADABLE, Progress, read_progress
+from launcher.claim import claim
+from launcher.entry import Entry, Phase
+from launcher.executors.base import Executor
+from launcher.launch_view import ending, look
+from launcher.life import is_alive
+from launcher.live import View, duration
+from launcher.placement import executors_of
+from launcher.progress import Progress
 from launcher.states import State, TrialStatus
 from launcher.status import read_status
+from launcher.stop_signals import StopSignals
 from launcher.waiting import find_waits, newest_attempt
-from segda_core.config import TaskConfig
-from segda_core.layout import MACHINE_CAUSES, AttemptFiles, TrialFiles
+from segda_core.layout import MACHINE_CAUSES, AttemptFiles
 from segda_core.parents import read_parents
 
 POLL_S = 0.25
@@ -31,8 +29,6 @@ LOOK_S = 1.0
 
 BACKOFF_S, BACKOFF_LIMIT_S = 2.0, 60.0
 """First and longest pause before a trial is tried again; it doubles each time."""
-
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 NO_ROOM = {
     False: "other launches of yours hold the GPUs or cores",
@@ -43,61 +39,16 @@ NO_ROOM = {
 ALIVE = (State.RUNNING, State.QUEUED)
 
 
-class Phase(Enum):
-    """Where a trial is in this launch."""
-
-    WAITING = auto()
-    RUNNING = auto()
-    ELSEWHERE = auto()
-    OVER = auto()
-
-
-@dataclass
-class Entry:
-    """One trial of a launch."""
-
-    files: TrialFiles
-    config: TaskConfig
-    place: Place
-    """Where it runs."""
-    submission: Submission
-    """What its next claim says."""
-    seen: int = 0
-    """Number of the newest attempt when it was decided to run the trial (again); 0 before the first."""
-    phase: Phase = Phase.WAITING
-    parents: tuple[TrialFiles, ...] = ()
-    """Those it waits for; empty once they are known to be done."""
-    after: tuple[AttemptFiles, ...] = ()
-    """Attempts of parents after which its job shall start, where nobody stays to wait for them."""
-    job: Job | None = None
-    queued: bool = False
-    """Its job waits in a cluster's queue."""
-    progress: Progress = field(default_factory=Progress)
-    retries: int = 0
-    not_before: float = 0.0
-    started: float = 0.0
-
-    @property
-    def id(self) -> str:
-        """Its directory's name."""
-        return self.files.root.name
-
-    @property
-    def goes_on(self) -> bool:
-        """Whether its job goes on without this launcher."""
-        return self.place.executor.outlives_launcher
-
-
 class Launch:
     """One launch of some trials, in their order, to the end of the last."""
 
     def __init__(self, entries: Sequence[Entry], view: View, waits: bool = True) -> None:
-        self._entries = entries
+        self._entries = list(entries)
         self._by_id = {entry.id: entry for entry in entries}
         self._executors = executors_of(entry.place for entry in entries)
         self._view = view
         self._waits = waits or not all(executor.outlives_launcher for executor in self._executors)
-        self._interrupts = 0
+        self._stops = StopSignals()
         self._answered = 0
         self._next_look = 0.0
         self._said_no_room = False
@@ -108,12 +59,12 @@ class Launch:
         A launch that need not wait for its jobs, and was not asked to, ends when they are submitted.
         `meanwhile` is called several times a second, with whether a trial has ended since the last call.
         """
-        with self._stop_signals():
+        with self._stops.heard():
             while self._work_left():
                 ended = [entry for entry in self._entries if self._advance(entry)]
                 meanwhile(bool(ended))
                 self._answer_interrupts()
-                if not self._interrupts:
+                if not self._stops.count:
                     self._start_waiting()
                 if not self._waits:
                     self._submit_children()
@@ -121,31 +72,32 @@ class Launch:
                     break
                 self._show()
                 time.sleep(POLL_S)
-        return not self._interrupts
+        return not self._stops.count
+
+    def add(self, entry: Entry) -> None:
+        """One more trial to run, after the others."""
+        self._entries.append(entry)
+        self._by_id[entry.id] = entry
+        self._executors = executors_of(each.place for each in self._entries)
+        self._waits = self._waits or not entry.goes_on
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the user asked it to stop."""
+        return self._stops.count > 0
+
+    def unfinished(self) -> int:
+        """Trials that are not over yet."""
+        return sum(entry.phase is not Phase.OVER for entry in self._entries)
 
     def _work_left(self) -> bool:
-        if self._interrupts:
+        if self._stops.count:
             return any(entry.phase is Phase.RUNNING and not entry.goes_on for entry in self._entries)
         return any(entry.phase is not Phase.OVER for entry in self._entries)
 
-    @contextmanager
-    def _stop_signals(self) -> Iterator[None]:
-        """Answer signals while running; one that the caller has us ignore (as nohup does) stays ignored."""
-        heard = [signum for signum in STOP_SIGNALS if signal.getsignal(signum) != signal.SIG_IGN]
-        before = {signum: signal.signal(signum, self._interrupt) for signum in heard}
-        try:
-            yield
-        finally:
-            for signum, handler in before.items():
-                signal.signal(signum, handler)
-
-    def _interrupt(self, signum: int, frame: FrameType | None) -> None:
-        """Only Ctrl-C counts twice: a session that ends may send TERM and HUP both."""
-        self._interrupts = self._interrupts + 1 if signum == signal.SIGINT else max(self._interrupts, 1)
-
     def _answer_interrupts(self) -> None:
         """The first interrupt lets every attempt save, the second kills them; jobs of a cluster go on."""
-        interrupts = self._interrupts
+        interrupts = self._stops.count
         if interrupts == self._answered:
             return
         running = [entry for entry in self._entries if entry.phase is Phase.RUNNING]
@@ -181,16 +133,16 @@ class Launch:
             entry.phase = Phase.ELSEWHERE
         elif status.not_again:
             entry.phase = Phase.OVER
-            self._view.say(*_ending(entry, status))
+            self._view.say(*ending(entry, status))
             return True
-        elif _to_be_continued(status) and self._interrupts:
+        elif _to_be_continued(status) and self._stops.count:
             entry.phase = Phase.WAITING
             self._view.say(f"stopped  {entry.id}: {status.message}", "yellow")
         elif _to_be_continued(status) and entry.retries < entry.place.config.retry:
             self._try_again(entry, status)
         else:
             entry.phase = Phase.OVER
-            self._view.say(*_ending(entry, status))
+            self._view.say(*ending(entry, status))
             return True
         return False
 
@@ -223,7 +175,7 @@ class Launch:
 
     def _submit_children(self) -> None:
         """Generation after generation: a job can follow one that is in the queue."""
-        while not self._interrupts and self._start_waiting():
+        while not self._stops.count and self._start_waiting():
             continue
 
     def _may_start(self, entry: Entry) -> bool:
@@ -294,60 +246,12 @@ class Launch:
         return claim(entry.files, replace(entry.submission, parents=read))
 
     def _show(self) -> None:
-        if time.monotonic() < self._next_look:
-            return
-        self._next_look = time.monotonic() + LOOK_S
-        shown = [entry for entry in self._entries if entry.phase in (Phase.RUNNING, Phase.ELSEWHERE)]
-        for entry in shown:
-            with suppress(*UNREADABLE):  # of an earlier attempt: no reason to end the launch of all others
-                progress = read_progress(entry.files)
-                entry.progress = replace(progress, steps=entry.config.planned_steps or progress.steps)
-            entry.queued = entry.goes_on and _is_queued(entry.files)
-        here = [entry for entry in shown if not entry.queued]
-        self._view.show(
-            Overview(
-                finished=sum(entry.phase is Phase.OVER for entry in self._entries),
-                total=len(self._entries),
-                rows=[Row(entry.id, entry.progress, entry.phase is Phase.ELSEWHERE) for entry in here],
-                queued=len(shown) - len(here),
-                waiting=sum(entry.phase is Phase.WAITING and bool(entry.parents) for entry in self._entries),
-                seconds_left=_seconds_left(self._entries),
-            )
-        )
+        if time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + LOOK_S
+            self._view.show(look(self._entries))
 
 
 def _to_be_continued(status: TrialStatus) -> bool:
     """Whether a trial ended through no fault of its own."""
     by_machine = status.state is State.FAILED and status.cause in MACHINE_CAUSES
     return by_machine or status.state is State.MISSING
-
-
-def _is_queued(files: TrialFiles) -> bool:
-    newest = newest_attempt(files)
-    return newest is not None and life_of(newest).waits
-
-
-def _seconds_left(entries: Sequence[Entry]) -> float | None:
-    """Steps not yet made, at the speed of the trials that run now."""
-    running = [entry for entry in entries if entry.phase in (Phase.RUNNING, Phase.ELSEWHERE)]
-    rate = sum(entry.progress.steps_per_second or 0.0 for entry in running)
-    if rate == 0:
-        return None
-    left = (
-        (entry.config.planned_steps or 0) - (entry.progress.step or 0)
-        for entry in entries
-        if entry.phase is not Phase.OVER
-    )
-    return sum(left) / rate
-
-
-def _ending(entry: Entry, status: TrialStatus) -> tuple[str, str]:
-    """Line and style that say how a trial ended."""
-    if status.state is State.DONE:
-        took = f" in {duration(time.monotonic() - entry.started)}" if entry.job is not None else " elsewhere"
-        return f"done     {entry.id}: mIoU {percent(status.miou)}{took}", "green"
-    if status.state is State.FAILED:
-        log = entry.files.attempt(status.attempt or 1).log
-        where = f"; log: {log}" if log.exists() else ""
-        return f"failed   {entry.id}: {status.cause or 'unknown'}: {status.message}{where}", "red"
-    return f"{status.state:<9}{entry.id}" + (f": {status.message}" if status.message else ""), "yellow"

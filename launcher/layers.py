@@ -11,7 +11,7 @@ from segda_core.errors import Json, KeyPath, dotted
 class Layer:
     """One value the user gave, and where it was written."""
 
-    kind: Literal["profile", "base", "parent", "grid", "zip", "--set"]
+    kind: Literal["profile", "base", "parent", "grid", "zip", "search", "--set"]
     """parent: the value of an axis that the trial has from a parent."""
     file: str
     """File name, or `--set`."""

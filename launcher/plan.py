@@ -32,19 +32,20 @@ def write_plan(runs: Path, sweep: Sweep, expansion: Expansion) -> None:
 
     `--set` makes other trials than the sweep file says, so that with it only an absent plan is written.
     """
-    ids = [trial.id for trial in expansion.trials]
-    with _locked(runs / sweep.name):
-        plan = read_plan(runs, sweep.name)
-        if plan.get(sweep.data) != ids and not (sweep.overrides and sweep.data in plan):
-            _store(plan_file(runs, sweep.name), {**plan, sweep.data: ids})
+    with locked_plan(runs / sweep.name):
+        if not (sweep.overrides and sweep.data in read_plan(runs, sweep.name)):
+            store_plan(runs, sweep, [trial.id for trial in expansion.trials])
 
 
-def _store(path: Path, plan: dict[str, Sequence[str]]) -> None:
-    write_json(path, {"schema": SCHEMA, "data": plan})
+def store_plan(runs: Path, sweep: Sweep, ids: Sequence[str]) -> None:
+    """Make these the planned trials of the sweep's data; under `locked_plan`."""
+    plan = read_plan(runs, sweep.name)
+    if plan.get(sweep.data) != ids:
+        write_json(plan_file(runs, sweep.name), {"schema": SCHEMA, "data": {**plan, sweep.data: list(ids)}})
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked_plan(folder: Path) -> Iterator[None]:
     """One launcher at a time: two may plan the same sweep on different data."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".plan.lock").open("w") as lock:

@@ -1,10 +1,11 @@
 """The points of a sweep: the cross product of its axes, less what `exclude` leaves out."""
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from launcher.layers import Layer, look_up
+from launcher.search.config import SearchConfig
 from launcher.sweep_file import LADDER_AXIS, StageFile, SweepFile
 from segda_core.errors import ConfigError, Json, did_you_mean, shown
 
@@ -60,7 +61,30 @@ Part = SweepFile | StageFile
 
 def axis_paths(part: Part) -> list[str]:
     """Dotted path of every axis, in the file's order."""
-    return [*part.grid, *dict.fromkeys(path for entry in part.zip for path in entry)]
+    zipped = dict.fromkeys(path for entry in part.zip for path in entry)
+    return [*part.grid, *zipped, *(search.space if (search := search_of(part)) else ())]
+
+
+def search_of(part: Part) -> SearchConfig | None:
+    """The search of a sweep that has one; stages have none."""
+    return part.search if isinstance(part, SweepFile) else None
+
+
+def search_axes(search: SearchConfig, points: Sequence[Mapping[str, Json]], file: str) -> Axes:
+    """One axis, on which the settings of a search's trials move together; `ConfigError` for a faulty path."""
+    faults = [
+        f"{file}: search.space.{path}: {fault}" for path in search.space if (fault := _path_fault(path))
+    ]
+    if faults:
+        raise ConfigError(faults)
+    return Axes((tuple(_search_choice(point, file) for point in points),), ())
+
+
+def _search_choice(point: Mapping[str, Json], file: str) -> Choice:
+    return tuple(
+        Layer("search", file, f"search.space.{path}", tuple(path.split(".")), value)
+        for path, value in point.items()
+    )
 
 
 def make_axes(part: Part, file: str, ladder: tuple[int | str, ...], prefix: str = "") -> Axes:

@@ -40,6 +40,8 @@ def sweep_schema() -> Schema:
             "zip": {**_described(owner, "zip"), "type": "array", "items": {"$ref": "#/$defs/point"}},
             "exclude": {**_described(owner, "exclude"), "type": "array", "items": {"type": "object"}},
         }
+    space = definitions["SearchConfig"]["properties"]["space"]
+    space |= _closed(dict.fromkeys(definitions["point"]["properties"], space["additionalProperties"]))
     return {"$schema": DIALECT, **schema, "$defs": definitions}
 
 

@@ -32,6 +32,8 @@ class Stage:
     profile_file: Path
     profile: Profile
     executor: ExecutorConfig
+    proposed: tuple[Mapping[str, Json], ...] = ()
+    """Settings that an adaptive search has proposed so far."""
 
     @property
     def prefix(self) -> str:

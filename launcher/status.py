@@ -11,6 +11,7 @@ from launcher.slurm.requeue import goes_on
 from launcher.states import State, TrialStatus
 from segda_core.layout import AttemptFiles, TrialFiles, read_json
 
+STOPPED = {"status": "stopped", "cause": None, "message": "ended early by the search"}
 KILLED = {"status": "failed", "cause": "killed", "message": "it ended without a word"}
 """The outcome of an attempt that is not alive and left none."""
 
@@ -72,6 +73,8 @@ def _done(
 def _outcome(files: TrialFiles, attempt: AttemptFiles) -> dict[str, Any]:
     """How an attempt ended: by its own word, completed by what its scheduler knows of its job."""
     outcome: dict[str, Any] | None = read_json(attempt.outcome)
+    if outcome is None and attempt.stopped.exists():
+        return STOPPED
     submission = read_json(attempt.submission) or {}
     if "job_name" not in submission:
         return outcome or KILLED

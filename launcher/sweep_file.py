@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from launcher.executor_config import ExecutorConfig, LocalConfig
+from launcher.search.config import SearchConfig
 from segda_core.config import Frozen
 from segda_core.tasks import TaskName
 
@@ -60,3 +61,15 @@ class SweepFile(Frozen):
     executor: ExecutorConfig = LocalConfig()
     stages: dict[str, StageFile] = Field(default_factory=dict)
     """Name -> stage; grid, zip and exclude stand in the stages then, the rest applies to all of them."""
+    search: SearchConfig | None = None
+    """Instead of a grid: settings drawn from a space, over `base`."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "SweepFile":
+        beside = [key for key in ("grid", "zip", "exclude", "stages") if getattr(self, key)]
+        if self.search is not None and beside:
+            raise ValueError(
+                f"search goes over base alone; take away {', '.join(beside)}, and repeat the best "
+                "configuration it finds over seeds or sizes (runs/SWEEP/SWEEP_best.yaml)"
+            )
+        return self

@@ -39,13 +39,19 @@ class SmallSweep:
 
     canary = False
 
-    def __init__(self, folder: Path, grid: dict, steps: int, stages: dict | None = None, **settings) -> None:
+    def __init__(
+        self, folder: Path, grid: dict, steps: int, stages: dict | None = None, search: dict | None = None,
+        **settings: object,
+    ) -> None:  # fmt: skip
+        """`settings` are the executor's; of a search `grid` is part of the base."""
         self.folder = folder
         write_gta5(folder / "data" / "render", 6)
         write_cityscapes(folder / "data" / "camera", 6, 3)
         base = {"steps": steps, "log_every": 1, "checkpoint": {"every": 5}}
         axes = {"grid": grid} if stages is None else {"stages": stages}
         sweep = {"name": "quick", "data": "small", "base": base, **axes, "executor": settings}
+        if search is not None:
+            sweep = {**sweep, "base": {**base, **grid}, "grid": {}, "search": search}
         self._write("sweeps/data/small.yaml", PROFILE)
         self._write("sweeps/quick.yaml", sweep)
 
@@ -96,8 +102,8 @@ class SmallSweep:
         return [f"{outcome['status']} {outcome['cause'] or ''}".strip() for outcome in found]
 
     def results(self) -> dict[str, object]:
-        """Trial id -> what must not depend on interruptions."""
-        return {files.root.name: result_of(files) for files in self.trials()}
+        """Finished trial -> what must not depend on interruptions."""
+        return {files.root.name: result_of(files) for files in self.trials() if files.metrics.exists()}
 
     def histories(self) -> dict[str, object]:
         """Trial id -> its losses and scores."""

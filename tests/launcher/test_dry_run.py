@@ -195,6 +195,12 @@ def test_a_bigger_ladder_plans_only_the_new_trials(tmp_path: Path) -> None:
     assert [trial.point["target.subset.size"] for trial in planned.to_run] == [20]
 
 
+def test_of_a_search_it_says_how_many_trials_are_to_come(tmp_path: Path) -> None:
+    search = {"algorithm": "tpe", "trials": 3, "space": {"seed": {"int": [0, 9]}}}
+    text = text_of(dry_run(tmp_path, [], Manifest(), search=search))
+    assert "0 trials: none yet\nnote: search: 3 more trials are proposed as results come in" in text
+
+
 STAGES = {
     "pretrain": {"task": "train", "base": {"method": {"name": "joint"}}},
     "adapt": {

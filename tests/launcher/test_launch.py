@@ -9,15 +9,14 @@ from rich.console import Console
 from trials import small_config
 
 from launcher.claim import Submission
+from launcher.entry import Entry
 from launcher.executor_config import LocalConfig
 from launcher.executors import make_executor
 from launcher.executors.base import Surroundings
-from launcher.launch import Entry, Launch
-from launcher.leaderboard import Today
+from launcher.launch import Launch
 from launcher.live import PlainView
 from launcher.placement import Place
 from launcher.prepare import prepare
-from launcher.sweep_command import Board
 from launcher.trial import Trial
 from launcher.waiting import absent_parents, find_waits
 from segda_core.layout import TrialFiles, write_json
@@ -63,34 +62,6 @@ def test_a_trial_cancelled_while_it_waits_is_not_started(entry: Entry) -> None:
 def test_a_directory_deleted_meanwhile_fails_its_trial_alone(entry: Entry) -> None:
     shutil.rmtree(entry.files.root)
     assert run(entry).startswith(f"failed   {entry.id}: disk: [Errno 2] No such file or directory")
-
-
-def test_the_leaderboard_takes_a_tenth_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now, written = [0.0], []
-
-    def write(folder: Path, *, today: Today) -> None:
-        now[0] += 5
-        written.append(now[0])
-
-    monkeypatch.setattr("launcher.sweep_command.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("launcher.sweep_command.write_leaderboards", write)
-    board = Board(tmp_path, Today())
-    for second in range(200):
-        now[0] = max(now[0], second)
-        board.keep_up(ended=second in (0, 1, 2, 130))
-    assert written == [5, 55, 135]
-
-
-def test_a_full_disk_does_not_end_a_launch_for_its_leaderboard(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(folder: Path, *, today: Today) -> None:
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr("launcher.sweep_command.write_leaderboards", full)
-    board = Board(tmp_path, Today())
-    board.keep_up(ended=True)
-    assert board.write() == "No space left on device"
 
 
 def finish(files: TrialFiles) -> None:

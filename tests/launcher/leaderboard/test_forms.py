@@ -9,7 +9,8 @@ import pytest
 from hand_made_runs import make_config, make_metrics
 from rich.console import Console
 
-from launcher.leaderboard import Today, show, write_leaderboards
+from launcher.leaderboard import Today, show
+from launcher.leaderboard.write import write_leaderboards
 from segda_core.layout import write_json
 
 

@@ -1,0 +1,56 @@
+"""One trial of a launch, and where it is in it."""
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from launcher.claim import Submission
+from launcher.executors.base import Job
+from launcher.placement import Place
+from launcher.progress import Progress
+from segda_core.config import TaskConfig
+from segda_core.layout import AttemptFiles, TrialFiles
+
+
+class Phase(Enum):
+    """Where a trial is in this launch."""
+
+    WAITING = auto()
+    RUNNING = auto()
+    ELSEWHERE = auto()
+    OVER = auto()
+
+
+@dataclass
+class Entry:
+    """One trial of a launch."""
+
+    files: TrialFiles
+    config: TaskConfig
+    place: Place
+    """Where it runs."""
+    submission: Submission
+    """What its next claim says."""
+    seen: int = 0
+    """Number of the newest attempt when it was decided to run the trial (again); 0 before the first."""
+    phase: Phase = Phase.WAITING
+    parents: tuple[TrialFiles, ...] = ()
+    """Those it waits for; empty once they are known to be done."""
+    after: tuple[AttemptFiles, ...] = ()
+    """Attempts of parents after which its job shall start, where nobody stays to wait for them."""
+    job: Job | None = None
+    queued: bool = False
+    """Its job waits in a cluster's queue."""
+    progress: Progress = field(default_factory=Progress)
+    retries: int = 0
+    not_before: float = 0.0
+    started: float = 0.0
+
+    @property
+    def id(self) -> str:
+        """Its directory's name."""
+        return self.files.root.name
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether its job goes on without this launcher."""
+        return self.place.executor.outlives_launcher

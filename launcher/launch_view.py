@@ -1,0 +1,66 @@
+"""What a launch tells about its trials: how those stand that run, and how one ended."""
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from launcher.entry import Entry, Phase
+from launcher.life import life_of
+from launcher.live import Overview, Row, duration, percent
+from launcher.progress import UNREADABLE, read_progress
+from launcher.states import State, TrialStatus
+from launcher.waiting import newest_attempt
+from segda_core.layout import TrialFiles
+
+IN_WORK = (Phase.RUNNING, Phase.ELSEWHERE)
+
+
+def look(entries: Sequence[Entry]) -> Overview:
+    """Read how far the trials in work have come."""
+    shown = [entry for entry in entries if entry.phase in IN_WORK]
+    for entry in shown:
+        with suppress(*UNREADABLE):  # of an earlier attempt: no reason to end the launch of all others
+            progress = read_progress(entry.files)
+            entry.progress = replace(progress, steps=entry.config.planned_steps or progress.steps)
+        entry.queued = entry.goes_on and _is_queued(entry.files)
+    here = [entry for entry in shown if not entry.queued]
+    return Overview(
+        finished=sum(entry.phase is Phase.OVER for entry in entries),
+        total=len(entries),
+        rows=[Row(entry.id, entry.progress, entry.phase is Phase.ELSEWHERE) for entry in here],
+        queued=len(shown) - len(here),
+        waiting=sum(entry.phase is Phase.WAITING and bool(entry.parents) for entry in entries),
+        seconds_left=_seconds_left(entries),
+    )
+
+
+def ending(entry: Entry, status: TrialStatus) -> tuple[str, str]:
+    """Line and style that say how a trial ended."""
+    if status.state is State.DONE:
+        took = f" in {duration(time.monotonic() - entry.started)}" if entry.job is not None else " elsewhere"
+        return f"done     {entry.id}: mIoU {percent(status.miou)}{took}", "green"
+    if status.state is State.FAILED:
+        log = entry.files.attempt(status.attempt or 1).log
+        where = f"; log: {log}" if log.exists() else ""
+        return f"failed   {entry.id}: {status.cause or 'unknown'}: {status.message}{where}", "red"
+    return f"{status.state:<9}{entry.id}" + (f": {status.message}" if status.message else ""), "yellow"
+
+
+def _is_queued(files: TrialFiles) -> bool:
+    newest = newest_attempt(files)
+    return newest is not None and life_of(newest).waits
+
+
+def _seconds_left(entries: Sequence[Entry]) -> float | None:
+    """Steps not yet made, at the speed of the trials that run now."""
+    running = [entry for entry in entries if entry.phase in IN_WORK]
+    rate = sum(entry.progress.steps_per_second or 0.0 for entry in running)
+    if rate == 0:
+        return None
+    left = (
+        (entry.config.planned_steps or 0) - (entry.progress.step or 0)
+        for entry in entries
+        if entry.phase is not Phase.OVER
+    )
+    return sum(left) / rate
