@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 SWEEP ?= target_size
+REPEAT ?= 20
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
@@ -9,7 +10,7 @@ SLURM := $(PYTHON) tools/slurm_dev.py
 SLURM_DEV := $(or $(SEGDA_SLURM_DEV),$(or $(TMPDIR),/tmp)/segda-slurm-dev-$(shell id -u))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep leaderboard check test test-fast slurm-dev slurm-dev-stop dashboard dashboard-stop bench clean
+.PHONY: help setup sweep leaderboard check test test-fast faults slurm-dev slurm-dev-stop dashboard dashboard-stop bench clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -44,6 +45,11 @@ test: $(INSTALLED) ## all tests; as root, Debian packages they need are installe
 
 test-fast: $(INSTALLED) ## the tests that start no processes
 	$(BIN)/python -m pytest -m 'not processes' $(ARGS)
+
+# Not in `make test`: a round takes minutes.
+faults: $(INSTALLED) ## every fault REPEAT=20 times at random moments [SEED=…]; writes docs/faults.md
+	@$(BIN)/python tools/debian_packages.py slurm
+	PYTHONPATH=.:tests:tools $(BIN)/python -m faults --repeat $(REPEAT) $(if $(SEED),--seed $(SEED))
 
 slurm-dev: ## a private Slurm on this host, for development; prints export SLURM_CONF=...
 	@$(PYTHON) tools/debian_packages.py slurm

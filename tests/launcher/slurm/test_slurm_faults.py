@@ -196,7 +196,7 @@ def test_two_nodes_with_two_ranks_equal_one_with_four(slurm: Cluster, tmp_path: 
 def test_both_nodes_of_a_job_that_is_queued_again_meet_in_the_next_attempt(
     slurm: Cluster, tmp_path: Path
 ) -> None:
-    """One rank on each: from three on, sums of gradients after a resume differ in the last bits."""
+    """One rank on each: with two, weights after a resume were seen to differ in the last bits."""
     sweep, alone = on_two_nodes(tmp_path / "two nodes", 2), sweep_of(tmp_path / "one", 1, ranks=2)
     victim = Victim(sweep.trial(0))
     hold_each([victim])

@@ -1,0 +1,55 @@
+"""A trial that was lost, ran twice or ended differently does not go uncounted."""
+
+from pathlib import Path
+
+import pytest
+from small_sweep import SmallSweep
+
+from faults.report import Count, markdown
+from faults.victim import Victim
+from segda_core.layout import TrialFiles, write_json
+
+ONE = {"method": [{"name": "source_only"}]}
+
+
+def sweep_with(folder: Path, statuses: list[str], attempt: int | None, weights: str = "abc") -> SmallSweep:
+    """A trial whose attempts ended so, and one of which (None: no one) made the result."""
+    sweep = SmallSweep(folder, ONE, steps=1)
+    files = TrialFiles(folder / "runs" / "quick" / "trial")
+    for number, status in enumerate(statuses, start=1):
+        files.attempt(number).root.mkdir(parents=True)
+        write_json(files.attempt(number).outcome, {"status": status})
+    write_json(files.trial, {})
+    if attempt is not None:
+        outputs = {"segmenter": {"sha256": weights}}
+        write_json(files.metrics, {"attempt": attempt, "miou": 0.5, "iou": {}, "outputs": outputs})
+    return sweep
+
+
+@pytest.mark.parametrize(
+    ("statuses", "attempt", "weights", "expected"),
+    [
+        (["saved", "done"], 2, "abc", Count(1, 0, 0, 1)),
+        (["saved", "failed"], None, "abc", Count(1, 1, 0, 0)),
+        (["done", "superseded"], 1, "abc", Count(1, 0, 1, 1)),
+        (["done", "done"], 2, "abc", Count(1, 0, 1, 1)),
+        (["saved", "done"], 2, "other", Count(1, 0, 0, 0)),
+    ],
+)
+def test_what_is_counted(
+    tmp_path: Path, statuses: list[str], attempt: int | None, weights: str, expected: Count
+) -> None:
+    alone = sweep_with(tmp_path / "alone", ["done"], 1)
+    (files,) = sweep_with(tmp_path / "struck", statuses, attempt, weights).trials()
+    count = Count()
+    count.add(Victim(files), alone)
+    assert count == expected
+    assert count.is_clean is (expected == Count(1, 0, 0, 1))
+
+
+def test_the_page_has_a_line_for_each_fault_and_their_sum() -> None:
+    counts = {("local", "kill -9 worker"): Count(3, 0, 1, 3), ("ray", "kill -9 runner"): Count(2, 1, 0, 1)}
+    page = markdown(counts, repeat=3, seed=7, machine="2 CPU cores", versions="slurm-wlm 22.05.8")
+    assert "make faults REPEAT=3 SEED=7" in page
+    assert "| local | kill -9 worker | 3 | 0 | 1 | 3 |\n| ray | kill -9 runner | 2 | 1 | 0 | 1 |\n" in page
+    assert "5 tried, 1 lost, 1 duplicated, 4 equal" in page
