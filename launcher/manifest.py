@@ -53,7 +53,8 @@ def selection_key(config: TaskConfig) -> Hashable:
     if not isinstance(config, TrialConfig):
         return config.model_dump_json()
     data = config.data.model_dump_json()
-    return data, config.source, config.target, config.evaluation.classes, config.streams
+    scored = config.method.trains_segmenter()
+    return data, config.source, config.target, config.evaluation.classes, config.streams, scored
 
 
 def _ask(selections: dict[Hashable, TaskConfig], absent_classes: bool) -> dict[Hashable, Manifest]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from launcher.manifest import selection_key
 from launcher.sweep import expand
 from launcher.trial import Trial, fingerprint
 from segda_core.errors import ConfigError
@@ -381,6 +382,10 @@ def test_a_translator_does_not_depend_on_a_segmenters_settings(tmp_path: Path) -
     }
     (other,) = stages(tmp_path, translator={"task": "train", "base": {**base, **more}})["translator"]
     assert other.id == plain.id and plain.config.model is None
+    (scored,) = stages(
+        tmp_path, adapt={"task": "train", "base": {**base, "method": {"name": "adaptsegnet"}}}
+    )["adapt"]
+    assert selection_key(scored.config) != selection_key(plain.config)  # which opens no validation image
     uncropped = {**base, "transforms": {"source": {"crop": None}}}
     (problem,) = problems(tmp_path, translator={"task": "train", "base": uncropped})
     assert problem.endswith("method cyclegan needs images of one size; set transforms.source.crop")
