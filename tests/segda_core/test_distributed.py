@@ -1,8 +1,14 @@
+import os
+import socket
+from pathlib import Path
+
 import pytest
 import torch
 import torch.distributed as dist
+import torch.multiprocessing
+from torch import Tensor, nn
 
-from segda_core.distributed import connect
+from segda_core.distributed import connect, wrap
 from segda_core.errors import ConfigError
 
 
@@ -45,3 +51,49 @@ def test_a_failed_rank_on_cpus_leaves_its_group(monkeypatch):
 def test_another_number_of_processes_than_ranks_is_an_error():
     with pytest.raises(ConfigError, match="the trial asks for 2, but 1 process"), connect(2):
         pass
+
+
+RANKS = 4
+"""Of two ranks a sum is the same in either order."""
+
+
+def trained(network: nn.Module, steps: range, rank: int) -> nn.Module:
+    """The network after some steps through a DDP module of its own."""
+    module = wrap(network)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    for step in steps:
+        images = torch.randn(8, 64, generator=torch.Generator().manual_seed(100 * step + rank))
+        optimizer.zero_grad()
+        module(images).square().mean().backward()
+        optimizer.step()
+    return network
+
+
+def fresh() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(*[layer for _ in range(6) for layer in (nn.Linear(64, 64), nn.Tanh())])
+
+
+def through_and_resumed(rank: int, port: int, folder: str) -> None:
+    """Rank 0 writes the weights after eight steps, and after three and then five."""
+    os.environ.update(RANK=str(rank), WORLD_SIZE=str(RANKS), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    with connect(RANKS):
+        through = trained(fresh(), range(8), rank)
+        resumed = trained(trained(fresh(), range(3), rank), range(3, 8), rank)
+    if rank == 0:
+        torch.save([flat(through), flat(resumed)], Path(folder, "weights.pt"))
+
+
+def flat(network: nn.Module) -> Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
+
+
+@pytest.mark.processes
+def test_four_ranks_resumed_equal_uninterrupted_bit_for_bit(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    torch.multiprocessing.spawn(through_and_resumed, (port, str(tmp_path)), nprocs=RANKS)
+    through, resumed = torch.load(tmp_path / "weights.pt")
+    assert torch.equal(through, resumed)
