@@ -145,13 +145,20 @@ def wrap(module: nn.Module) -> DistributedDataParallel:
     never interrupted. On CPUs, where that is promised, `find_unused_parameters` keeps the first order.
     """
     on_cpus = all(parameter.device.type == "cpu" for parameter in module.parameters())
-    settings = {
-        "gradient_as_bucket_view": True,
-        "find_unused_parameters": on_cpus and dist.get_world_size() > 2,
-    }
+    keep_order = on_cpus and dist.get_world_size() > 2
     # A 1x1 convolution's gradient may come with channels-last strides: the same bytes in the same order.
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     options = inspect.signature(DistributedDataParallel.__init__).parameters
     if "forward_sync_buffers" in options:
-        return DistributedDataParallel(module, **settings, forward_sync_buffers=False)
-    return DistributedDataParallel(module, **settings, broadcast_buffers=False)  # torch < 2.13
+        return DistributedDataParallel(
+            module,
+            find_unused_parameters=keep_order,
+            gradient_as_bucket_view=True,
+            forward_sync_buffers=False,
+        )
+    return DistributedDataParallel(  # torch < 2.13
+        module,
+        find_unused_parameters=keep_order,
+        gradient_as_bucket_view=True,
+        broadcast_buffers=False,
+    )
