@@ -141,8 +141,8 @@ def wrap(module: nn.Module) -> DistributedDataParallel:
     """DDP that reduces gradients in place and leaves buffers alone.
 
     After the first step DDP orders gradients by their arrival. Three ranks or more then add them in another
-    order, and a resumed run, which has a first step of its own, would differ in the last bit from one that was
-    never interrupted. On CPUs, where that is promised, `find_unused_parameters` keeps the first order.
+    order, and a resumed run, which has a first step of its own, would differ in the last bit from one that
+    was never interrupted. On CPUs, where that is promised, `find_unused_parameters` keeps the first order.
     """
     on_cpus = all(parameter.device.type == "cpu" for parameter in module.parameters())
     keep_order = on_cpus and dist.get_world_size() > 2
