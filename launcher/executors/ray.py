@@ -156,6 +156,8 @@ class RayExecutor:
         """Take in what the driver said, and whether it died: then Ray has left every job."""
         if self._link is None:
             return
+        if self._cluster.head_is_gone:
+            self._link.kill()  # it would wait a minute for the head to come back
         for attempt in self._link.ended():
             self._jobs[str(attempt)].left_by_ray = True
         if self._link.has_died():

@@ -17,6 +17,7 @@ from launcher.executors.ray_head import (
     start_keeper,
 )
 from launcher.executors.slots import visible_cores, visible_gpus
+from launcher.process import still_runs
 from segda_core.errors import ConfigError
 
 POLL_S = 0.1
@@ -48,6 +49,11 @@ class Cluster:
     def token(self) -> Path | None:
         """File with the token of a head of ours, once it is connected to."""
         return None if self._head is None else self._head.token
+
+    @property
+    def head_is_gone(self) -> bool:
+        """Whether a head of ours has ended since it was connected to."""
+        return self._head is not None and not still_runs(self._head.keeper)
 
     def connect(self) -> tuple[str, Mapping[str, str]]:
         """Its address, and the environment that lets a driver in; starts a head of our own where needed."""

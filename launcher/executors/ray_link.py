@@ -57,6 +57,11 @@ class RayLink:
         """Whether the driver is gone, and with it every trial it ran."""
         return self._driver.poll() is not None
 
+    def kill(self) -> None:
+        """End the driver at once."""
+        self._driver.kill()
+        self._driver.wait()
+
     def close(self) -> None:
         """End the driver."""
         assert self._driver.stdin is not None and self._driver.stdout is not None

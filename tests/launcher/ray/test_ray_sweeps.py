@@ -1,6 +1,5 @@
 """Whole sweeps on a real Ray cluster: the results of the local executor, whatever is killed meanwhile."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,11 +7,10 @@ import pytest
 from faults.victim import process_of
 from small_sweep import SmallSweep, kill, wait_until
 
-from launcher.executors.ray_head import FOLDERS
-
 pytestmark = pytest.mark.processes
 
 STEPS = 60
+HEAD = "launcher.executors.ray_head"
 STAGES = {
     "pretrain": {"task": "train", "grid": {"method": [{"name": "source_only"}, {"name": "joint"}]}},
     "adapt": {
@@ -39,8 +37,13 @@ def on_ray(folder: Path, steps: int, **settings: object) -> SmallSweep:
     return SmallSweep(folder, {}, steps, STAGES, name="ray", **settings)
 
 
-def our_heads() -> set[Path]:
-    return set(FOLDERS.glob(f"segda-ray-{os.getuid()}-*"))
+def head_of(launcher_pid: int) -> Path | None:
+    """The folder of the head that a launcher has started."""
+    keeper = process_of(launcher_pid, HEAD)
+    if keeper is None:
+        return None
+    command = Path(f"/proc/{keeper}/cmdline").read_text().split("\0")
+    return Path(command[command.index(HEAD) + 1])
 
 
 def assert_as_local(sweep: SmallSweep, local: SmallSweep) -> None:
@@ -87,14 +90,15 @@ def test_a_killed_driver_and_a_killed_launcher_lose_nothing(
 
 
 def test_a_head_of_its_own_may_die_and_leaves_nothing(local: SmallSweep, tmp_path: Path) -> None:
-    before = our_heads()
     sweep = on_ray(tmp_path, STEPS)
     launcher = sweep.start("sweep", "quick", *PARENTS)
     wait_until(lambda: list(tmp_path.glob("runs/quick/*/attempts/1/checkpoints/*.pt")))
-    (head,) = our_heads() - before
+    first = head_of(launcher.pid)
     raylet = process_of(launcher.pid, "/raylet/raylet")
-    assert raylet is not None and kill(raylet)
+    assert first is not None and first.exists() and raylet is not None and kill(raylet)
+    wait_until(lambda: list(tmp_path.glob("runs/quick/*/attempts/2")))
+    second = head_of(launcher.pid)
     code, output = sweep.finish(launcher, timeout=240)
     assert code == 0, output
     assert_as_local(sweep, local)
-    assert our_heads() == before and not head.exists()
+    assert second is not None and not first.exists() and not second.exists()
