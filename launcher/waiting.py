@@ -7,6 +7,7 @@ from launcher.states import State
 from launcher.status import read_status
 from segda_core.layout import AttemptFiles, TrialFiles, read_json
 from segda_core.parents import read_parents
+from segda_core.trial_history import counted_attempts
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,12 @@ def has_begun(files: TrialFiles) -> bool:
 
 
 def absent_parents(files: TrialFiles) -> list[str]:
-    """Parents, or the canary, that a trial which has not begun lacks."""
-    if has_begun(files):
+    """Parents, or the canary, that a trial lacks which has not begun, or not since it starts anew."""
+    newest = newest_attempt(files)
+    counted = [] if newest is None else counted_attempts(files, newest.number)
+    if any(attempt.environment.exists() for attempt in counted):
         return []
     awaited = [parent.files for parent in read_parents(files)]
-    newest = newest_attempt(files)
     said = None if newest is None else read_json(newest.submission)
     if canary := (said or {}).get("canary"):
         awaited.append(TrialFiles(files.root.parent / canary))

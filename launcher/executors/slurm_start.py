@@ -64,7 +64,7 @@ def take_turn(files: TrialFiles, job_name: str, index: int, start: JobStart, nod
 
     None where the trial is done, cancelled, or in other hands: then nothing of it is touched.
     """
-    newest = _newest_of_ours(files, job_name, index)
+    newest = newest_of_ours(files, job_name, index)
     if newest is None:
         return None
     started_before = start.restart_count > 0 or newest.runner(0).exists() or newest.outcome.exists()
@@ -75,9 +75,12 @@ def take_turn(files: TrialFiles, job_name: str, index: int, start: JobStart, nod
 
 
 def find_turn(files: TrialFiles, job_name: str, index: int, start: JobStart, nodes: int) -> Turn | None:
-    """On the other nodes: wait for the attempt whose first runner names this start."""
+    """On the other nodes: wait for the attempt whose first runner names this start.
+
+    The first node may just have made it, and not yet said whose it is.
+    """
     deadline = time.monotonic() + WAIT_S
-    while (newest := _newest_of_ours(files, job_name, index)) is not None:
+    while (newest := newest_of_ours(files, job_name, index, named=True)) is not None:
         record = read_json(newest.runner(0))
         if record is not None and start.is_recorded_in(record):
             return Turn(newest, record["rendezvous"])
@@ -87,12 +90,14 @@ def find_turn(files: TrialFiles, job_name: str, index: int, start: JobStart, nod
     return None
 
 
-def _newest_of_ours(files: TrialFiles, job_name: str, index: int) -> AttemptFiles | None:
-    """The trial's newest attempt if it belongs to this job and there is something left to do."""
-    numbers = files.attempt_numbers()
-    if not numbers or files.metrics.exists() or files.cancel.exists():
+def newest_of_ours(files: TrialFiles, job_name: str, index: int, named: bool = False) -> AttemptFiles | None:
+    """The trial's newest attempt (of those `named` as somebody's) if it is this job's, and not over."""
+    attempts = [files.attempt(number) for number in files.attempt_numbers()]
+    if named:
+        attempts = [attempt for attempt in attempts if attempt.submission.exists()]
+    if not attempts or files.metrics.exists() or files.cancel.exists():
         return None
-    newest = files.attempt(numbers[-1])
+    newest = attempts[-1]
     said = read_json(newest.submission) or {}
     return newest if (said.get("job_name"), said.get("array_index")) == (job_name, index) else None
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from launcher.command import Node
 from launcher.executors.base import Resources, start_runner
-from launcher.executors.slurm_start import JobStart, Turn, find_turn, take_turn
+from launcher.executors.slurm_start import JobStart, Turn, find_turn, newest_of_ours, take_turn
 from launcher.process import end_processes
 from launcher.slurm.requeue import goes_on, requeue
 from launcher.waiting import absent_parents
@@ -63,8 +63,8 @@ class NodeTask:
 
     def _give_up(self, files: TrialFiles, start: JobStart, message: str) -> NoReturn:
         """End without having begun: the jobs of the trial's parents are over, but they have no results."""
-        attempt = files.attempt(max(files.attempt_numbers()))
-        if start.node == 0 and not attempt.outcome.exists():
+        attempt = newest_of_ours(files, self.job_name, self.array_index)
+        if start.node == 0 and attempt is not None and not attempt.outcome.exists():
             content = {"status": "waits", "cause": None, "message": message, "step": None}
             write_json(attempt.outcome, {**content, "time": time.time()})
         raise JobEndedError(message)
