@@ -62,9 +62,14 @@ class RayJob:
         self._executor.stop(self)
 
     def kill(self) -> None:
-        """End it now, unsaved; on another machine it is left to save."""
+        """End it now, unsaved; on another machine it is left to save.
+
+        Tune stops trials that report: one that still waits for room in Ray ends with its driver.
+        """
         self._executor.stop(self)
         end_processes(self._attempt.root, grace=0)
+        if not self._attempt.runner(0).exists():
+            self.left_by_ray = True
 
     def _renew(self) -> None:
         """Show other launches that the claim is meant, until there is a runner to show it."""
