@@ -9,9 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from launcher.cancel import uncancel
 from launcher.entry import Entry
 from launcher.placement import Places
-from launcher.prepare import prepare
+from launcher.prepare import prepare, read_config
+from launcher.states import State
+from launcher.status import read_status
 from launcher.trial import Trial, doing
 from segda_core.config import CheckpointConfig, QualityConfig, TrialConfig
 from segda_core.layout import TrialFiles
@@ -39,23 +42,31 @@ def kinds(trials: Iterable[Trial], places: Places) -> list[list[Trial]]:
 def add_canaries(entries: Sequence[Entry], groups: Sequence[Sequence[Trial]], runs: Path) -> list[Entry]:
     """The canaries that have to run, then all entries; those of a group now wait for its canary.
 
-    One that was done with the same code on the same executor is not run again.
+    A kind of which one was done with the same code on the same executor needs no other.
     """
     by_id = {entry.id: entry for entry in entries}
     canaries = []
     for alike in groups:
-        canary = _canary_of(alike[0], by_id[alike[0].id], runs)
+        first = by_id[alike[0].id]
+        if _is_done(alike[0], first, runs):
+            continue
+        canary = _canary_of(alike[0], first, runs)
+        canaries.append(canary)
         for entry in (by_id[trial.id] for trial in alike):
             entry.parents = (canary.files,)
             entry.submission = replace(entry.submission, canary=_below_the_sweep(canary.files))
-        if not canary.files.metrics.exists():
-            canaries.append(canary)
     return [*canaries, *entries]
 
 
 def canaries_of(sweep: Path) -> list[TrialFiles]:
     """Every canary of a sweep, by its directory."""
     return [TrialFiles(path.parent) for path in sorted(sweep.glob(f"{FOLDER}/*/*/trial.json"))]
+
+
+def at_work(sweep: Path) -> list[TrialFiles]:
+    """The canaries of a sweep that run or are queued."""
+    alive = (State.RUNNING, State.QUEUED)
+    return [canary for canary in canaries_of(sweep) if read_status(canary).state in alive]
 
 
 def _kind(config: TrialConfig) -> str:
@@ -72,10 +83,23 @@ def _canary_of(trial: Trial, entry: Entry, runs: Path) -> Entry:
         "quality": QualityConfig(images=0),
     }
     config = trial.config.model_copy(update=short)
-    where = f"{entry.place.config.name}-{entry.submission.snapshot}"
-    files = prepare(Trial(f"{trial.sweep}/{FOLDER}/{where}", config, stage="canary"), runs)
+    files = prepare(Trial(f"{trial.sweep}/{_where(entry)}", config, stage="canary"), runs)
+    uncancel(files)
     newest = max(files.attempt_numbers(), default=0)
     return Entry(files, config, entry.place, replace(entry.submission, fresh=False), newest)
+
+
+def _is_done(trial: Trial, entry: Entry, runs: Path) -> bool:
+    """Whether a canary of the trial's kind has a result: of any trial, since another may have been first."""
+    assert isinstance(trial.config, TrialConfig)
+    results = (runs / trial.sweep / _where(entry)).glob("*/metrics.json")
+    configs = (read_config(TrialFiles(path.parent)) for path in results)
+    return any(isinstance(config, TrialConfig) and _kind(config) == _kind(trial.config) for config in configs)
+
+
+def _where(entry: Entry) -> str:
+    """Folder of the canaries of an executor and a state of the code, below the sweep's."""
+    return f"{FOLDER}/{entry.place.config.name}-{entry.submission.snapshot}"
 
 
 def _below_the_sweep(canary: TrialFiles) -> str:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.live import Live
 
 from launcher import leaderboard as board
-from launcher.canary import canaries_of
+from launcher.canary import at_work, canaries_of
 from launcher.cancel import cancel as cancel_trials
 from launcher.cancel import take_out_of_queue, waiting_for
 from launcher.cli_core import RUNS, AsJson, Runs, TrialWord, core_app
@@ -166,10 +166,12 @@ def cancel(
     runs: Runs = RUNS,
 ) -> None:
     """Stop running trials of a sweep, and keep pending ones from starting, until `--retry cancelled`."""
-    marked = cancel_trials(choose(find_sweep(name, runs), only or []))
+    sweep = find_sweep(name, runs)
+    canaries = [] if only else at_work(sweep)
+    marked = cancel_trials([*choose(sweep, only or []), *canaries])
     if fault := take_out_of_queue(marked):
         print(fault, file=sys.stderr)
-    waiting = waiting_for(choose(find_sweep(name, runs), []), marked)
+    waiting = waiting_for(choose(sweep, []), marked)
     if as_json_:
         ids = {"cancelled": marked, "waiting": waiting}
         _print_json({word: [files.root.name for files in found] for word, found in ids.items()})

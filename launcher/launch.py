@@ -229,9 +229,14 @@ class Launch:
         return True
 
     def _leave(self) -> None:
-        """Go, with jobs submitted that need no launcher; what could not be submitted says why."""
+        """Go, with jobs submitted that need no launcher; what could not be submitted says why.
+
+        What Slurm refused is over by now, and who waits for it waits in vain.
+        """
         for entry in self._entries:
             self._advance(entry)
+            if entry.phase is Phase.WAITING:
+                self._may_start(entry)
         if left := sum(entry.phase is Phase.WAITING for entry in self._entries):
             advice = "--wait, or the same command later, submits them"
             self._view.say(f"{left} trials are not submitted: {NO_ROOM[True]}; {advice}", "yellow")

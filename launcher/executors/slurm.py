@@ -192,8 +192,9 @@ class SlurmExecutor:
 
     def _end_unsubmitted(self, jobs: Sequence[SlurmJob]) -> None:
         """Give attempts back that no job stands for; their numbers are spent, should sbatch be wrong."""
+        why = str(self._error or "the launch ended before it was submitted")
         for job in jobs:
-            content = {"status": "unsubmitted", "cause": None, "message": str(self._error), "step": None}
+            content = {"status": "unsubmitted", "cause": None, "message": why, "step": None}
             write_json(job.attempt.outcome, {**content, "time": time.time()})
         self._take_out(jobs)
 
