@@ -71,8 +71,8 @@ class SlurmConfig(ExecutorSettings):
     mem_gb: Annotated[float, Field(gt=0)] | None = None
     """Memory on each node in GB; None: the cluster's default."""
     timeout_min: Annotated[int, Field(ge=5)] = 240
-    """Time limit of a job in minutes. A trial that needs longer saves, is queued again and goes on. Slurm asks
-    for that up to two and a half minutes before the limit: in less than 5 a trial might never get on."""
+    """Time limit of a job in minutes. A trial that needs longer saves, is queued again and goes on. Slurm
+    asks for that up to two and a half minutes before the limit: in less than 5 a trial might never get on."""
     partition: str | None = None
     """Partition, or several separated by commas; None: the cluster's default."""
     qos: str | None = None
