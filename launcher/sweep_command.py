@@ -23,7 +23,7 @@ from launcher.placement import Places, executors_of, open_places, previews
 from launcher.plan import read_plan
 from launcher.search.adaptive import search_of_sweep
 from launcher.search.best import write_best
-from launcher.search.searching import Searching
+from launcher.search.searching import Searching, blindness
 from launcher.snapshot import take_snapshot
 from launcher.states import State, TrialStatus
 from launcher.status_view import in_words
@@ -59,7 +59,7 @@ def dry_run(surveyed: Survey, canary: bool = True) -> DryRun:
             planned,
             problems=problems(surveyed.manifests.values()),
             scripts=previews(run, places),
-            notes=[*planned.notes, *notes],
+            notes=[*planned.notes, *notes, *blindness(surveyed, places)],
         )
 
 
@@ -81,6 +81,8 @@ def run_sweep(surveyed: Survey, console: Console, wait: bool = True, canary: boo
         _check_it_stays(surveyed, places, wait)
         entries = prepare_all(surveyed, code, places)
         announce(surveyed, console)
+        for note in blindness(surveyed, places):
+            say(console, f"note: {note}", "yellow")
         if canary:
             entries = add_canaries(entries, kinds(surveyed.beginning, places), surveyed.runs)
         finished, surveyed = _launch(surveyed, entries, places, surroundings, console, board)

@@ -10,6 +10,15 @@ from launcher.search.adaptive import AdaptiveSearch
 from launcher.survey import Survey
 
 
+def blindness(surveyed: Survey, places: Places) -> list[str]:
+    """What to know of an adaptive search that may start all its trials before one of them has ended."""
+    search = surveyed.proposing
+    if search is None or places[None].executor.at_once(surveyed.ends[0].config) < search.trials:
+        return []
+    known = f"{search.algorithm} learns from trials that ended"
+    return [f"search: {known}, but all {search.trials} may run at once here; --max-parallel N keeps it to N"]
+
+
 class Searching:
     """Keeps a launch in trials that an adaptive search proposes; of any other sweep it does nothing."""
 

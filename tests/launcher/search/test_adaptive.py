@@ -5,12 +5,15 @@ from typing import Any
 
 import pytest
 
+from launcher.decide import Requests
 from launcher.manifest import problems
+from launcher.placement import open_places
 from launcher.plan import read_plan
 from launcher.prepare import prepare
-from launcher.search.adaptive import AdaptiveSearch, search_of_sweep, taken_up
+from launcher.search.adaptive import AdaptiveSearch, ends_of_search, search_of_sweep, taken_up
 from launcher.search.best import write_best
-from launcher.survey import survey
+from launcher.search.searching import blindness
+from launcher.survey import Survey, survey
 from launcher.sweep import Sweep, expand, load_sweep
 from launcher.trial import Trial
 from segda_core.errors import ConfigError
@@ -116,6 +119,20 @@ def test_the_best_is_a_sweep_over_seeds(tmp_path: Path, monkeypatch: pytest.Monk
     assert all((trial.config.optimizer.lr, trial.config.batch_size) == (rate, 4) for trial in best)
     assert best[0].id == expansion.trials[1].id and best[0].sweep == "demo_best"
     assert again.executor.model_dump(exclude_unset=True) == executor
+
+
+def notes(folder: Path, **executor: Any) -> list[str]:
+    sweep, runs = load(folder, base=BASE, search=TPE, executor=executor), folder / "runs"
+    ends = ends_of_search(sweep)
+    surveyed = Survey(sweep, expand(sweep), [], runs, {}, None, Requests(), ends)
+    with open_places(sweep.stages, ends, surveyed.surroundings()) as places:
+        return blindness(surveyed, places)
+
+
+def test_a_search_whose_trials_may_all_run_at_once_is_said_to_learn_nothing(tmp_path: Path) -> None:
+    (note,) = notes(tmp_path, name="slurm")
+    assert "but all 4 may run at once here; --max-parallel N" in note
+    assert notes(tmp_path, name="slurm", max_parallel=3) == []
 
 
 def finish(trial: Trial, runs: Path, miou: float | None) -> None:
