@@ -41,7 +41,8 @@ check: $(INSTALLED) ## formatting, lint and types
 
 test: $(INSTALLED) ## all tests; as root, Debian packages they need are installed first
 	@$(BIN)/python tools/debian_packages.py slurm browser
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not alone' $(ARGS)
+	$(BIN)/python -m pytest -m alone $(ARGS) || test $$? = 5 # none chosen by ARGS
 
 test-fast: $(INSTALLED) ## the tests that start no processes
 	$(BIN)/python -m pytest -m 'not processes' $(ARGS)

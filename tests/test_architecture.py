@@ -104,6 +104,7 @@ def test_torch_is_not_loaded_by(module: str) -> None:
     assert child.stdout.strip() == ""
 
 
+@pytest.mark.alone
 @pytest.mark.processes
 def test_the_command_line_starts_in_half_a_second() -> None:
     """Processor time, once in twenty tries: what else the machine does only ever adds to it."""
