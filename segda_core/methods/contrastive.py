@@ -64,7 +64,7 @@ class ContrastiveUpdate(Update):
         self.heads = heads
         self.memory = memory
         self.optimizer = inner.optimizer
-        rate = max(group["lr"] for group in self.optimizer.param_groups)
+        rate = max(group["initial_lr"] for group in self.optimizer.param_groups)  # `lr` is warming up
         self.optimizer.add_param_group({"name": "contrast", "params": list(heads.parameters()), "lr": rate})
         self.schedule = build_schedule(self.optimizer, config.schedule, config.steps)
 

@@ -63,7 +63,15 @@ class Trial:
 def build():
     """(method options, norm, and other settings) -> Trial, always with the same initial weights."""
 
-    def build_trial(norm="batch", labelled=None, network="student", batch_size=2, contrastive=None, **method):
+    def build_trial(
+        norm="batch",
+        labelled=None,
+        network="student",
+        batch_size=2,
+        contrastive=None,
+        schedule=None,
+        **method,
+    ):
         config = TrialConfig.model_validate(
             {
                 "data": {
@@ -81,6 +89,7 @@ def build():
                 "steps": 10,
                 "batch_size": batch_size,
                 "contrastive": contrastive,
+                "schedule": schedule or {},
                 "evaluation": {"size": [WIDTH, HEIGHT], "network": network},
             },
             strict=False,

@@ -209,3 +209,15 @@ def test_controls_choose_other_pairs(trained, batch):
     assert not torch.equal(chosen["shuffled"] > 0, chosen["weighted"] > 0)
     assert not torch.equal(chosen["raw"], chosen["weighted"])
     assert trained(batch, anchors="source").method.memory.domains == ("source",)
+
+
+def test_projections_learn_at_the_heads_rate_also_after_a_warm_up(build):
+    warm_up = {"warmup_steps": 3, "warmup_start": 0.1}
+    (update, *_) = build("group", contrastive=CONTRASTIVE, schedule=warm_up, **OPTIONS).updates
+    rates = []
+    for _ in range(5):
+        groups = {group["name"]: group["lr"] for group in update.optimizer.param_groups}
+        rates.append((groups["contrast"], groups["heads"]))
+        update.optimizer.step()
+        update.schedule.step()
+    assert all(own == heads > 0 for own, heads in rates)
