@@ -96,4 +96,6 @@ def cells_of(keys: Tensor, shares: Tensor, least: float) -> Cells:
     most, labels = functional.adaptive_avg_pool2d(shares, (height, width)).max(dim=1)
     labels = labels.masked_fill(most < least, IGNORE_INDEX)
     by_class = functional.one_hot(labels.clamp(max=NUM_CLASSES), NUM_CLASSES + 1)[..., :NUM_CLASSES]
-    return Cells(labels, torch.einsum("bhwc,bdhw->cd", by_class.to(keys), keys))
+    with torch.autocast(keys.device.type, enabled=False):  # bf16 would round the sum of all cells
+        sums = torch.einsum("bhwc,bdhw->cd", by_class.to(keys), keys)
+    return Cells(labels, sums)

@@ -106,7 +106,8 @@ class ContrastiveUpdate(Update):
         seen = prototypes.seen
         totals, cells = [], []
         for domain, embeddings in own.items():
-            scores = torch.einsum("bdhw,cd->bchw", embeddings, prototypes.means) / temperature
+            with torch.autocast(embeddings.device.type, enabled=False):
+                scores = torch.einsum("bdhw,cd->bchw", embeddings, prototypes.means) / temperature
             scores = scores.masked_fill(~seen[:, None, None], -torch.inf)
             labels = prepared.tensors[f"contrast_{domain}_cells"]
             known = functional.pad(seen, (0, 1))[labels.clamp(max=len(seen))]

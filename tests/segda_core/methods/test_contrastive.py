@@ -9,11 +9,13 @@ import torch
 from trials import CONTRASTIVE, SMALL
 
 from segda_core.config import PairLevelConfig
+from segda_core.contrast.average import cells_of
 from segda_core.contrast.histograms import rarity, similarity, weighted
 from segda_core.contrast.memory import Queue
 from segda_core.contrast.pairs import choose_pairs, pair_losses
 
 LEVELS = ("image", "region", "prototype")
+CELLS = "contrast_source_cells"
 OPTIONS = {"name": "adaptsegnet", **SMALL["adaptsegnet"]}
 
 
@@ -115,6 +117,14 @@ def test_a_queue_forgets_the_oldest():
         queue.numbers.tolist() == [5, 1, 2, 3, 4] == queue.keys[:, 0].tolist() == queue.shares[:, 3].tolist()
     )
     assert queue.is_full(3, 2) and not queue.is_full(2, 2)
+
+
+def test_class_sums_are_the_same_under_autocast():
+    keys = torch.nn.functional.normalize(torch.randn(2, 8, 16, 32), dim=1)
+    shares = torch.nn.functional.one_hot(torch.full((2, 16, 32), 3), 19).permute(0, 3, 1, 2).float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = cells_of(keys, shares, 0.75).sums
+    assert torch.equal(half, cells_of(keys, shares, 0.75).sums)
 
 
 def later(batch, step):
@@ -221,3 +231,15 @@ def test_projections_learn_at_the_heads_rate_also_after_a_warm_up(build):
         update.optimizer.step()
         update.schedule.step()
     assert all(own == heads > 0 for own, heads in rates)
+
+
+def test_prototype_scores_are_single_precision_under_autocast(trained, batch):
+    """Of the same embeddings: what the projections make of bf16 is another matter."""
+    trial = trained(batch, image=None, region=None)
+    (prepared,) = trial.prepare([later(batch, 4)], 4)
+    embeddings = torch.nn.functional.normalize(torch.randn(2, 8, *prepared.tensors[CELLS].shape[1:]), dim=1)
+    losses = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            losses.append(trial.updates[0]._prototype_level({"source": embeddings}, prepared, 0.1))
+    assert losses[0] == losses[1] > 0
