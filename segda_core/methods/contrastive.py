@@ -20,9 +20,10 @@ those of the crop's true labels, target ones the averaged network's probabilitie
 
 Different from the notes' plan (METHODS of this project, section 5): idf counts the source crops seen so far,
 not all labels beforehand, and is never negative; projections have no batch norm; of SePiCo's forms the
-prototypes alone, without bank, distributions and regulariser; images are not paired by similarity within a
-batch. The segmenter sees both domains once more in each step, so that any method's own passes stay as they
-are. N ranks equal one: keys, distributions and counts are the global batch's.
+prototypes alone, without bank, distributions and regulariser, and classes that occur together push no harder
+than others; images are not paired by similarity within a batch. The segmenter sees both domains once more in
+each step, so that any method's own passes stay as they are. N ranks equal one: keys, distributions and counts
+are the global batch's.
 """
 
 from collections.abc import Mapping

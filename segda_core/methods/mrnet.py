@@ -18,7 +18,8 @@ Kept: all of that, least squares on raw scores whatever else; the penalty on rea
 norm for each size; discriminators learn from detached predictions of the pass in which the segmenter learnt,
 with Adam and the segmenter's schedule without its warm-up; L_mr begins late. The code's form of L_mr, not the
 paper's symmetric KL between the heads. Different: the heads' logits pass one backward for both domains, each
-trunk tensor is stepped once (see the model's trunk_lr_multiplier), and class weights follow the global batch.
+trunk tensor is stepped once (see the model's trunk_lr_multiplier), class weights follow the global batch, and
+a source crop is taken as drawn (there up to ten times anew, until its label shows more than ten values).
 The percentile is each micro-batch's own, and so is the sum it leaves to divide by: N ranks equal one only
 with `hard_percentile: 0`, where the mean is the global batch's.
 
