@@ -7,6 +7,7 @@ from pathlib import Path
 from launcher.executor_config import ExecutorConfig
 from launcher.expansion import Expansion, StageExpander
 from launcher.layers import Layer, merge
+from launcher.leaks import leaks
 from launcher.points import Part, axis_paths
 from launcher.profile import SHIPPED, check_name, find_yaml, load_profile
 from launcher.settings import choose_executor, override
@@ -114,6 +115,7 @@ def _joined(parts: Iterable[Expansion]) -> Expansion:
         whole.merged.extend(part.merged)
         whole.notes.extend(part.notes)
         whole.layers.update(part.layers)
+    whole.notes.extend(leaks(whole.trials))
     return whole
 
 

@@ -389,3 +389,17 @@ def test_a_translator_does_not_depend_on_a_segmenters_settings(tmp_path: Path) -
     uncropped = {**base, "transforms": {"source": {"crop": None}}}
     (problem,) = problems(tmp_path, translator={"task": "train", "base": uncropped})
     assert problem.endswith("method cyclegan needs images of one size; set transforms.source.crop")
+
+
+def test_ancestors_that_open_more_target_images_are_told(tmp_path: Path) -> None:
+    def notes(**pretrain: Any) -> list[str]:
+        few = {**ADAPT, "grid": {"target.subset.size": [10, 40]}}
+        first = {"task": "train", "base": {"method": JOINT, **pretrain}}
+        return expanded(tmp_path, base={"steps": 5}, stages={"pretrain": first, "adapt": few}).notes
+
+    told = "adapt: trials of {} target images (seed 0) take from pretrain, which opened {}"
+    assert notes() == [told.format(size, "all target images") for size in (10, 40)]
+    assert notes(target={"subset": {"size": 20}}) == [told.format(10, "20 target images (seed 0)")]
+    assert notes(target={"subset": {"size": 10}}) == []
+    other = notes(target={"subset": {"size": 10, "seed": 1}})
+    assert other == [told.format(size, "10 target images (seed 1)") for size in (10, 40)]
