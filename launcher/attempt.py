@@ -138,6 +138,7 @@ class Runner:
 
     def _end(self, torchrun: "subprocess.Popen[bytes]", signum: signal.Signals) -> None:
         """Answer a signal and start the time to save; a second INT would break off torchrun's wait."""
+        print(f"runner: {signum.name}: the workers save and leave", flush=True)
         torchrun.send_signal(signal.SIGINT)
         self._deadline = time.monotonic() + SAVE_GRACE_S
         self._ending = replace(self._ending, asked_by=signum.name)

@@ -18,6 +18,7 @@ from launcher.status import read_status
 from launcher.trial import Trial, doing
 from segda_core.config import CheckpointConfig, QualityConfig, TrialConfig
 from segda_core.layout import TrialFiles
+from segda_core.parents import read_parents
 
 STEPS = 2
 
@@ -29,14 +30,13 @@ SHAPE = {"data", "transforms", "batch_size", "micro_batches", "precision", "rank
 
 
 def kinds(trials: Iterable[Trial], places: Places) -> list[list[Trial]]:
-    """Trials that train on a cluster and have no parents, alike ones together; single ones are left out."""
+    """Trials that train on a cluster for longer than a canary, alike ones together; not for a single one."""
     found: dict[str, list[Trial]] = {}
     for trial in trials:
-        if isinstance(trial.config, TrialConfig) and not trial.parents:
-            place = places[trial.stage]
-            if place.config.on_cluster:
-                found.setdefault(f"{place.launch_id} {_kind(trial.config)}", []).append(trial)
-    return [alike for alike in found.values() if len(alike) > 1]
+        place = places[trial.stage]
+        if isinstance(trial.config, TrialConfig) and trial.config.steps > STEPS and place.config.on_cluster:
+            found.setdefault(f"{place.launch_id} {_kind(trial.config, trial.parents)}", []).append(trial)
+    return list(found.values()) if sum(map(len, found.values())) > 1 else []
 
 
 def add_canaries(entries: Sequence[Entry], groups: Sequence[Sequence[Trial]], runs: Path) -> list[Entry]:
@@ -53,7 +53,7 @@ def add_canaries(entries: Sequence[Entry], groups: Sequence[Sequence[Trial]], ru
         canary = _canary_of(alike[0], first, runs)
         canaries.append(canary)
         for entry in (by_id[trial.id] for trial in alike):
-            entry.parents = (canary.files,)
+            entry.parents = (*entry.parents, canary.files)
             entry.submission = replace(entry.submission, canary=_below_the_sweep(canary.files))
     return [*canaries, *entries]
 
@@ -69,9 +69,9 @@ def at_work(sweep: Path) -> list[TrialFiles]:
     return [canary for canary in canaries_of(sweep) if read_status(canary).state in alive]
 
 
-def _kind(config: TrialConfig) -> str:
+def _kind(config: TrialConfig, roles: Iterable[str]) -> str:
     model = None if config.model is None else config.model.name
-    parts = [*doing(config), model, config.evaluation.size]
+    parts = [*doing(config), model, config.evaluation.size, sorted(roles)]
     return json.dumps([*parts, config.model_dump(mode="json", include=SHAPE)], sort_keys=True)
 
 
@@ -83,18 +83,26 @@ def _canary_of(trial: Trial, entry: Entry, runs: Path) -> Entry:
         "quality": QualityConfig(images=0),
     }
     config = trial.config.model_copy(update=short)
-    files = prepare(Trial(f"{trial.sweep}/{_where(entry)}", config, stage="canary"), runs)
+    parents = {role: f"../../{parent}" for role, parent in trial.parents.items()}
+    files = prepare(Trial(f"{trial.sweep}/{_where(entry)}", config, stage="canary", parents=parents), runs)
     uncancel(files)
     newest = max(files.attempt_numbers(), default=0)
-    return Entry(files, config, entry.place, replace(entry.submission, fresh=False), newest)
+    submission = replace(entry.submission, fresh=False)
+    return Entry(files, config, entry.place, submission, newest, parents=entry.parents)
 
 
 def _is_done(trial: Trial, entry: Entry, runs: Path) -> bool:
     """Whether a canary of the trial's kind has a result: of any trial, since another may have been first."""
     assert isinstance(trial.config, TrialConfig)
+    kind = _kind(trial.config, trial.parents)
     results = (runs / trial.sweep / _where(entry)).glob("*/metrics.json")
-    configs = (read_config(TrialFiles(path.parent)) for path in results)
-    return any(isinstance(config, TrialConfig) and _kind(config) == _kind(trial.config) for config in configs)
+    return any(_kind_of(TrialFiles(path.parent)) == kind for path in results)
+
+
+def _kind_of(canary: TrialFiles) -> str:
+    config = read_config(canary)
+    assert isinstance(config, TrialConfig)
+    return _kind(config, (parent.role for parent in read_parents(canary)))
 
 
 def _where(entry: Entry) -> str:

@@ -8,8 +8,10 @@ life and signal handlers are there before the seconds it takes.
 import argparse
 import logging
 import os
+import sys
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 from segda_core.errors import load_yaml
 from segda_core.failure import record_failure
@@ -27,6 +29,7 @@ def main() -> None:
     arguments = parser.parse_args()
     trial = TrialFiles(arguments.trial)
     train(trial, trial.attempt(arguments.attempt))
+    leave_at_once()
 
 
 def train(trial: TrialFiles, attempt: AttemptFiles) -> None:
@@ -48,6 +51,14 @@ def train(trial: TrialFiles, attempt: AttemptFiles) -> None:
         raise
     finally:
         heartbeat.end()
+
+
+def leave_at_once() -> NoReturn:
+    """End without taking the interpreter apart: with torch loaded that is over a second of nothing."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ from launcher.process import ATTEMPT_VARIABLE
 from segda_core.layout import AttemptFiles, TrialFiles, read_json
 from segda_core.trial_history import trial_history
 
+PATIENCE_S = 400
+"""Seconds that a command may take on a slow and busy machine; more is a hang."""
+
 PROFILE = {
     "name": "small",
     "domains": {
@@ -69,14 +72,18 @@ class SmallSweep:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
-    def run(self, *words: str, timeout: float = 90) -> tuple[int, str]:
+    def run(self, *words: str, timeout: float = PATIENCE_S) -> tuple[int, str]:
         """Exit code and output of `segda WORDS`."""
         return self.finish(self.start(*words), timeout)
 
-    def finish(self, process: "subprocess.Popen[str]", timeout: float = 90) -> tuple[int, str]:
-        """Exit code and output of a started one; one that takes too long is killed."""
+    def finish(self, process: "subprocess.Popen[str]", timeout: float = PATIENCE_S) -> tuple[int, str]:
+        """Exit code and output of a started one; one that takes too long is killed, and its output shown."""
         try:
             output, _ = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output, _ = process.communicate()
+            raise AssertionError(f"{process.args} took over {timeout} s and printed:\n{output}") from None
         finally:
             process.kill()
         return process.returncode, output
@@ -148,7 +155,7 @@ def role_of(command: list[bytes]) -> str:
     return "torchrun" if b"torch.distributed.run" in command else "worker"
 
 
-def wait_until(condition: Callable[[], object], timeout: float = 120) -> None:
+def wait_until(condition: Callable[[], object], timeout: float = PATIENCE_S) -> None:
     """Poll until the condition holds."""
     deadline = time.monotonic() + timeout
     while not condition():

@@ -12,7 +12,6 @@ from segda_core.parents import digest
 pytestmark = pytest.mark.processes
 
 IMAGES = 120
-PATIENCE = 300.0
 
 NARROW = {"name": "cyclegan", "channels": 4, "blocks": 1, "discriminator_channels": 4}
 STAGES = {
@@ -58,10 +57,10 @@ def test_what_stages_make_is_learnt_whoever_kills_the_writer_of_labels(tmp_path:
     sweep = SmallSweep(tmp_path, {}, 2, stages=STAGES, retry=2)
     write_cityscapes(tmp_path / "data/camera", IMAGES, 3)
     launcher = sweep.start("sweep", "quick")
-    wait_until(lambda: len(written(sweep, 1)) > 3 or launcher.poll() is not None, PATIENCE)
+    wait_until(lambda: len(written(sweep, 1)) > 3 or launcher.poll() is not None)
     for pid in sweep.processes("worker"):
         kill(pid)
-    code, output = sweep.finish(launcher, PATIENCE)
+    code, output = sweep.finish(launcher)
     assert code == 0, output
     results = {stage: read_json(of(sweep, stage).metrics) for stage in STAGES}
 

@@ -14,7 +14,6 @@ from segda_core.layout import TrialFiles, read_json, write_json
 pytestmark = pytest.mark.processes
 
 STEPS = 40
-PATIENCE = 300.0
 """Seconds for two stages, one after the other, on a machine that does more than this."""
 PRETRAIN = {"task": "train", "base": {"method": {"name": "supervised"}}}
 ADAPT = {
@@ -40,7 +39,7 @@ def of(sweep: SmallSweep, beginning: str) -> TrialFiles:
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> SmallSweep:
     sweep = two_stages(tmp_path_factory.mktemp("uninterrupted"))
-    code, output = sweep.run("sweep", "quick", timeout=PATIENCE)
+    code, output = sweep.run("sweep", "quick")
     assert code == 0, output
     return sweep
 
@@ -60,7 +59,7 @@ def test_children_start_after_their_parents_and_say_so(uninterrupted: SmallSweep
         assert read_json(child.attempt(1).submission)["parents"] == {"init_from": record}
         assert read_json(child.attempt(1).submission)["time"] > read_json(parent.attempt(1).outcome)["time"]
         assert read_json(child.metrics)["uses_target_labels"] is True
-    code, output = uninterrupted.run("sweep", "quick", timeout=PATIENCE)
+    code, output = uninterrupted.run("sweep", "quick")
     assert code == 0 and "0 to run" in output
     plan = read_json(uninterrupted.folder / "runs/quick/plan.json")["data"]["small"]
     assert sorted(plan) == [files.root.name for files in uninterrupted.trials()]
@@ -96,7 +95,7 @@ def test_killed_anywhere_it_ends_as_if_nothing_happened(
     time.sleep(chance.uniform(0, 5))
     launcher.kill()
     launcher.communicate()
-    code, output = sweep.run("sweep", "quick", timeout=PATIENCE)
+    code, output = sweep.run("sweep", "quick")
     assert code == 0, output
     assert sweep.processes() == []
     assert sweep.results() == uninterrupted.results()
@@ -105,13 +104,13 @@ def test_killed_anywhere_it_ends_as_if_nothing_happened(
 def test_children_of_a_failed_parent_wait_and_the_launch_ends(tmp_path: Path) -> None:
     broken = {"optimizer": {"name": "sgd", "lr": 1e30}}
     sweep = two_stages(tmp_path, steps=8, pretrain=broken)
-    code, output = sweep.run("sweep", "quick", timeout=PATIENCE)
+    code, output = sweep.run("sweep", "quick")
     assert code == 1, output
     assert sorted(sweep.outcomes()) == ["failed nan", "failed nan"]
     parent, child = of(sweep, "pretrain-supervised-small-nall-s0"), of(sweep, "adapt-source_only-small-s0")
     assert f"left     {child.root.name}: waits for {parent.root.name}: failed (nan)" in output
     assert "quick: 2 of 4 trials failed, 2 wait for parents that are not done" in output
-    again_code, again = sweep.run("sweep", "quick", timeout=PATIENCE)
+    again_code, again = sweep.run("sweep", "quick")
     assert again_code == 1 and "0 to run" in again
     assert f"left     {child.root.name}: waits for {parent.root.name}: failed (nan); --retry nan" in again
     code, status = sweep.run("status", "quick", "--json")
@@ -124,7 +123,7 @@ def test_children_of_a_cancelled_parent_wait(tmp_path: Path) -> None:
     wait_until(lambda: len(list(tmp_path.glob("runs/quick/pretrain-*/attempts/1/checkpoints/*.pt"))) >= 2)
     output = sweep.run("cancel", "quick", "stage=pretrain")[1]
     assert output.count("cancelled  pretrain-") == 2 and output.count("waits      adapt-") == 2
-    code, output = sweep.finish(launcher, timeout=60)
+    code, output = sweep.finish(launcher)
     assert code == 1 and output.count(": cancelled\n") == 2, output
     assert sweep.outcomes() == ["cancelled"] * 2 and sweep.processes() == []
 
@@ -133,9 +132,9 @@ def test_a_parent_under_another_launcher_is_waited_for(tmp_path: Path) -> None:
     sweep = two_stages(tmp_path)
     first = sweep.start("sweep", "quick", "--only", "stage=pretrain")
     wait_until(lambda: len(sweep.processes("runner")) == 2)
-    code, output = sweep.run("sweep", "quick", "--only", "stage=adapt", timeout=PATIENCE)
+    code, output = sweep.run("sweep", "quick", "--only", "stage=adapt")
     assert code == 0, output
-    assert sweep.finish(first, PATIENCE)[0] == 0
+    assert sweep.finish(first)[0] == 0
     assert output.count("waits for pretrain-") == 2 and output.count("done     adapt-") == 2
     assert sweep.outcomes() == ["done"] * 4
 
@@ -151,18 +150,18 @@ def repaint(folder: Path, shade: int) -> None:
 def test_a_parent_with_another_result_makes_its_child_stale(tmp_path: Path) -> None:
     sweep = two_stages(tmp_path, steps=10)
     repaint(tmp_path, 0)
-    assert sweep.run("sweep", "quick", timeout=PATIENCE)[0] == 0
+    assert sweep.run("sweep", "quick")[0] == 0
     parent, child = of(sweep, "pretrain-supervised-small-nall-s0"), of(sweep, "adapt-source_only-small-s0")
     other = of(sweep, "adapt-source_only-small-s1")
-    code, output = sweep.run("sweep", "quick", "--rerun", parent.root.name, timeout=PATIENCE)
+    code, output = sweep.run("sweep", "quick", "--rerun", parent.root.name)
     assert code == 0 and "but" not in output.splitlines()[-1], output  # the same result: children stay done
     repaint(tmp_path, 90)
-    code, output = sweep.run("sweep", "quick", "--rerun", parent.root.name, timeout=PATIENCE)
+    code, output = sweep.run("sweep", "quick", "--rerun", parent.root.name)
     assert code == 0 and output.rstrip().endswith("quick: done, but 1 stale"), output
     status = sweep.run("status", "quick")[1]
     assert f"{child.root.name}: its parent {parent.root.name} changed since" in " ".join(status.split())
     before = read_json(child.metrics)["parents"]["init_from"]["sha256"]
-    code, output = sweep.run("sweep", "quick", "--rerun", "stale", timeout=PATIENCE)
+    code, output = sweep.run("sweep", "quick", "--rerun", "stale")
     assert code == 0 and output.count("started ") == 1 and output.rstrip().endswith("quick: done"), output
     record = read_json(child.metrics)["parents"]["init_from"]
     assert record["sha256"] == read_json(parent.metrics)["outputs"]["segmenter"]["sha256"] != before
@@ -171,7 +170,7 @@ def test_a_parent_with_another_result_makes_its_child_stale(tmp_path: Path) -> N
 
 def test_a_missing_output_of_a_parent_fails_its_child_by_name(tmp_path: Path) -> None:
     sweep = two_stages(tmp_path, steps=2)
-    assert sweep.run("sweep", "quick", "--only", "stage=pretrain", timeout=PATIENCE)[0] == 0
+    assert sweep.run("sweep", "quick", "--only", "stage=pretrain")[0] == 0
     parent, altered = (
         of(sweep, "pretrain-supervised-small-nall-s0"),
         of(sweep, "pretrain-supervised-small-nall-s1"),
@@ -180,7 +179,7 @@ def test_a_missing_output_of_a_parent_fails_its_child_by_name(tmp_path: Path) ->
     metrics = read_json(altered.metrics)
     metrics["outputs"]["segmenter"]["sha256"] = "0" * 64
     write_json(altered.metrics, metrics)
-    code, output = sweep.run("sweep", "quick", "--only", "stage=adapt", timeout=PATIENCE)
+    code, output = sweep.run("sweep", "quick", "--only", "stage=adapt")
     assert code == 1 and sorted(sweep.outcomes()) == ["done", "done", "failed data", "failed data"], output
     assert f"{parent.root.name}/attempts/1/checkpoints/final.pt: missing" in output
     assert f"{altered.root.name}/attempts/1/checkpoints/final.pt: altered" in output

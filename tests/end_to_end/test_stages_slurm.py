@@ -10,8 +10,6 @@ from segda_core.layout import read_json
 
 pytestmark = pytest.mark.processes
 
-PATIENCE = 240.0
-
 
 def three_stages(folder: Path, **pretrain: object) -> SmallSweep:
     """Two trials, a child of each, and one grandchild."""
@@ -29,7 +27,7 @@ def child_of(stage: str, method: str) -> dict:
 
 
 def wait_for_an_empty_queue(cluster: Cluster) -> None:
-    wait_until(lambda: not cluster.check("squeue", "--noheader").strip(), timeout=PATIENCE)
+    wait_until(lambda: not cluster.check("squeue", "--noheader").strip())
 
 
 def test_three_generations_are_submitted_at_once_and_run_in_order(slurm: Cluster, tmp_path: Path) -> None:

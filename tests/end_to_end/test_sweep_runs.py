@@ -101,7 +101,7 @@ def test_ctrl_c_saves_and_leaves_nothing_behind(tmp_path: Path) -> None:
     launcher = sweep.start("sweep", "quick")
     wait_until(lambda: len(list(tmp_path.glob("runs/quick/*/attempts/1/checkpoints/*.pt"))) >= 2)
     launcher.send_signal(signal.SIGINT)
-    code, output = sweep.finish(launcher, timeout=30)
+    code, output = sweep.finish(launcher)
     assert code == 130, output
     assert "the same command continues" in output
     assert sweep.processes() == []
@@ -113,9 +113,9 @@ def test_the_score_so_far_is_still_shown_after_a_resume(tmp_path: Path) -> None:
 
     def stop_when(pattern: str) -> dict:
         launcher = sweep.start("sweep", "quick", "--set", "evaluation.every=2")
-        wait_until(lambda: list(tmp_path.glob(f"runs/quick/*/attempts/{pattern}")), timeout=120)
+        wait_until(lambda: list(tmp_path.glob(f"runs/quick/*/attempts/{pattern}")))
         launcher.send_signal(signal.SIGINT)
-        code, output = sweep.finish(launcher, timeout=60)
+        code, output = sweep.finish(launcher)
         assert code == 130, output
         (status,) = json.loads(sweep.run("status", "quick", "--json")[1])["quick"]
         return status
@@ -151,7 +151,7 @@ def test_cancel_stops_running_and_pending_trials(tmp_path: Path) -> None:
     launcher = sweep.start("sweep", "quick", "--max-parallel", "1")
     wait_until(lambda: list(tmp_path.glob("runs/quick/source_only*/attempts/1/checkpoints/*.pt")))
     assert sweep.run("cancel", "quick")[1].endswith("2 trials cancelled\n")
-    code, output = sweep.finish(launcher, timeout=30)
+    code, output = sweep.finish(launcher)
     assert code == 0, output
     assert sweep.outcomes() == ["cancelled"]
     assert sweep.processes() == []

@@ -15,7 +15,7 @@ from small_sweep import SmallSweep, kill, wait_until
 from faults.slurm import ControllerRestart, job_of
 from faults.strikes import Moment, Strike, hold, kill_driver, kill_one, make_all
 from faults.together import ARRAY, Together, submit, submit_together, sweep_of
-from faults.victim import PATIENCE_S, Victim
+from faults.victim import Victim
 from launcher.executors.ray_head import Head, write_standing
 
 STEPS = 60
@@ -41,13 +41,13 @@ class Launch:
 
     def victims(self) -> dict[str, Victim]:
         """By fault, as soon as all have an attempt."""
-        wait_until(lambda: len(self.sweep.attempts()) >= len(self.faults), timeout=PATIENCE_S)
+        wait_until(lambda: len(self.sweep.attempts()) >= len(self.faults))
         return {fault: Victim(self.sweep.trial(seed)) for seed, fault in enumerate(self.faults)}
 
     def finish(self) -> None:
         """Wait for its end, and give the same command again, as a user would."""
-        self.sweep.finish(self.process, timeout=PATIENCE_S)
-        self.sweep.run(*COMMAND, timeout=PATIENCE_S)
+        self.sweep.finish(self.process)
+        self.sweep.run(*COMMAND)
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def faults_of_slurm(folder: Path, chance: random.Random, cluster: Cluster) -> li
     together.carry_on_soon()
     together.carry_on_late()
     for sweep in sweeps:
-        sweep.run(*COMMAND, timeout=PATIENCE_S)
+        sweep.run(*COMMAND)
     together.wake()
     return [Struck(strike.fault, strike.victim) for strike in made]
 
@@ -140,7 +140,7 @@ def waiting_cancelled(folder: Path, cluster: Cluster) -> list[Struck]:
     submit(sweep, "--set=executor.sbatch={hold: true}")
     victim = Victim(sweep.trial(0))
     cluster.check("scancel", job_of(cluster, victim.attempt))
-    sweep.run(*COMMAND, timeout=PATIENCE_S)
+    sweep.run(*COMMAND)
     return [Struck(WAITING, victim)]
 
 

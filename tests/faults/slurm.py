@@ -9,7 +9,7 @@ from typing import Protocol
 from private_slurm.cluster import Cluster
 from small_sweep import wait_until
 
-from faults.victim import PATIENCE_S, Victim
+from faults.victim import Victim
 from launcher.process import send
 from segda_core.layout import AttemptFiles, read_json
 
@@ -113,8 +113,7 @@ class Preemption:
             victim.go_on_when_asked()
         for job, victim in zip(self.jobs, self.victims, strict=True):
             wait_until(
-                lambda job=job, files=victim.files: waits_again(self.cluster, job) or files.metrics.exists(),
-                timeout=PATIENCE_S,
+                lambda job=job, files=victim.files: waits_again(self.cluster, job) or files.metrics.exists()
             )
 
     def end(self) -> None:
@@ -134,7 +133,7 @@ class PowerFailure:
         self.cluster.kill_node(self.node, with_jobs=True)
 
     def carry_on(self) -> None:
-        wait_until(lambda: is_down(self.cluster, self.node), timeout=PATIENCE_S)
+        wait_until(lambda: is_down(self.cluster, self.node))
         self.cluster.start_node(self.node)
 
 
@@ -153,14 +152,14 @@ class DaemonLoss:
         self.cluster.kill_node(self.node)
 
     def carry_on(self) -> None:
-        wait_until(lambda: is_down(self.cluster, self.node), timeout=PATIENCE_S)
+        wait_until(lambda: is_down(self.cluster, self.node))
 
     def wake(self) -> None:
         """Let the processes go on, all of which must still be there, and wait until they have left."""
         gone = [pid for pid in self.zombies if not Path(f"/proc/{pid}").exists()]
         assert self.zombies and not gone, f"somebody reached {gone}"
         send(self.zombies, signal.SIGCONT)
-        wait_until(lambda: not self.victim.processes(), timeout=PATIENCE_S)
+        wait_until(lambda: not self.victim.processes())
 
 
 @dataclass

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from small_sweep import kill, wait_until
 
-from faults.victim import PATIENCE_S, Victim, process_of
+from faults.victim import Victim, process_of
 from segda_core.layout import read_json
 
 STARTING_SHARE = 0.25
@@ -66,7 +66,7 @@ def make_all(strikes: Sequence[Strike]) -> list[Strike]:
                 made.append(strike)
         return not left
 
-    wait_until(none_left, timeout=PATIENCE_S)
+    wait_until(none_left)
     return made
 
 

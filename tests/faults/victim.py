@@ -9,9 +9,6 @@ from small_sweep import role_of, wait_until
 from launcher.process import descendants, processes_of, send
 from segda_core.layout import AttemptFiles, TrialFiles, read_json
 
-PATIENCE_S = 180
-"""Seconds that the slowest step of a fault may take: Slurm looks at time limits and nodes now and then."""
-
 ASKED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 """Signals that ask an attempt to save and leave."""
 

@@ -117,7 +117,7 @@ def test_a_claim_of_this_launcher_lives_while_its_runner_starts(files: TrialFile
     assert not is_alive(attempt)
     environment = {**os.environ, ATTEMPT_VARIABLE: str(attempt.root)}
     runner = subprocess.Popen(["sleep", "60"], env=environment)
-    wait_until(lambda: is_alive(attempt), timeout=10)
+    wait_until(lambda: is_alive(attempt))
     runner.kill()
     runner.wait()
     assert not is_alive(attempt)

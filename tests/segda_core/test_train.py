@@ -17,7 +17,7 @@ from segda_core import checkpoint
 from segda_core.layout import TrialFiles, read_json
 
 STEPS = 120
-PATIENCE = 60.0
+PATIENCE = 300.0
 
 
 @pytest.fixture(scope="module")

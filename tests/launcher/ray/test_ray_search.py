@@ -34,7 +34,7 @@ def test_tpe_goes_on_after_its_driver_was_killed(tmp_path: Path, stand_in: Stand
     assert kill(launcher.pid)
     launcher.communicate()
     before = planned(sweep)
-    code, output = sweep.run("sweep", "quick", timeout=300)
+    code, output = sweep.run("sweep", "quick")
     assert code == 0, output
     assert planned(sweep)[: len(before)] == before
     assert sorted(planned(sweep)) == [files.root.name for files in sweep.trials()]
@@ -54,9 +54,9 @@ def test_asha_stops_a_poor_trial_for_good(tmp_path: Path, stand_in: StandIn) -> 
         scheduler={"name": "asha", "grace_steps": 100, "reduction_factor": 2},
     )  # fmt: skip
     stand_in(tmp_path / "locks")
-    code, output = sweep.run("sweep", "quick", "--only", "optimizer.lr=0.05", timeout=240)
+    code, output = sweep.run("sweep", "quick", "--only", "optimizer.lr=0.05")
     assert code == 0 and len(planned(sweep)) == 2, output
-    code, output = sweep.run("sweep", "quick", timeout=240)
+    code, output = sweep.run("sweep", "quick")
     assert code == 0 and output.rstrip().endswith("quick: done, but 1 stopped"), output
     assert len(sweep.results()) == 1
     (stopped,) = [attempt for attempt in sweep.attempts() if attempt.stopped.exists()]

@@ -61,7 +61,7 @@ def test_a_grid_and_its_child_give_the_local_results(
     folder.mkdir()
     sweep = on_ray(folder, STEPS)
     stand_in(folder / "locks")
-    code, output = sweep.run("sweep", "quick", timeout=240)
+    code, output = sweep.run("sweep", "quick")
     assert code == 0, output
     assert sweep.outcomes() == ["done"] * 3
     assert_as_local(sweep, local)
@@ -84,7 +84,7 @@ def test_a_killed_driver_and_a_killed_launcher_lose_nothing(
     assert kill(launcher.pid)
     launcher.communicate()
     wait_until(lambda: not sweep.processes())
-    code, output = sweep.run("sweep", "quick", *PARENTS, timeout=240)
+    code, output = sweep.run("sweep", "quick", *PARENTS)
     assert code == 0, output
     assert_as_local(sweep, local)
 
@@ -98,7 +98,7 @@ def test_a_head_of_its_own_may_die_and_leaves_nothing(local: SmallSweep, tmp_pat
     assert first is not None and first.exists() and raylet is not None and kill(raylet)
     wait_until(lambda: list(tmp_path.glob("runs/quick/*/attempts/2")))
     second = head_of(launcher.pid)
-    code, output = sweep.finish(launcher, timeout=240)
+    code, output = sweep.finish(launcher)
     assert code == 0, output
     assert_as_local(sweep, local)
     assert second is not None and not first.exists() and not second.exists()

@@ -12,12 +12,20 @@ from segda_core.layout import TrialFiles, read_json
 pytestmark = pytest.mark.processes
 
 
-def two_kinds(folder: Path, **source_only: object) -> SmallSweep:
-    """Two kinds with two trials each; nobody waits for the jobs."""
-    axes = {"seed": [0, 1]}
+def three_kinds(folder: Path, **source_only: object) -> SmallSweep:
+    """Two trials of a kind, one of another, and a child of each of the two; nobody waits for the jobs."""
     stages = {
-        name: {"task": "train", "base": {"method": {"name": name}, **base}, "grid": axes}
-        for name, base in (("source_only", source_only), ("supervised", {}))
+        "first": {
+            "task": "train",
+            "base": {"method": {"name": "source_only"}, **source_only},
+            "grid": {"seed": [0, 1]},
+        },
+        "alone": {"task": "train", "base": {"method": {"name": "supervised"}}},
+        "child": {
+            "task": "train",
+            "from": {"init_from": "first"},
+            "base": {"method": {"name": "joint"}},
+        },
     }
     sweep = SmallSweep(folder, {}, 6, stages=stages, name="slurm", timeout_min=10)
     sweep.canary = True
@@ -36,22 +44,27 @@ def canaries(sweep: SmallSweep) -> list[TrialFiles]:
     return canaries_of(sweep.folder / "runs" / "quick")
 
 
-def test_one_trial_of_each_kind_goes_before_the_arrays(slurm: Cluster, tmp_path: Path) -> None:
-    sweep = two_kinds(tmp_path)
+def test_one_trial_of_each_kind_goes_first(slurm: Cluster, tmp_path: Path) -> None:
+    sweep = three_kinds(tmp_path)
     output = run_to_the_end(sweep, slurm)
-    assert output.count("queued   canary-") == 2 and output.count("queued   ") == 6, output
+    assert output.count("queued   canary-") == 3 and output.count("queued   ") == 8, output
     results = [read_json(canary.metrics) for canary in canaries(sweep)]
-    assert [result["steps"] for result in results] == [STEPS] * 2
-    assert sweep.outcomes() == ["done"] * 4
-    latest = max(canary.metrics.stat().st_mtime for canary in canaries(sweep))
-    assert all(attempt.environment.stat().st_mtime > latest for attempt in sweep.attempts())
+    assert [result["steps"] for result in results] == [STEPS] * 3
+    assert sweep.outcomes() == ["done"] * 5
+    for files in sweep.trials():
+        (canary,) = (each for each in canaries(sweep) if method_of(each) == method_of(files))
+        assert files.attempt(1).environment.stat().st_mtime > canary.metrics.stat().st_mtime
     assert "canary" not in sweep.run("leaderboard", "quick")[1]
 
 
 def test_where_one_fails_its_kind_does_not_start(slurm: Cluster, tmp_path: Path) -> None:
-    sweep = two_kinds(tmp_path, optimizer={"name": "sgd", "lr": 1e30})
+    sweep = three_kinds(tmp_path, optimizer={"name": "sgd", "lr": 1e30})
     run_to_the_end(sweep, slurm)
-    assert sweep.outcomes() == ["waits"] * 2 + ["done"] * 2
+    assert sorted(sweep.outcomes()) == ["done"] + ["waits"] * 4
     code, output = sweep.run("sweep", "quick", "--wait")
     assert code == 1 and output.count("waits for canary-source_only") == 2, output
     assert "failed   canary-source_only" in output, "a canary that failed is tried again by the next launch"
+
+
+def method_of(files: TrialFiles) -> object:
+    return files.root.name.split("-")[1]

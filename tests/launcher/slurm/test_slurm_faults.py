@@ -25,7 +25,7 @@ from faults.together import (
     submit_together,
     sweep_of,
 )
-from faults.victim import PATIENCE_S, Victim, hold_each
+from faults.victim import Victim, hold_each
 from private_slurm.cluster import Cluster
 from slurm_cluster import settle
 from small_sweep import SmallSweep, wait_until
@@ -78,7 +78,7 @@ def strike_together(cluster: Cluster, folder: Path) -> Struck:
         finish(sweep)
     faults.wake()
     after = contents(victims[ZOMBIE].attempt)
-    code, output = alone.finish(local, PATIENCE_S)
+    code, output = alone.finish(local)
     assert code == 0, output
     woken = {name for name in after if before.get(name) != after[name]}
     return Struck(sweeps, victims, alone, meanwhile, woken)
@@ -86,7 +86,7 @@ def strike_together(cluster: Cluster, folder: Path) -> Struck:
 
 def finish(sweep: SmallSweep) -> None:
     """Wait for the end, as another launcher would."""
-    code, output = sweep.run("sweep", "quick", "--wait", timeout=PATIENCE_S)
+    code, output = sweep.run("sweep", "quick", "--wait")
     assert code == 0, output
 
 
@@ -170,7 +170,7 @@ def test_a_controller_that_comes_back_finds_its_jobs(slurm: Cluster, tmp_path: P
     victim.go_on()
     wait_until(victim.attempt.outcome.exists)
     restart.carry_on()
-    code, output = sweep.finish(waiting, timeout=PATIENCE_S)
+    code, output = sweep.finish(waiting)
     assert code == 0, output
     assert len(sweep.attempts()) == 1
     assert_equal_to_those_left_alone(sweep, struck.alone)

@@ -77,7 +77,7 @@ def test_cancel_takes_pending_jobs_out_of_the_queue(slurm: Cluster, tmp_path: Pa
     sweep = held(tmp_path, seeds=2)
     submit(sweep)
     assert sweep.run("cancel", "quick", "seed=1")[1].endswith("1 trials cancelled\n")
-    wait_until(lambda: len(queue(slurm)) == 1, timeout=10)
+    wait_until(lambda: len(queue(slurm)) == 1)
     assert [state for state, _ in states(sweep)] == ["queued", "cancelled"]
     submit(sweep)
     assert len(queue(slurm)) == 1, "a cancelled trial was submitted"
@@ -107,7 +107,7 @@ def test_ctrl_c_leaves_the_jobs(slurm: Cluster, tmp_path: Path) -> None:
     waiting = sweep.start("sweep", "quick", "--wait")
     wait_until(lambda: len(queue(slurm)) == 2)
     waiting.send_signal(signal.SIGINT)
-    code, output = sweep.finish(waiting, timeout=30)
+    code, output = sweep.finish(waiting)
     assert code == 130 and "`segda cancel quick` ends them" in output
     assert [state for state, _ in states(sweep)] == ["queued", "queued"]
 
@@ -175,7 +175,7 @@ def submit_and_cancel(sweep: SmallSweep, cluster: Cluster) -> None:
 
 
 def look_when_forgotten(sweep: SmallSweep, cluster: Cluster, remembered: bool) -> None:
-    wait_until(lambda: "segda" not in cluster.check("squeue", "--states=all", "--format=%j"), timeout=90)
+    wait_until(lambda: "segda" not in cluster.check("squeue", "--states=all", "--format=%j"))
     for attempt in sweep.attempts():
         grow_old(attempt)
     expected = ("missing", "its job was cancelled outside segda (scancel)")
