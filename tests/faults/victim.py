@@ -39,7 +39,7 @@ class Victim:
 
     def go_on_when_asked(self) -> None:
         """Let it run when it was asked to save, or was killed as it stood."""
-        wait_until(lambda: all(is_asked(pid) for pid in self.held), timeout=PATIENCE_S)
+        wait_until(lambda: all(is_asked(pid) for pid in self.held))
         self.go_on()
 
     def attempts(self) -> list[AttemptFiles]:
@@ -70,7 +70,7 @@ def for_each(
             left.remove(victim)
         return not left
 
-    wait_until(none_left, timeout=PATIENCE_S)
+    wait_until(none_left)
 
 
 def command_of(pid: int) -> list[bytes]:
