@@ -3,6 +3,7 @@
 PYTHON ?= python3
 SWEEP ?= target_size
 REPEAT ?= 20
+BENCH ?= launcher_scale train_step
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
@@ -66,8 +67,8 @@ dashboard: $(INSTALLED) ## a Ray head that stays, with its dashboard on loopback
 dashboard-stop: $(INSTALLED) ## end it
 	@$(BIN)/segda dashboard --stop
 
-bench: $(INSTALLED) ## how long status, dry-run and leaderboard take at up to 10,000 trials
-	$(BIN)/python benchmarks/launcher_scale.py $(ARGS)
+bench: $(INSTALLED) ## how fast things are, beside what the machine could do: BENCH="train_step ..." [ARGS="..."]
+	@for each in $(BENCH); do $(BIN)/python benchmarks/$$each.py $(ARGS) || exit 1; echo; done
 
 clean: ## remove .venv and caches; never runs/ or data/
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -37,6 +37,7 @@ COMMANDS = {
     "leaderboard": ["leaderboard", NAME],
 }
 COMMIT = current_commit()
+RESULTS = Path(__file__).parent / "results"
 LIMITS_S = {"status": 3.0, "dry-run": 5.0}
 """Wall-clock seconds at 10,000 trials."""
 
@@ -65,7 +66,9 @@ def main() -> None:
     parser.add_argument("--trials", type=int, nargs="+", default=[100, 1_000, 10_000])
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--keep", type=Path, help="work in this folder and leave it")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON file")
     words = parser.parse_args()
+    rows = []
     print(f"{'command':<12}{'trials':>7}{'wall s':>9}{'cpu s':>9}{'limit s':>9}", flush=True)
     kept = True
     for count in words.trials:
@@ -77,6 +80,9 @@ def main() -> None:
                 limit = LIMITS_S.get(command) if count == 10_000 else None
                 kept = kept and (limit is None or wall < limit)
                 print(f"{command:<12}{count:>7}{wall:>9.2f}{cpu:>9.2f}{limit or '':>9}", flush=True)
+                rows.append({"command": command, "trials": count, "wall_seconds": wall, "cpu_seconds": cpu})
+    words.results.mkdir(exist_ok=True)
+    write(words.results / "launcher_scale.json", {"rows": rows})
     sys.exit(not kept)
 
 

@@ -16,11 +16,20 @@ def pixel_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None =
 
     A sum, because the mean needs the number of pixels of the whole batch (`mean_of`).
     """
-    logits = logits.float()
+    flat, truth = by_pixel(logits), labels.flatten()
     if weights is None:
-        return functional.cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, reduction="sum")
-    losses = functional.cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, reduction="none")
-    return (losses * weights).sum()
+        return functional.cross_entropy(flat, truth, ignore_index=IGNORE_INDEX, reduction="sum")
+    losses = functional.cross_entropy(flat, truth, ignore_index=IGNORE_INDEX, reduction="none")
+    return (losses * weights.flatten()).sum()
+
+
+def by_pixel(logits: Tensor) -> Tensor:
+    """Logits (batch, 19, h, w) as (pixels, 19) in float32.
+
+    Of a channels-last network, which ours are, that is a view: softmax along adjacent numbers then takes
+    0.65 of the time that it takes across planes, which are a copy first (two CPU cores, 192 x 96).
+    """
+    return logits.float().permute(0, 2, 3, 1).flatten(0, 2)
 
 
 def mean_of(total: Tensor, count: Tensor) -> Tensor:
@@ -66,9 +75,10 @@ def class_pixels(labels: Tensor) -> Tensor:
 
 def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     """Each pixel's cross-entropy times its class's weight, (batch, h, w); 0 where ignored; weights (19,)."""
-    return functional.cross_entropy(
-        logits.float(), labels, weight=weights, ignore_index=IGNORE_INDEX, reduction="none"
+    losses = functional.cross_entropy(
+        by_pixel(logits), labels.flatten(), weight=weights, ignore_index=IGNORE_INDEX, reduction="none"
     )
+    return losses.view(labels.shape)
 
 
 def pixel_weights(labels: Tensor, weights: Tensor) -> Tensor:

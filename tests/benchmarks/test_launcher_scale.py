@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_a_hundred_trials(tmp_path: Path) -> None:
     program = [sys.executable, ROOT / "benchmarks" / "launcher_scale.py"]
-    options = ["--trials", "100", "--repeat", "1", "--keep", tmp_path]
+    options = ["--trials", "100", "--repeat", "1", "--keep", tmp_path, "--results", tmp_path]
     table = subprocess.run([*program, *options], capture_output=True, text=True, check=True).stdout
     assert [line.split()[:2] for line in table.splitlines()[1:]] == [
         ["status", "100"],

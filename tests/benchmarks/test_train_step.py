@@ -1,0 +1,23 @@
+"""The benchmark of training steps: it runs a plain method and one with a double backward, and counts work."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.processes
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_two_methods_at_a_small_size(tmp_path: Path) -> None:
+    program = [sys.executable, ROOT / "benchmarks" / "train_step.py", "--results", tmp_path]
+    options = ["--methods", "source_only", "mrnet", "--size", "64", "32", "--steps", "1", "--repeat", "1"]
+    table = subprocess.run([*program, *options], capture_output=True, text=True, check=True).stdout
+    assert [line.split()[0] for line in table.splitlines()[2:4]] == ["source_only", "mrnet"]
+    plain, adversarial = json.loads((tmp_path / "train_step.json").read_text())["rows"][:2]
+    assert 0 < plain["operations"] < adversarial["operations"]
+    assert (plain["images"], adversarial["images"]) == (4, 8)
+    assert plain["seconds"] > plain["floor_seconds"] > 0
