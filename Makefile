@@ -68,7 +68,7 @@ dashboard-stop: $(INSTALLED) ## end it
 	@$(BIN)/segda dashboard --stop
 
 bench: $(INSTALLED) ## how fast things are, beside what the machine could do: BENCH="train_step ..." [ARGS="..."]
-	@for each in $(BENCH); do $(BIN)/python benchmarks/$$each.py $(ARGS) || exit 1; echo; done
+	@for each in $(BENCH); do PYTHONPATH=tools $(BIN)/python benchmarks/$$each.py $(ARGS) || exit 1; echo; done
 
 clean: ## remove .venv and caches; never runs/ or data/
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache

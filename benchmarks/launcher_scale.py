@@ -1,10 +1,11 @@
-"""How long `segda status`, `segda sweep --dry-run` and the leaderboard take on large sweeps.
+"""How long `segda status`, `segda sweep --dry-run`, the leaderboard and submitting take on large sweeps.
 
-    python benchmarks/launcher_scale.py [--trials 100 1000 10000] [--repeat 3] [--keep DIR]
+    PYTHONPATH=tools python benchmarks/launcher_scale.py [--trials 100 1000 10000] [--repeat 3] [--keep DIR]
 
 Writes a sweep whose trials are finished (8 of 10), failed (1) and never started (1) by hand, as the launcher
 and the workers would have left them, and runs the real commands on it. Of several runs the fastest counts,
-since what else the machine does only ever adds; processor time stands beside it for the same reason.
+since what else the machine does only ever adds; processor time stands beside it for the same reason. `submit`
+is run once: the trials never started become arrays of held jobs of a private Slurm.
 """
 
 import argparse
@@ -15,12 +16,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from PIL import Image
+from private_slurm.up import missing_programs, up
 
 from launcher.code import current_commit
 from launcher.manifest import read_manifests
@@ -36,6 +38,7 @@ COMMANDS = {
     "dry-run": ["sweep", NAME, "--dry-run"],
     "leaderboard": ["leaderboard", NAME],
 }
+SUBMIT = ["sweep", NAME, "--executor", "slurm", "--no-canary", "--set=executor.sbatch={hold: true}"]
 COMMIT = current_commit()
 RESULTS = Path(__file__).parent / "results"
 LIMITS_S = {"status": 3.0, "dry-run": 5.0}
@@ -75,24 +78,46 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="segda-scale-") as temporary:
             folder = Path(temporary) if words.keep is None else words.keep / str(count)
             write_sweep(folder, count)
-            for command in COMMANDS:
-                wall, cpu = min(measure(folder, command) for _ in range(words.repeat))
+            for command, arguments in COMMANDS.items():
+                wall, cpu = min(measure(folder, arguments) for _ in range(words.repeat))
                 limit = LIMITS_S.get(command) if count == 10_000 else None
                 kept = kept and (limit is None or wall < limit)
                 print(f"{command:<12}{count:>7}{wall:>9.2f}{cpu:>9.2f}{limit or '':>9}", flush=True)
                 rows.append({"command": command, "trials": count, "wall_seconds": wall, "cpu_seconds": cpu})
+            if missing_programs():
+                print("submit: Slurm is not installed", flush=True)
+                continue
+            wall, cpu = measure_submission(folder, Path(temporary) / "slurm")
+            print(f"{'submit':<12}{count // 10:>7}{wall:>9.2f}{cpu:>9.2f}", flush=True)
+            rows.append(
+                {"command": "submit", "trials": count // 10, "wall_seconds": wall, "cpu_seconds": cpu}
+            )
     words.results.mkdir(exist_ok=True)
     write(words.results / "launcher_scale.json", {"rows": rows})
     sys.exit(not kept)
 
 
-def measure(folder: Path, command: str) -> tuple[float, float]:
+def measure_submission(folder: Path, slurm: Path) -> tuple[float, float]:
+    """Of the trials never started, to a Slurm that is there for this alone."""
+    cluster = up(slurm)
+    try:
+        return measure(folder, SUBMIT, **cluster.environment)
+    finally:
+        cluster.down()
+
+
+def measure(folder: Path, arguments: Sequence[str], **environment: str) -> tuple[float, float]:
     """Wall-clock and processor seconds of one command, its children included."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(
-        [sys.executable, "-m", "launcher.cli", *COMMANDS[command]],
+        [sys.executable, "-m", "launcher.cli", *arguments],
         cwd=folder,
-        env={**os.environ, "COLUMNS": "160", "PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
+        env={
+            **os.environ,
+            **environment,
+            "COLUMNS": "160",
+            "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
+        },
         stdout=subprocess.DEVNULL,
         check=True,
     )
