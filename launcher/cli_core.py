@@ -15,6 +15,11 @@ from launcher.quality import report_request
 core_app = typer.Typer()
 data_app = typer.Typer(no_args_is_help=True, help="Images: make those segda draws itself, check any.")
 core_app.add_typer(data_app, name="data")
+cache_app = typer.Typer(
+    no_args_is_help=True,
+    help="Decoded images, kept for all trials in data/cache or SEGDA_CACHE=DIR, up to SEGDA_CACHE_GB=100.",
+)
+data_app.add_typer(cache_app, name="cache")
 
 Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder that holds all results.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -93,6 +98,27 @@ def data_check(
     """Open every image of a profile: counts, sizes, share of each class, problems."""
     path, _ = load_profile(profile)
     _child("segda_core.data", "check", str(path), *(["--json"] if as_json_ else []))
+
+
+@cache_app.command("build", epilog="Example: segda data cache build gta5_cityscapes")
+def cache_build(
+    profile: Annotated[str, typer.Argument(metavar="PROFILE", help="In sweeps/data/, by name or path.")],
+) -> None:
+    """Decode, resize and keep a profile's images now; trials do so as they go."""
+    path, _ = load_profile(profile)
+    _child("segda_core.data", "cache", "build", str(path))
+
+
+@cache_app.command("list", epilog="Example: segda data cache list")
+def cache_list(as_json_: AsJson = False) -> None:
+    """Show what is kept: domain, size, bytes, last use."""
+    _child("segda_core.data", "cache", "list", *(["--json"] if as_json_ else []))
+
+
+@cache_app.command("clear", epilog="Example: segda data cache clear")
+def cache_clear() -> None:
+    """Remove all that is kept; trials that run decode again."""
+    _child("segda_core.data", "cache", "clear")
 
 
 def _options(given: dict[str, Any]) -> list[str]:

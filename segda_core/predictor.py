@@ -91,7 +91,7 @@ class Predictor:
         for run in runs:
             if run.size != size:
                 size = run.size
-                resized = np.stack([resize(image, None, size)[0] for image in images])
+                resized = np.stack([resize(image, size) for image in images])
                 batch = torch.from_numpy(resized).to(self.segmenter.mean.device).permute(0, 3, 1, 2)
             yield batch, run
 

@@ -46,8 +46,8 @@ def translated_source(
         assert record.label is not None
         image = read_image(record.image)
         if config.size is not None:
-            image = resize(image, None, config.size)[0]
-        made = resize(translated(generator, image), None, label_size(record.label))[0]
+            image = resize(image, config.size)
+        made = resize(translated(generator, image), label_size(record.label))
         return dict(zip(names(record), (png(made), label_ids_file(record.label)), strict=True))
 
     return Product("images", images.source, names, make, {"source_images": len(images.source)})

@@ -7,6 +7,14 @@ from private_slurm.cluster import Cluster
 from slurm_cluster import settle, slurm_cluster
 
 
+@pytest.fixture(scope="session", autouse=True)
+def image_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Decoded images of a test run go where the run's other files go."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEGDA_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """One cluster of three nodes with two fake GPUs each, without accounting, for the whole test run."""

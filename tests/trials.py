@@ -10,9 +10,8 @@ from domains import save, write_cityscapes, write_gta5
 
 from segda_core.classes import CLASSES
 from segda_core.config import Domain, TaskConfig, TrialConfig
-from segda_core.data.dataset import read_record_label
 from segda_core.data.index import scan
-from segda_core.data.labels import pseudo_label_file
+from segda_core.data.labels import pseudo_label_file, read_label
 from segda_core.errors import load_yaml, parse
 from segda_core.heartbeat import Heartbeat
 from segda_core.layout import TrialFiles, write_json
@@ -69,7 +68,8 @@ def write_domains(root: Path) -> None:
     write_gta5(root / "source", 12)
     write_cityscapes(root / "target", 8, VALIDATION)
     for record in scan(Domain(layout="cityscapes", root=str(root / "target")), "train").records:
-        save(pseudo_label_file(root / "labels", record.name), read_record_label(record)[:, ::-1])
+        assert record.label is not None
+        save(pseudo_label_file(root / "labels", record.name), read_label(record.label)[:, ::-1])
     config = small_config(root, "source_only")
     assert config.model is not None
     with torch.random.fork_rng():

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from segda_core.data import cache
 from segda_core.data.check import check_profile, render
 from segda_core.data.index import expand_root
 from segda_core.data.manifest import ManifestReader
+from segda_core.data.store import open_store
 from segda_core.errors import ConfigError, DataError
 
 ROOTS = {"streets": "${SEGDA_DATA:-data}/streets-v1"}
@@ -50,6 +52,34 @@ def check(options: argparse.Namespace) -> int:
     return 1 if report.problems else 0
 
 
+def cache_build(options: argparse.Namespace) -> int:
+    """Decode, resize and keep the images of a profile."""
+    store = open_store()
+    for fault in cache.build(options.profile, store):
+        print(f"skipped: {fault}", file=sys.stderr)
+    Console().print(cache.render(store))
+    if store.refusal:
+        print(f"not everything is kept: {store.refusal}", file=sys.stderr)
+    return 1 if store.refusal else 0
+
+
+def cache_list(options: argparse.Namespace) -> int:
+    """What the cache holds."""
+    store = open_store()
+    if options.json:
+        print(json.dumps(cache.as_json(store), indent=1))
+    else:
+        Console().print(cache.render(store))
+    return 0
+
+
+def cache_clear(options: argparse.Namespace) -> int:
+    """Remove everything from the cache."""
+    store = open_store()
+    print(f"{store.root}: {store.clear() / 1e9:.2f} GB freed")
+    return 0
+
+
 def manifest(options: argparse.Namespace) -> int:
     """JSON `{"selections": {KEY: trial config}}` on stdin to `{KEY: Manifest}` on stdout."""
     selections = json.load(sys.stdin)["selections"]
@@ -73,12 +103,27 @@ def _parser() -> argparse.ArgumentParser:
     checking.add_argument("profile", type=Path, help="a data profile's file")
     checking.add_argument("--json", action="store_true", help="print JSON instead of tables")
     checking.set_defaults(run=check)
+    _add_cache(commands.add_parser("cache", help="decoded images, kept for every trial"))
     listing = commands.add_parser(
         "manifest", help="what trials open: configurations on stdin, JSON on stdout"
     )
     listing.add_argument("--absent-classes", action="store_true", help="also look for classes in no label")
     listing.set_defaults(run=manifest)
     return parser
+
+
+def _add_cache(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(required=True)
+    building = commands.add_parser(
+        "build", help=cache_build.__doc__, epilog="example: cache build sweeps/data/streets.yaml"
+    )
+    building.add_argument("profile", type=Path, help="a data profile's file")
+    building.set_defaults(run=cache_build)
+    listing = commands.add_parser("list", help=cache_list.__doc__, epilog="example: cache list")
+    listing.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    listing.set_defaults(run=cache_list)
+    clearing = commands.add_parser("clear", help=cache_clear.__doc__, epilog="example: cache clear")
+    clearing.set_defaults(run=cache_clear)
 
 
 if __name__ == "__main__":

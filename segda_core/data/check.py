@@ -68,19 +68,14 @@ class Inspection:
 
 def check_profile(path: Path) -> Report:
     """Open every image of a profile; broken ones become problems, a broken profile raises `ConfigError`."""
-    profile = parse(Profile, load_yaml(path), str(path))
-    data = profile.data.model_dump(mode="json")
-    config = parse(
-        TrialConfig, {**profile.trial, "method": {"name": "joint"}, "steps": 1, "data": data}, str(path)
-    )
-    report = Report(profile.name, config.evaluation.classes, [], [], [], [])
-    for source in config.source:
-        if isinstance(source, OutputConfig):
-            raise ConfigError([f"{path}: trial.source: an output is a stage's; name a domain of the profile"])
-        _check_source(report, source, profile.domains[source.name])
+    config = example_trial(path)
+    domains = config.data.domains
+    report = Report(config.data.name, config.evaluation.classes, [], [], [], [])
+    for source in named_sources(config):
+        _check_source(report, source, domains[source.name])
     target = config.target.name
     for split in ("train", "val"):
-        _check_split(report, target, profile.domains[target], split)
+        _check_split(report, target, domains[target], split)
     validation = [split for split in report.splits if split.name == f"{target} val"]
     report.problems += [
         f"class {name!r} is declared in evaluation.classes, but no validation label shows it"
@@ -89,6 +84,23 @@ def check_profile(path: Path) -> Report:
         if not split.images_with[name]
     ]
     return report
+
+
+def example_trial(path: Path) -> TrialConfig:
+    """A trial of a profile, whose method opens images and labels of both domains."""
+    profile = parse(Profile, load_yaml(path), str(path))
+    data = profile.data.model_dump(mode="json")
+    config = parse(
+        TrialConfig, {**profile.trial, "method": {"name": "joint"}, "steps": 1, "data": data}, str(path)
+    )
+    if any(isinstance(source, OutputConfig) for source in config.source):
+        raise ConfigError([f"{path}: trial.source: an output is a stage's; name a domain of the profile"])
+    return config
+
+
+def named_sources(config: TrialConfig) -> list[SourceConfig]:
+    """The sources that are domains of the profile."""
+    return [source for source in config.source if isinstance(source, SourceConfig)]
 
 
 def _check_source(report: Report, source: SourceConfig, domain: Domain) -> None:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -12,17 +13,20 @@ from torch.utils.data import Dataset
 
 from segda_core.classes import IGNORE_INDEX
 from segda_core.config import Stream, TransformConfig, TrialConfig
+from segda_core.data.decoded import DecodedImages
 from segda_core.data.index import ImageRecord
-from segda_core.data.labels import Pixels, read_image, read_label
+from segda_core.data.labels import Pixels
 from segda_core.data.manifest import TrialImages
 from segda_core.data.rare_classes import RareClassOrder, class_counts
 from segda_core.data.sampling import EpochOrder, sample_generator, share
-from segda_core.data.transforms import augment, resize
+from segda_core.data.store import Store, open_store
+from segda_core.data.transforms import augment
 from segda_core.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-Decoded: TypeAlias = tuple[Pixels, Pixels | None]
+Sample: TypeAlias = tuple[Pixels, Pixels | None]
+"""An image (height, width, 3) and its train ids (height, width)."""
 
 Samples: TypeAlias = tuple[Tensor, Tensor | None, tuple[int, ...]]
 """Images (batch, 3, height, width) and train ids (batch, height, width), both uint8: cheap to send; numbers
@@ -41,24 +45,28 @@ class Notes:
     resized: dict[str, str] = field(default_factory=dict)
     """Label of another size than its image -> both sizes; pseudo labels may be smaller by intention."""
 
+    uncached: str = ""
+    """Why images that are not in the cache stay out of it."""
+
     def update(self, other: "Notes") -> None:
         """Add another reader's notes."""
         self.skipped.update(other.skipped)
         self.resized.update(other.resized)
+        self.uncached = self.uncached or other.uncached
 
 
 class StreamReader:
-    """Samples of one stream; decoded and resized images stay in memory as far as `budget` bytes reach."""
+    """Samples of one stream, cut from decoded and resized images."""
 
-    def __init__(self, stream: Stream, config: TrialConfig, images: TrialImages, budget: int) -> None:
+    def __init__(self, stream: Stream, config: TrialConfig, images: TrialImages, cache: Store) -> None:
         self.stream = stream
         self.seed = config.seed
         self.transform = stream_transform(config, stream)
         self.records = stream_records(images, stream)
         self.order = stream_order(config, self.records, stream)
-        self.budget = budget
+        self.images = DecodedImages(cache, self.transform.resize)
         self.notes = Notes()
-        self._kept: dict[int, Decoded | None] = {}
+        self._bad: set[int] = set()
 
     def batch(self, step: int, indices: Sequence[int]) -> Samples:
         """The samples `indices` of a step's global batch."""
@@ -69,7 +77,10 @@ class StreamReader:
             raise DataError(
                 f"images of sizes {sizes} in one batch: set crop in the transforms of {self.stream}"
             )
-        stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+        planes = np.empty((len(images), 3, *images[0].shape[:2]), dtype=np.uint8)
+        for place, image in zip(planes, images, strict=True):
+            place[:] = image.transpose(2, 0, 1)  # of a mapped image this reads the crop alone
+        stacked = torch.from_numpy(planes)
         if self.stream == "target":
             return stacked, None, numbers
         return stacked, torch.from_numpy(np.stack(labels)), numbers
@@ -82,7 +93,7 @@ class StreamReader:
                 return *self._augmented(decoded, step, index), number
         raise DataError(f"none of {len(self.records)} images of stream {self.stream} can be read")
 
-    def _augmented(self, decoded: Decoded, step: int, index: int) -> Decoded:
+    def _augmented(self, decoded: Sample, step: int, index: int) -> Sample:
         """Augmented anew while the order does not accept what is left of the label, and may still ask."""
         for redraw in range(self.order.redraws + 1):
             rng = sample_generator(self.seed, self.stream, step, index, redraw)
@@ -91,31 +102,29 @@ class StreamReader:
                 break
         return image, label
 
-    def _read(self, number: int) -> Decoded | None:
+    def _read(self, number: int) -> Sample | None:
         """Image and label before augmentation; None for a bad image where those may be skipped."""
-        if number in self._kept:
-            return self._kept[number]
+        if number in self._bad:
+            return None
         record = self.records[number]
         try:
-            decoded = self._decode(record)
+            return self._decoded(record)
         except DataError as error:
             if not record.may_skip:
                 raise
             self.notes.skipped[str(record.image)] = str(error)
-            self._kept[number] = None
+            self._bad.add(number)
             return None
-        size = sum(pixels.nbytes for pixels in decoded if pixels is not None)
-        if size <= self.budget:
-            self.budget -= size
-            self._kept[number] = decoded
-        return decoded
 
-    def _decode(self, record: ImageRecord) -> Decoded:
-        image = read_image(record.image)
-        label = None if self.stream == "target" else read_record_label(record)
-        if label is not None and label.shape != image.shape[:2] and self.stream != "target_pseudo":
-            self.notes.resized[str(record.label)] = f"{label.shape[::-1]}, image {image.shape[1::-1]}"
-        return resize(image, label, self.transform.resize)
+    def _decoded(self, record: ImageRecord) -> Sample:
+        image = self.images.image(record.image)
+        if self.stream == "target":
+            return image.pixels, None
+        height, width = image.pixels.shape[:2]
+        label = self.images.label(label_file(record), (width, height))
+        if label.file_size != image.file_size and self.stream != "target_pseudo":
+            self.notes.resized[str(record.label)] = f"{label.file_size}, image {image.file_size}"
+        return image.pixels, label.pixels
 
 
 @dataclass(frozen=True)
@@ -132,14 +141,13 @@ class TrainingSet(Dataset[MicroBatch | DataError]):
     """Micro-batches of one rank by (step, micro-batch); a `DataError` is an item, so it keeps its text."""
 
     def __init__(
-        self, config: TrialConfig, images: TrialImages, *, rank: int, ranks: int, budget: int
+        self, config: TrialConfig, images: TrialImages, *, rank: int, ranks: int, cache: Store
     ) -> None:
-        """`budget`: bytes of decoded images this process may keep."""
+        self.cache = cache
         self.batch_size = config.batch_size
         self.micro_batches = config.micro_batches
         self.rank, self.ranks = rank, ranks
-        each = budget // len(config.streams)
-        self.readers = {stream: StreamReader(stream, config, images, each) for stream in config.streams}
+        self.readers = {stream: StreamReader(stream, config, images, cache) for stream in config.streams}
 
     def __getitem__(self, key: tuple[int, int]) -> MicroBatch | DataError:
         step, micro_batch = key
@@ -149,7 +157,7 @@ class TrainingSet(Dataset[MicroBatch | DataError]):
             streams = {stream: reader.batch(step, indices) for stream, reader in self.readers.items()}
         except DataError as error:
             return error
-        notes = Notes()
+        notes = Notes(uncached=self.cache.refusal)
         for reader in self.readers.values():
             notes.update(reader.notes)
             reader.notes = Notes()
@@ -164,6 +172,7 @@ class ValidationSet(Dataset[tuple[Pixels, Pixels, str]]):
 
     def __init__(self, records: Sequence[ImageRecord]) -> None:
         self.records = records
+        self.images = DecodedImages(open_store(), None)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -171,7 +180,8 @@ class ValidationSet(Dataset[tuple[Pixels, Pixels, str]]):
     def __getitem__(self, index: int) -> tuple[Pixels, Pixels, str]:
         record = self.records[index]
         try:
-            return read_image(record.image), read_record_label(record), record.name
+            image = self.images.image(record.image).pixels
+            return image, self.images.label(label_file(record)).pixels, record.name
         except DataError as error:
             if not record.may_skip:
                 raise
@@ -180,11 +190,11 @@ class ValidationSet(Dataset[tuple[Pixels, Pixels, str]]):
         return np.zeros((*BLANK, 3), dtype=np.uint8), ignored, record.name
 
 
-def read_record_label(record: ImageRecord) -> Pixels:
-    """Train ids of a record that must have a label."""
+def label_file(record: ImageRecord) -> Path:
+    """The label of a record that must have one."""
     if record.label is None:
         raise DataError(f"{record.image}: no label")
-    return read_label(record.label)
+    return record.label
 
 
 def stream_records(images: TrialImages, stream: Stream) -> list[ImageRecord]:

@@ -11,13 +11,10 @@ from torch.utils.data import DataLoader, Sampler
 from segda_core.config import TrialConfig
 from segda_core.data.dataset import MicroBatch, Notes, TrainingSet
 from segda_core.data.manifest import TrialImages
+from segda_core.data.store import open_store
 from segda_core.errors import DataError
 from segda_core.methods.base import Batch, DomainBatch
 from segda_core.process import STOP_SIGNALS, signal_at_parents_death
-
-KEPT_BYTES = 512 * 2**20
-"""Decoded images kept in memory per rank, over its loader processes: all of `streets`, most of a small real
-pair, and little beside a rank's activations; what does not fit is decoded again every epoch."""
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +70,8 @@ class Loader:
             logger.warning("skipped: %s", notes.skipped[name])
         for name in notes.resized.keys() - self.notes.resized.keys():
             logger.warning("label resized to its image: %s: %s", name, notes.resized[name])
+        if notes.uncached and not self.notes.uncached:
+            logger.warning("images that are not in the cache are decoded every time: %s", notes.uncached)
         self.notes.update(notes)
 
 
@@ -80,8 +79,7 @@ def build_loader(
     config: TrialConfig, images: TrialImages, *, rank: int = 0, ranks: int = 1, first_step: int = 0
 ) -> Loader:
     """The batches of one rank from `first_step` to the trial's last step."""
-    budget = KEPT_BYTES // max(1, config.workers)
-    dataset = TrainingSet(config, images, rank=rank, ranks=ranks, budget=budget)
+    dataset = TrainingSet(config, images, rank=rank, ranks=ranks, cache=open_store())
     return Loader(dataset, Steps(first_step, config.steps, config.micro_batches), config.workers)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from segda_core.classes import IGNORE_INDEX
-from segda_core.config import TransformConfig
+from segda_core.config import Size, TransformConfig
 from segda_core.data.autoaugment import DRAWS, autoaugment
 from segda_core.data.labels import Pixels
 
@@ -19,14 +19,18 @@ SIGMA = (0.15, 1.15)
 """Range of the blur's standard deviation in pixels (DACS)."""
 
 
-def resize(image: Pixels, label: Pixels | None, size: tuple[int, int] | None) -> tuple[Pixels, Pixels | None]:
-    """Image (bicubic) and label (nearest) at size (width, height); None: both at the image's own size."""
-    size = size or (image.shape[1], image.shape[0])
-    if image.shape[1::-1] != size:
-        image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
-    if label is not None and label.shape[::-1] != size:
-        label = np.asarray(Image.fromarray(label).resize(size, Image.Resampling.NEAREST))
-    return image, label
+def resize(image: Pixels, size: Size) -> Pixels:
+    """An image (height, width, 3) at size (width, height), bicubic."""
+    if image.shape[1::-1] == size:
+        return image
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
+
+
+def resize_label(label: Pixels, size: Size) -> Pixels:
+    """A label (height, width) at size (width, height), nearest."""
+    if label.shape[::-1] == size:
+        return label
+    return np.asarray(Image.fromarray(label).resize(size, Image.Resampling.NEAREST))
 
 
 def augment(
@@ -53,7 +57,8 @@ def augment(
 
 def jitter(image: Pixels, brightness: float, contrast: float, saturation: float) -> Pixels:
     """Factors of brightness, contrast (about the mean grey) and saturation, in this order, rounded once."""
-    mean = brightness * float(GREY @ image.mean(axis=(0, 1)))
+    sums = image.sum(axis=0, dtype=np.uint32).sum(axis=0, dtype=np.uint64)  # ten times as fast as image.mean
+    mean = brightness * float(GREY @ (sums / (image.shape[0] * image.shape[1])))
     colour = brightness * contrast * (saturation * np.eye(3) + (1 - saturation) * GREY)
     matrix = np.column_stack([colour, np.full(3, mean * (1 - contrast))])
     return np.asarray(Image.fromarray(image).convert("RGB", tuple(matrix.ravel().tolist())))

@@ -32,7 +32,7 @@ def labelled_bands(view: View) -> Tensors:
 
 def _band_counts(label: Pixels | None) -> Tensor:
     assert label is not None
-    bands = torch.tensor_split(torch.from_numpy(label).long(), BANDS)
+    bands = torch.tensor_split(torch.tensor(label).long(), BANDS)
     return torch.stack([torch.bincount(band.flatten(), minlength=256)[:NUM_CLASSES] for band in bands])
 
 

@@ -15,10 +15,10 @@ from torch.nn import functional
 
 from segda_core.classes import NUM_CLASSES
 from segda_core.config import Size
-from segda_core.data.dataset import read_record_label
+from segda_core.data.decoded import DecodedImages
 from segda_core.data.index import ImageRecord
-from segda_core.data.labels import Pixels, read_image
-from segda_core.data.transforms import resize
+from segda_core.data.labels import Pixels
+from segda_core.data.store import open_store
 from segda_core.errors import DataError
 from segda_core.evaluation import PIXELS_AT_ONCE
 from segda_core.models.base import Segmenter
@@ -80,16 +80,17 @@ def observe(
 
 def read(records: Iterable[ImageRecord], size: Size) -> Iterator[Sample]:
     """Images brought to a size, with their labels where records name them; skipped where that is allowed."""
+    images = DecodedImages(open_store(), size)
     for record in records:
         try:
-            image = read_image(record.image)
-            label = None if record.label is None else read_record_label(record)
+            image = images.image(record.image).pixels
+            label = None if record.label is None else images.label(record.label).pixels
         except DataError as error:
             if not record.may_skip:
                 raise
             logger.warning("skipped in measuring quality: %s", error)
             continue
-        yield Sample(resize(image, None, size)[0], label)
+        yield Sample(image, label)
 
 
 def batched(samples: Iterable[Sample], count: int) -> Iterator[list[Sample]]:
@@ -186,7 +187,7 @@ def truth_agreement(segmenter: Segmenter) -> Look:
         found = []
         for sample, logits in zip(view.samples, view.main, strict=True):
             assert sample.label is not None
-            truth = torch.from_numpy(sample.label).to(logits.device)
+            truth = torch.tensor(sample.label).to(logits.device)
             prediction = classes_of(segmenter.upsample(logits[None], truth.shape))
             found.append(matrices(truth[None], prediction))
         truths = torch.cat(found)

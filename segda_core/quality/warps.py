@@ -23,7 +23,7 @@ def scaled(factor: float) -> Warp:
 
     def apply(image: Pixels) -> Pixels:
         height, width = image.shape[:2]
-        return resize(image, None, (round(width * factor), round(height * factor)))[0]
+        return resize(image, (round(width * factor), round(height * factor)))
 
     return Warp(f"scale {factor}", apply)
 

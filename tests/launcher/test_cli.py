@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from launcher.cli import app
 
 COMMANDS = ["sweep", "status", "logs", "cancel", "explain", "leaderboard", "prune", "evaluate", "predict"]
+DATA_COMMANDS = [["make"], ["check"], ["cache", "build"], ["cache", "list"], ["cache", "clear"]]
 
 
 def segda(*words: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
@@ -17,7 +18,8 @@ def segda(*words: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.parametrize(
-    "words", [[], *[[command] for command in COMMANDS], ["schema"], ["data", "make"], ["data", "check"]]
+    "words",
+    [[], *[[command] for command in COMMANDS], ["schema"], *[["data", *words] for words in DATA_COMMANDS]],
 )
 def test_every_command_has_help_with_an_example(words: list[str]) -> None:
     result = CliRunner().invoke(app, [*words, "--help"])

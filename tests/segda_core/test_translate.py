@@ -11,8 +11,8 @@ from PIL import Image
 from trials import run, small_config, write_domains, write_trial
 
 from segda_core.config import Domain
-from segda_core.data.dataset import read_record_label
 from segda_core.data.index import scan
+from segda_core.data.labels import read_label
 from segda_core.data.manifest import select_images
 from segda_core.data.transforms import resize
 from segda_core.errors import ConfigError, DataError, parse
@@ -83,11 +83,11 @@ def test_every_image_but_those_held_out_is_what_the_generator_makes_of_it(
         label = original / f"labels/{record.name}.png"
         assert record.label is not None and record.label.read_bytes() == label.read_bytes()
         pixels = np.asarray(Image.open(original / f"images/{record.name}.png"))
-        inputs = pixels if size is None else resize(pixels, None, size)[0]
+        inputs = pixels if size is None else resize(pixels, size)
         with torch.no_grad():
             unit = torch.from_numpy(inputs.copy()).permute(2, 0, 1)[None] / 127.5 - 1
             wanted = ((generator(unit)[0].permute(1, 2, 0) + 1) * 127.5).round().to(torch.uint8).numpy()
-        wanted = wanted if size is None else resize(wanted, None, (64, 32))[0]
+        wanted = wanted if size is None else resize(wanted, (64, 32))
         assert np.array_equal(np.asarray(Image.open(record.image)), wanted)
 
 
@@ -95,8 +95,8 @@ def test_labels_of_train_ids_become_label_ids_and_cities_a_flat_folder(sweep: Pa
     domain = Domain(layout="cityscapes", root=str(root / "target"))
     for record in scan(domain, "train").records:
         label = root / f"target/gtFine/train/{record.name}"
-        save(label.with_name(f"{label.name}_gtFine_labelTrainIds.png"), read_record_label(record))
         assert record.label is not None
+        save(label.with_name(f"{label.name}_gtFine_labelTrainIds.png"), read_label(record.label))
         record.label.unlink()
     domains = {"camera": {"layout": "cityscapes", "root": str(root / "target")}}
     config = translation(root, data={"name": "small", "domains": domains}, source=[{"name": "camera"}])
@@ -106,7 +106,8 @@ def test_labels_of_train_ids_become_label_ids_and_cities_a_flat_folder(sweep: Pa
     originals = scan(domain, "train").records
     assert [record.name for record in made] == [record.name.replace("/", "_") for record in originals]
     for record, original in zip(made, originals, strict=True):
-        assert np.array_equal(read_record_label(record), read_record_label(original))
+        assert record.label is not None and original.label is not None
+        assert np.array_equal(read_label(record.label), read_label(original.label))
 
 
 def test_sources_with_equal_names_are_refused(sweep: Path, root: Path) -> None:

@@ -17,7 +17,6 @@ from domains import raw_config
 from PIL import Image
 
 from segda_core.config import TrialConfig
-from segda_core.data import loader as loader_module
 from segda_core.data.dataset import ValidationSet, sample_names
 from segda_core.data.labels import read_image, read_label
 from segda_core.data.loader import build_loader
@@ -135,16 +134,6 @@ def test_loader_processes_change_nothing(drawn_pair, configure):
     whole = streams(configure(drawn_pair, micro_batches=2))
     for workers in (1, 2):
         assert_equal(streams(configure(drawn_pair, micro_batches=2, workers=workers)), whole)
-
-
-def test_memory_budget_changes_nothing(drawn_pair, configure, monkeypatch):
-    config = configure(
-        drawn_pair, transforms={"source": {"resize": [32, 16]}, "target": {"resize": [32, 16]}}
-    )
-    kept = streams(config)
-    for budget in (0, 20_000):
-        monkeypatch.setattr(loader_module, "KEPT_BYTES", budget)
-        assert_equal(streams(config), kept)
 
 
 def test_global_random_states_stay(drawn_pair, configure):

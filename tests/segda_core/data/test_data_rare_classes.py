@@ -13,6 +13,7 @@ from segda_core.data.labels import read_label
 from segda_core.data.loader import build_loader
 from segda_core.data.manifest import select_images
 from segda_core.data.rare_classes import RareClassOrder, class_counts, class_probabilities
+from segda_core.data.store import open_store
 from segda_core.errors import DataError
 
 EASY = RareClassConfig(temperature=0.2, min_pixels=50, crop_share=0.5)
@@ -138,7 +139,7 @@ def test_a_cache_that_cannot_be_written_only_costs_time(drawn_pair, configure, t
 def test_crops_show_the_class_more_often_when_drawn_anew(drawn_pair, configure):
     def hits(redraws):
         config = rare(configure, drawn_pair)
-        reader = StreamReader("source", config, select_images(config), budget=0)
+        reader = StreamReader("source", config, select_images(config), open_store())
         reader.order.redraws = redraws
         shown = [
             reader.order.accepts(step, index, reader.sample(step, index)[1])

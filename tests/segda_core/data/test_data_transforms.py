@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segda_core.config import TransformConfig
-from segda_core.data.transforms import PADDING, augment, blur, jitter, resize
+from segda_core.data.transforms import GREY, PADDING, augment, blur, jitter, resize, resize_label
 
 
 def coordinates(width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
@@ -107,6 +107,15 @@ def test_jitter_by_hand():
     assert jitter(image, 1.0, 0.5, 1.0)[0, 0].tolist() == expected
 
 
+def test_jitter_is_about_the_mean_of_all_pixels():
+    image = np.random.default_rng(0).integers(0, 256, (31, 47, 3), dtype=np.uint8)
+    grey = float(GREY @ image.mean(axis=(0, 1)))
+    assert np.unique(jitter(image, 1.0, 0.0, 1.0)).tolist() == [round(grey)]
+    np.testing.assert_array_equal(
+        jitter(image[:, ::-1], 1.1, 0.8, 1.2)[:, ::-1], jitter(image, 1.1, 0.8, 1.2)
+    )
+
+
 def test_jitter_strength_bounds_the_change():
     image = np.full((4, 4, 3), 100, dtype=np.uint8)
     values = [int(drawn(TransformConfig(jitter=0.2), image, None, seed)[0][0, 0, 0]) for seed in range(200)]
@@ -136,13 +145,10 @@ def test_switching_one_part_off_leaves_the_others():
 def test_resize_image_and_label_each_from_its_own_size():
     image, _ = coordinates(40, 20)
     label = np.repeat(np.repeat(np.array([[1, 2], [3, 255]], dtype=np.uint8), 5, 0), 10, 1)
-    small, resized = resize(image, label, (20, 10))
-    assert small.shape == (10, 20, 3)
-    np.testing.assert_array_equal(resized, label)
-    same, resized = resize(image, label, None)
-    np.testing.assert_array_equal(same, image)
-    np.testing.assert_array_equal(resized, label.repeat(2, 0).repeat(2, 1))
-    assert resize(image, None, None)[1] is None
+    assert resize(image, (20, 10)).shape == (10, 20, 3)
+    np.testing.assert_array_equal(resize_label(label, (20, 10)), label)
+    np.testing.assert_array_equal(resize(image, (40, 20)), image)
+    np.testing.assert_array_equal(resize_label(label, (40, 20)), label.repeat(2, 0).repeat(2, 1))
 
 
 def test_blur_comes_last_and_as_often_as_asked():

@@ -245,13 +245,18 @@ def test_a_method_without_teacher_cannot_be_scored_by_it(tmp_path):
 def test_target_labels_are_never_read_unless_declared(tmp_path, monkeypatch):
     import domains
 
-    from segda_core.data import dataset
+    from segda_core.data import decoded
 
     domains.write_gta5(tmp_path / "game", 4)
     domains.write_cityscapes(tmp_path / "camera", 6, 1)
     read = []
-    original = dataset.read_label
-    monkeypatch.setattr(dataset, "read_label", lambda path: read.append(path) or original(path))
+    original = decoded.DecodedImages.label
+
+    def label(images, path, size=None):
+        read.append(path)
+        return original(images, path, size)
+
+    monkeypatch.setattr(decoded.DecodedImages, "label", label)
     config = resolve(tmp_path)
     for [batch] in build_loader(config, select_images(config)):
         assert batch.target.labels is None and batch.target_labelled is None

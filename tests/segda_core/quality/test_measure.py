@@ -1,6 +1,7 @@
 """Measuring a segmenter on images: known networks, closed labels, nothing changed."""
 
 import builtins
+import io
 import json
 import os
 from pathlib import Path
@@ -166,23 +167,25 @@ def test_no_label_of_the_target_and_no_validation_image_is_opened(segmenter, roo
     """Opens of both kinds are refused, as unreadable files would (root may read everything)."""
     config = small_config(root, "source_only")
     closed = [root / "target" / "gtFine", root / "target" / "leftImg8bit" / "val"]
+    monkeypatch.setenv("SEGDA_CACHE", str(tmp_path / "cache"))  # empty
     opened = _watch_opens(monkeypatch, closed)
     measure(segmenter, None, select_measured(config, 64), config)
     assert sum("leftImg8bit/train" in name for name in opened) == 8
     assert sum("source/labels" in name for name in opened) == 12
 
 
-def _watch_opens(monkeypatch, closed: list[Path]) -> list[str]:
-    opened: list[str] = []
+def _watch_opens(monkeypatch, closed: list[Path]) -> set[str]:
+    opened: set[str] = set()
     original = builtins.open
 
     def watched(file, *arguments, **options):
         if isinstance(file, str | os.PathLike):
             assert not any(Path(file).is_relative_to(folder) for folder in closed), f"opened {file}"
-            opened.append(str(file))
+            opened.add(str(file))
         return original(file, *arguments, **options)
 
     monkeypatch.setattr(builtins, "open", watched)
+    monkeypatch.setattr(io, "open", watched)  # of pathlib
     return opened
 
 
