@@ -63,7 +63,7 @@ class GeneratorUpdate(Update):
         self.lambda_identity = config.method.lambda_identity * config.method.lambda_cycle
         self.generators = nn.ModuleDict({str(domain): network for domain, network in generators.items()})
         self.discriminators = {domain: Used(network) for domain, network in discriminators.items()}
-        self.optimizer = Adam(self.parameters(), lr=config.method.lr, betas=config.method.betas)
+        self.optimizer = Adam(self.parameters(), lr=config.method.lr, betas=config.method.betas, fused=True)
         self.schedule = linear_decay(self.optimizer, config.method.decay_start, config.steps)
 
     def forward(
@@ -96,7 +96,9 @@ class DiscriminatorUpdate(Update):
         self.domain = domain
         self.discriminator = discriminator
         self.pool = pool
-        self.optimizer = Adam(discriminator.parameters(), lr=config.method.lr, betas=config.method.betas)
+        self.optimizer = Adam(
+            discriminator.parameters(), lr=config.method.lr, betas=config.method.betas, fused=True
+        )
         self.schedule = linear_decay(self.optimizer, config.method.decay_start, config.steps)
 
     def forward(
