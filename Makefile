@@ -49,9 +49,9 @@ test-fast: $(INSTALLED) ## the tests that start no processes
 	$(BIN)/python -m pytest -m 'not processes' $(ARGS)
 
 # Not in `make test`: a round takes minutes.
-faults: $(INSTALLED) ## every fault REPEAT=20 times at random moments [SEED=…]; writes docs/faults.md
+faults: $(INSTALLED) ## every fault REPEAT=20 times at random moments [SEED=…]; writes docs/faults.md, ADD=1: adds to it
 	@$(BIN)/python tools/debian_packages.py slurm
-	PYTHONPATH=.:tests:tools $(BIN)/python -m faults --repeat $(REPEAT) $(if $(SEED),--seed $(SEED))
+	PYTHONPATH=.:tests:tools $(BIN)/python -m faults --repeat $(REPEAT) $(if $(SEED),--seed $(SEED)) $(if $(ADD),--add)
 
 slurm-dev: ## a private Slurm on this host, for development; prints export SLURM_CONF=...
 	@$(PYTHON) tools/debian_packages.py slurm

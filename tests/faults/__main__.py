@@ -18,7 +18,7 @@ from private_slurm.up import missing_programs
 from ray_heads import ray_head_of
 from slurm_cluster import slurm_cluster
 
-from faults.report import Count, markdown, total
+from faults.report import Count, markdown, read_page, run_line, total
 from faults.rounds import Struck, left_alone, local_round, ray_round, slurm_round
 
 Round = Callable[[Path, random.Random], list[Struck]]
@@ -30,7 +30,7 @@ RAY_CPUS = 8
 def main() -> None:
     """Run the rounds; exit code 1 where a trial was lost, ran twice or differs."""
     words = _words()
-    counts: dict[tuple[str, str], Count] = {}
+    counts, runs = read_page(words.page) if words.add else ({}, [])
     with tempfile.TemporaryDirectory(prefix="segda-faults-") as text, _executors(Path(text)) as rounds:
         folder = Path(text)
         alone = left_alone(folder / "alone")
@@ -40,7 +40,8 @@ def main() -> None:
                 counts.setdefault((executor, struck.fault), Count()).add(struck.victim, alone)
             seconds = time.monotonic() - began
             print(f"round {number} of {words.repeat}: {seconds:.0f} s; {total(counts.values())}", flush=True)
-            page = markdown(counts, number, words.seed, f"{os.cpu_count()} CPU cores", _versions())
+            this = run_line(number, words.seed, f"{os.cpu_count()} CPU cores", _versions())
+            page = markdown(counts, [*runs, this])
             words.page.write_text(page)  # what was measured stays, should the next round be interrupted
     sys.exit(not all(count.is_clean for count in counts.values()))
 
@@ -62,6 +63,7 @@ def _words() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__)
     parser.add_argument("--repeat", type=int, default=20)
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the moments")
+    parser.add_argument("--add", action="store_true", help="add to what the page counts already")
     parser.add_argument("--page", type=Path, default=PAGE)
     return parser.parse_args()
 

@@ -1,8 +1,10 @@
 """What became of trials that faults were made to, counted, and docs/faults.md."""
 
+import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from pathlib import Path
 
 from small_sweep import SmallSweep, history_of, result_of
 
@@ -48,9 +50,7 @@ TEXT = """\
 
 Written by
 
-    make faults REPEAT={repeat} SEED={seed}
-
-on {date} ({machine}; {versions}).
+{runs}
 
 Every fault is made to a small trial of its own at a random moment: one in four while the attempt starts,
 the others at a random step. For a fault of Slurm's the workers are stopped at that moment until it has
@@ -67,16 +67,30 @@ Sum: {tried} tried, {lost} lost, {duplicated} duplicated, {equal} equal.
 """
 
 
-def markdown(counts: Counts, repeat: int, seed: int, machine: str, versions: str) -> str:
+RUN = "    make faults REPEAT={repeat} SEED={seed}    # {date}: {machine}; {versions}"
+ROW = re.compile(r"^\| (\w+) \| ([^|]+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", re.MULTILINE)
+
+
+def run_line(repeat: int, seed: int, machine: str, versions: str) -> str:
+    """What says on the page that so many rounds were run today."""
+    date = time.strftime("%Y-%m-%d")
+    return RUN.format(repeat=repeat, seed=seed, date=date, machine=machine, versions=versions)
+
+
+def markdown(counts: Counts, runs: Iterable[str]) -> str:
     """The page."""
     rows = [
-        f"| {executor} | {fault} | {count.tried} | {count.lost} | {count.duplicated} | {count.equal} |"
+        f"| {executor} | {fault} | {' | '.join(map(str, astuple(count)))} |"
         for (executor, fault), count in sorted(counts.items())
     ]
-    return TEXT.format(
-        repeat=repeat, seed=seed, machine=machine, versions=versions,
-        date=time.strftime("%Y-%m-%d"), rows="\n".join(rows), **total(counts.values()),
-    )  # fmt: skip
+    return TEXT.format(runs="\n".join(runs), rows="\n".join(rows), **total(counts.values()))
+
+
+def read_page(path: Path) -> tuple[dict[tuple[str, str], Count], list[str]]:
+    """Counts and runs that a page tells of."""
+    text = path.read_text()
+    counts = {(row[0], row[1]): Count(*map(int, row[2:])) for row in ROW.findall(text)}
+    return counts, [line for line in text.splitlines() if line.startswith("    make faults ")]
 
 
 def total(counts: Iterable[Count]) -> dict[str, int]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from small_sweep import SmallSweep
 
-from faults.report import Count, markdown
+from faults.report import Count, markdown, read_page, run_line
 from faults.victim import Victim
 from segda_core.layout import TrialFiles, write_json
 
@@ -47,9 +47,12 @@ def test_what_is_counted(
     assert count.is_clean is (expected == Count(1, 0, 0, 1))
 
 
-def test_the_page_has_a_line_for_each_fault_and_their_sum() -> None:
-    counts = {("local", "kill -9 worker"): Count(3, 0, 1, 3), ("ray", "kill -9 runner"): Count(2, 1, 0, 1)}
-    page = markdown(counts, repeat=3, seed=7, machine="2 CPU cores", versions="slurm-wlm 22.05.8")
-    assert "make faults REPEAT=3 SEED=7" in page
-    assert "| local | kill -9 worker | 3 | 0 | 1 | 3 |\n| ray | kill -9 runner | 2 | 1 | 0 | 1 |\n" in page
+def test_the_page_has_a_line_for_each_fault_and_their_sum_and_is_read_back(tmp_path: Path) -> None:
+    counts = {("local", "kill -9 worker"): Count(3, 0, 1, 3), ("ray", "scancel, waiting"): Count(2, 1, 0, 1)}
+    run = run_line(3, 7, machine="2 CPU cores", versions="slurm-wlm 22.05.8")
+    page = markdown(counts, [run])
+    assert "    make faults REPEAT=3 SEED=7    # 20" in page
+    assert "| local | kill -9 worker | 3 | 0 | 1 | 3 |\n| ray | scancel, waiting | 2 | 1 | 0 | 1 |\n" in page
     assert "5 tried, 1 lost, 1 duplicated, 4 equal" in page
+    (tmp_path / "faults.md").write_text(page)
+    assert read_page(tmp_path / "faults.md") == (counts, [run])
