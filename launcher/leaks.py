@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 
 from launcher.trial import Trial
-from segda_core.config import SubsetConfig, TrialConfig
-from segda_core.tasks import PseudoLabelConfig
+from segda_core.config import SubsetConfig
 
 
 def leaks(trials: Sequence[Trial]) -> list[str]:
@@ -13,11 +12,11 @@ def leaks(trials: Sequence[Trial]) -> list[str]:
     by_id = {trial.id: trial for trial in trials}
     found: dict[str, None] = {}
     for trial in trials:
-        own = _subset(trial)
+        own = trial.config.target_subset
         if own is None:
             continue
         for ancestor in _ancestors(trial, by_id):
-            opened = _subset(ancestor)
+            opened = ancestor.config.target_subset
             if opened is not None and not _within(opened, own):
                 text = f"{trial.stage}: trials of {_words(own)} take from {ancestor.stage}, which opened"
                 found[f"{text} {_words(opened)}"] = None
@@ -28,12 +27,6 @@ def _ancestors(trial: Trial, by_id: Mapping[str, Trial]) -> Iterator[Trial]:
     for parent in dict.fromkeys(trial.parents.values()):
         yield by_id[parent]
         yield from _ancestors(by_id[parent], by_id)
-
-
-def _subset(trial: Trial) -> SubsetConfig | None:
-    """The target images it opens; None where it opens none."""
-    config = trial.config
-    return config.target.subset if isinstance(config, TrialConfig | PseudoLabelConfig) else None
 
 
 def _within(subset: SubsetConfig, other: SubsetConfig) -> bool:

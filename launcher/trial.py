@@ -11,7 +11,7 @@ from typing import Any
 
 from segda_core.config import CONFIG_VERSION, TaskConfig, TrialConfig, identity
 from segda_core.layout import TrialFiles
-from segda_core.tasks import PseudoLabelConfig, task_of
+from segda_core.tasks import task_of
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def label(config: TaskConfig, stage: str | None = None) -> str:
     if isinstance(config, TrialConfig):
         parts.append(config.method.name)
     parts.append(config.data.name)
-    if isinstance(config, TrialConfig | PseudoLabelConfig) and config.target.subset is not None:
-        parts.append(f"n{config.target.subset.size}")
+    if config.target_subset is not None:
+        parts.append(f"n{config.target_subset.size}")
     if isinstance(config, TrialConfig):
         parts.append(f"s{config.seed}")
     return re.sub(r"[^A-Za-z0-9_.-]", "_", "-".join(parts))

@@ -13,6 +13,7 @@ from segda_core.config import (
     OutputName,
     Size,
     SourceConfig,
+    SubsetConfig,
     TargetConfig,
     TaskConfig,
     TrialConfig,
@@ -90,6 +91,11 @@ class PseudoLabelConfig(TaskConfig):
     def outputs(self) -> tuple[OutputName, ...]:
         """Labels."""
         return ("labels",)
+
+    @property
+    def target_subset(self) -> SubsetConfig | None:
+        """The target images it labels."""
+        return self.target.subset
 
 
 TASK_CONFIGS: dict[TaskName, type[TaskConfig]] = {

@@ -1,9 +1,7 @@
 """Reading sweeps' directories for the leaderboard: one record per planned trial, whatever its state."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +9,15 @@ from pydantic import BaseModel, ConfigDict
 
 from launcher.find import sweep_names
 from launcher.layers import look_up
+from launcher.leaderboard.disk import Above, Folder, Size, largest
 from launcher.points import matches_value
 from launcher.states import State, TrialStatus
 from launcher.status import understand
 from segda_core import layout
 from segda_core.classes import CLASSES
 from segda_core.config import TrialConfig
-from segda_core.errors import ConfigError, did_you_mean, load_yaml, parse, parse_yaml
+from segda_core.errors import ConfigError, did_you_mean, parse
 from segda_core.layout import TrialFiles
-from segda_core.tasks import parse_config
 
 SEEDS = ("seed", "target.subset.seed")
 """Averaged over, whosever they are."""
@@ -53,10 +51,23 @@ class Record:
     """None in a sweep without stages."""
     lineage: Mapping[str, Any]
     """Axes of its parents whose values are not its own settings: they set it apart from its siblings."""
+    above: Above
+    """What its ancestors opened."""
     status: TrialStatus | None
     """None where the directory cannot be understood."""
     result: Result | None
     problem: str | None = None
+
+    @property
+    def own_size(self) -> Size:
+        """Target images that it opens itself."""
+        subset = self.config.target_subset
+        return None if subset is None else subset.size
+
+    @property
+    def size(self) -> Size:
+        """The most target images that it or a trial above it opens: what its result may be compared at."""
+        return largest(self.own_size, self.above.size)
 
     @property
     def stale(self) -> bool:
@@ -108,8 +119,9 @@ def collect(
     records: dict[str, Record] = {}
     for name in names:
         root = _sweep_root(name, runs)
+        folder = Folder(root)
         for identifier, data in _covered(root, found, all_trials).items():
-            record = _read(root / identifier, data, found, today or Today())
+            record = _read(folder, identifier, data, found, today or Today())
             if record is not None and not (identifier in records and records[identifier].counted):
                 records[identifier] = record
     found.records.extend(records.values())
@@ -147,32 +159,41 @@ def _planned(root: Path, found: Collection) -> dict[str, str] | None:
         return None
 
 
-def _read(root: Path, data: str | None, found: Collection, today: Today) -> Record | None:
+def _read(
+    folder: Folder, identifier: str, data: str | None, found: Collection, today: Today
+) -> Record | None:
     """The trial's record; None where it trains no segmenter, or (noted) there is nothing to place it by."""
-    files = TrialFiles(root)
-    if not files.config.is_file():
-        if data is not None:
-            found.unprepared.setdefault(data, []).append(root.name)
-        return None
+    root = folder.root / identifier
     try:
-        config = parse_config(_config_yaml(files.config), str(files.config))
-        made = layout.read_json(files.trial) or {}
-        point = made.get("point", {})
-    except (OSError, ValueError, AttributeError) as error:
+        written = folder.written(identifier)
+        if written is None:
+            if data is not None:
+                found.unprepared.setdefault(data, []).append(identifier)
+            return None
+        config, made = written.config, written.made
+        point, above = made.get("point", {}), folder.above(identifier)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         found.problems.append(_named(root, error))
         return None
     if not isinstance(config, TrialConfig) or "segmenter" not in config.outputs:
         return None
     lineage = _lineage(config, point) if made.get("parents") else {}
-    place = (root.parent.name, root.name, config, frozenset(point), made.get("stage"), lineage)
+    place = (folder.root.name, identifier, config, frozenset(point), made.get("stage"), lineage, above)
+    files = TrialFiles(root)
     try:
-        status = understand(files, today.manifest_hashes.get(root.name), today.commit)
+        status = understand(files, today.manifest_hashes.get(identifier), today.commit)
         result = None if status.metrics is None else parse(Result, status.metrics, str(files.metrics))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         problem = _named(files.metrics if files.metrics.exists() else root, error)
         found.problems.append(problem)
         return Record(*place, None, None, problem)
+    if result is not None:
+        found.problems += [_gone(root, ancestor) for ancestor in above.missing]
     return Record(*place, status, result)
+
+
+def _gone(root: Path, ancestor: str) -> str:
+    return f"{root}: made from {ancestor}, which is gone: how many target images that opened is unknown"
 
 
 def _lineage(config: TrialConfig, point: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,21 +213,6 @@ def _named(path: Path, error: Exception) -> str:
     if isinstance(error, ConfigError):
         return str(error)
     return f"{path}: cannot be read: {'no field ' if isinstance(error, KeyError) else ''}{error}"
-
-
-_parse_block = lru_cache(maxsize=4096)(parse_yaml)
-
-
-def _config_yaml(path: Path) -> Any:
-    """The file's YAML. Trials of a sweep share most top-level blocks, so each distinct one is parsed once."""
-    blocks = re.split(r"^(?=\w)", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    try:
-        merged: dict[str, Any] = {}
-        for block in blocks:
-            merged.update(_parse_block(block) or {})
-        return merged
-    except (TypeError, ValueError):
-        return load_yaml(path)  # not in the launcher's own form: read whole, with its errors
 
 
 def declared_classes(records: Iterable[Record]) -> list[str]:

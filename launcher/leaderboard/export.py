@@ -50,7 +50,7 @@ def _line(section: Section, entry: Entry, axes: Sequence[str], classes: Sequence
         "size": section.size,
         "rank": entry.rank,
         "method": row.method,
-        "target_images": row.results[0].target_images if row.results else row.size,
+        "target_images": row.results[0].target_images if row.results else row.own_size,
         "labelled_images": row.labelled or 0,
         "uses_target_labels": str(row.uses_target_labels).lower(),
         **{axis: row.axes.get(axis, "") for axis in axes},
@@ -87,6 +87,7 @@ def _row(row: Row, table: Table, places: Sequence[tuple[Section, Entry]]) -> dic
     return {
         "method": row.method,
         "size": row.size,
+        "own_size": row.own_size,
         "labelled": row.labelled,
         "uses_target_labels": row.uses_target_labels,
         "axes": row.axes,

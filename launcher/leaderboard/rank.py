@@ -7,11 +7,15 @@ from typing import Any
 
 from launcher.leaderboard.axes import flatten, text
 from launcher.leaderboard.collect import Record
-from launcher.leaderboard.rows import Row, Size, Table, canonical_json
+from launcher.leaderboard.disk import Size
+from launcher.leaderboard.rows import Row, Table, canonical_json
 from launcher.states import State
 
 DIGITS = 9
 """Decimals of a mean mIoU (a fraction) within which two rows share a rank."""
+
+ABOVE = "opened above"
+"""Ends the mark of a row whose target size is that of a trial it was made from."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ def marks(row: Row) -> list[str]:
     older = sum(record.older_code for record in row.counted)
     if older:
         found.append("older code" if older == len(row.counted) else f"{older} with older code")
+    if row.size != row.own_size:
+        found.append(f"{row.size} target images {ABOVE}")
     return [*found, *row.others]
 
 

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import fmean, stdev
-from typing import Any, Literal
+from typing import Any
 
 from launcher.leaderboard.axes import axis_columns, method_labels, stage_columns
 from launcher.leaderboard.collect import Collection, Record, Result, declared_classes
+from launcher.leaderboard.disk import Size
 from segda_core.config import identity
-
-Size = int | Literal["all"] | None
-"""Target images a trial may open; None where the method opens none."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +20,9 @@ class Row:
 
     method: str
     size: Size
+    """Target images that its trials, or any above them, open: it is compared with no smaller size."""
+    own_size: Size
+    """Those that its trials open themselves."""
     axes: dict[str, str]
     """Axis path -> value."""
     records: tuple[Record, ...]
@@ -152,12 +153,8 @@ def _across(columns: dict[str, list[str]], count: int) -> list[tuple[str, ...]]:
 
 def _key(record: Record, label: str) -> tuple[object, ...]:
     labelled = record.config.target.labelled
-    return label, _size(record), None if labelled is None else labelled.size, _evaluation(record)
-
-
-def _size(record: Record) -> Size:
-    subset = record.config.target.subset
-    return None if subset is None else subset.size
+    sizes = (record.size, record.own_size, None if labelled is None else labelled.size)
+    return (label, *sizes, _evaluation(record))
 
 
 def _evaluation(record: Record) -> str:
@@ -202,7 +199,8 @@ def _rows(
     return [
         Row(
             method=method,
-            size=_size(group[0]),
+            size=group[0].size,
+            own_size=group[0].own_size,
             axes=axes,
             records=(*measured, *waiting),
             evaluation=_evaluation(group[0]),

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from launcher.leaderboard.rank import Entry, Section, state_word
+from launcher.leaderboard.rank import ABOVE, Entry, Section, state_word
 from launcher.leaderboard.rows import Row, Table
 
 
@@ -22,10 +22,11 @@ def score(entry: Entry) -> str:
 
 
 def size(row: Row) -> str:
-    """Target images the trials may open."""
-    if row.size is None:
+    """Target images the trials may open themselves."""
+    if row.own_size is None:
         return "-"
-    return f"all ({row.results[0].target_images})" if row.size == "all" and row.results else str(row.size)
+    counted = row.own_size == "all" and row.results
+    return f"all ({row.results[0].target_images})" if counted else str(row.own_size)
 
 
 def labels(row: Row) -> str:
@@ -76,7 +77,7 @@ def cells(entry: Entry, section: Section, sections: Sequence[Section]) -> list[s
 
 def name(row: Row) -> str:
     """A row in a few words, for tables where it is one cell."""
-    return " ".join([row.method, *row.axes.values(), *([] if row.size is None else [str(row.size)])])
+    return " ".join([row.method, *row.axes.values(), *([] if row.own_size is None else [str(row.own_size)])])
 
 
 def distinct(sections: Sequence[Section]) -> list[Row]:
@@ -92,6 +93,8 @@ def footnotes(table: Table, sections: Sequence[Section]) -> list[str]:
         notes.append("(...): not ranked; the mean is over the seeds there are, or over stale trials.")
     if any(mark == "other seeds" for entry in entries for mark in entry.marks):
         notes.append("other seeds: finished, but over other seeds than the rows it would be compared with.")
+    if any(mark.endswith(ABOVE) for entry in entries for mark in entry.marks):
+        notes.append(f"{ABOVE}: by a trial this one was made from; compared at that number of target images.")
     if len({section.size for section in sections}) > 1 and any(entry.row.size is None for entry in entries):
         notes.append("Rows without target images take part in the ranking of every size.")
     return notes

@@ -17,6 +17,7 @@ from segda_core.config.images import (
     OutputConfig,
     RareClassConfig,
     SourceConfig,
+    SubsetConfig,
     TargetConfig,
     TransformsConfig,
 )
@@ -61,6 +62,11 @@ class TaskConfig(Frozen):
     def source_outputs(self) -> tuple[str, ...]:
         """Keys of the parents whose images it trains on."""
         return ()
+
+    @property
+    def target_subset(self) -> SubsetConfig | None:
+        """The target images it opens, parents aside; None where it opens none."""
+        return None
 
     @property
     def uses_target_labels(self) -> bool:
@@ -209,6 +215,11 @@ class TrialConfig(TaskConfig):
         if self.method.target_labels == "optional" and self.uses_target_labels:
             return (*self.method.streams, "target_labelled")
         return self.method.streams
+
+    @property
+    def target_subset(self) -> SubsetConfig | None:
+        """The target images it opens, parents aside; None where the method opens none."""
+        return self.target.subset
 
     @property
     def uses_target_labels(self) -> bool:

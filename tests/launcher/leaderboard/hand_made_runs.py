@@ -106,18 +106,18 @@ class Board:
         plan: bool = True,
         stage: str | None = None,
         parents: dict[str, Any] | None = None,
+        of: TrialFiles | None = None,
         changes: dict[str, Any] | None = None,
         **values: Any,
     ) -> TrialFiles:
         """Write one trial, finished where a mIoU is given, and add it to the plan.
 
-        `parents` are values of axes that it has from its parents.
+        `parents` are values of axes that it has from its parent, which is the trial `of`, or not there.
         """
         config = make_config(**values)
         own = {path: at(config, path) for path in point}
-        trial = Trial(
-            self.sweep, config, {**(parents or {}), **own}, stage, {"p": str(parents)} if parents else {}
-        )
+        family = {"p": str(parents) if of is None else of.root.name} if parents or of else {}
+        trial = Trial(self.sweep, config, {**(parents or {}), **own}, stage, family)
         files = trial.files(self.runs)
         write_text(files.config, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
         write_json(

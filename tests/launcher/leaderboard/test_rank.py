@@ -1,5 +1,7 @@
 """Ranks: among complete rows of one protocol, size and set of seeds, and nowhere else."""
 
+import yaml
+
 from launcher.leaderboard.collect import Today, collect
 from launcher.leaderboard.rank import rank
 from launcher.leaderboard.rows import build_tables
@@ -125,3 +127,50 @@ def test_marks_say_why_trials_do_not_count(board):
     (entry,) = section.entries
     assert entry.marks == ["2 failed: oom", "stopped", "unreadable", "cancelled", "missing"]
     assert entry.row.planned == 6
+
+
+def translation(board, size, **values):
+    """A trial on images of a network that was trained with `size` target images."""
+    crops = {"source": {"crop": [64, 32]}, "target": {"crop": [64, 32]}}
+    network = board.trial(
+        stage="translator", method="cyclegan", model=None, transforms=crops, target__subset__size=size
+    )
+    images = board.trial(stage="images", of=network)
+    kept = {key: value for key, value in yaml.safe_load(images.config.read_text()).items() if key == "data"}
+    images.config.write_text(yaml.safe_dump({"task": "translate", "source": [{"name": "render"}], **kept}))
+    return board.trial(stage="adapt", of=images, **values)
+
+
+def test_a_row_is_compared_at_the_most_target_images_that_anything_above_it_opened(board):
+    for size in (10, 40):
+        board.trial(0.2, stage="plain", method="joint", target__subset__size=size)
+        board.trial(0.25, stage="plain", method="adaptsegnet", target__subset__size=size)
+    translation(board, 40, miou=0.9)
+    translation(board, 40, miou=0.8, method="adaptsegnet", target__subset__size=10)
+    translation(board, 10, miou=0.7, method="supervised", target__subset__size=40)
+    small, large = sections(board)
+    assert (small.size, large.size) == (10, 40)
+    assert ranks(small) == [("adaptsegnet", 1), ("joint", 2)]
+    assert ranks(large) == [
+        ("source_only", 1),
+        ("adaptsegnet", 2),
+        ("supervised", 3),
+        ("adaptsegnet", 4),
+        ("joint", 5),
+    ]
+    above = "40 target images opened above"
+    assert [entry.marks for entry in large.entries] == [[above], [above], [], [], []]
+
+
+def test_rows_that_opened_unlike_sizes_themselves_are_apart_below_one_ancestor(board):
+    for size in (10, 40):
+        translation(board, "all", miou=size / 100, method="adaptsegnet", target__subset__size=size)
+    (section,) = sections(board)
+    assert section.size == "all"
+    assert [(e.row.own_size, e.row.mean, e.rank) for e in section.entries] == [(40, 0.4, 1), (10, 0.1, 2)]
+
+
+def test_a_result_without_its_ancestors_is_a_problem(board):
+    files = board.trial(0.3, parents={"seed": 0})
+    (problem,) = collect([board.sweep], board.runs).problems
+    assert problem.startswith(f"{files.root}: made from ") and "which is gone" in problem

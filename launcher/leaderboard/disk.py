@@ -1,0 +1,101 @@
+"""A sweep's directory as the launcher wrote it: each trial's configuration and place, what is above it."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from math import inf
+from pathlib import Path
+from typing import Any, Literal
+
+from segda_core import layout
+from segda_core.config import TaskConfig
+from segda_core.errors import load_yaml, parse_yaml
+from segda_core.layout import TrialFiles
+from segda_core.tasks import parse_config
+
+Size = int | Literal["all"] | None
+"""Target images that are opened; None for none."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a trial's directory says from its beginning."""
+
+    config: TaskConfig
+    made: dict[str, Any]
+    """trial.json."""
+
+    @property
+    def parents(self) -> list[str]:
+        """Their ids."""
+        return [parent["trial"] for parent in (self.made.get("parents") or {}).values()]
+
+
+@dataclass(frozen=True)
+class Above:
+    """What the trials above a trial opened of the target: its result rests on that too."""
+
+    size: Size = None
+    """The largest of their subsets."""
+    uses_target_labels: bool = False
+    missing: tuple[str, ...] = ()
+    """Those whose directories are gone: what they opened is not known."""
+
+
+class Folder:
+    """A sweep's directory; what is read of a trial is read once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._written: dict[str, Written | None] = {}
+
+    def written(self, identifier: str) -> Written | None:
+        """A trial's configuration and place; None where the launcher has not written them."""
+        if identifier not in self._written:
+            files = TrialFiles(self.root / identifier)
+            self._written[identifier] = _read(files) if files.config.is_file() else None
+        return self._written[identifier]
+
+    def above(self, identifier: str) -> Above:
+        """What a trial's ancestors opened, as far as they can be found."""
+        found = {ancestor: self.written(ancestor) for ancestor in self._ancestors(identifier)}
+        configs = [written.config for written in found.values() if written is not None]
+        sizes = [config.target_subset.size for config in configs if config.target_subset is not None]
+        return Above(
+            largest(*sizes),
+            any(config.uses_target_labels for config in configs),
+            tuple(ancestor for ancestor, written in found.items() if written is None),
+        )
+
+    def _ancestors(self, identifier: str) -> Iterator[str]:
+        written = self.written(identifier)
+        for parent in [] if written is None else written.parents:
+            yield parent
+            yield from self._ancestors(parent)
+
+
+def largest(*sizes: Size) -> Size:
+    """The largest of some sizes; None where there is none."""
+    opened = [size for size in sizes if size is not None]
+    return max(opened, key=lambda size: inf if size == "all" else size, default=None)
+
+
+def _read(files: TrialFiles) -> Written:
+    config = parse_config(_config_yaml(files.config), str(files.config))
+    return Written(config, layout.read_json(files.trial) or {})
+
+
+_parse_block = lru_cache(maxsize=4096)(parse_yaml)
+
+
+def _config_yaml(path: Path) -> Any:
+    """The file's YAML. Trials of a sweep share most top-level blocks, so each distinct one is parsed once."""
+    blocks = re.split(r"^(?=\w)", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    try:
+        merged: dict[str, Any] = {}
+        for block in blocks:
+            merged.update(_parse_block(block) or {})
+        return merged
+    except (TypeError, ValueError):
+        return load_yaml(path)  # not in the launcher's own form: read whole, with its errors
