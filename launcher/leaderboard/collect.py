@@ -70,6 +70,16 @@ class Record:
         return largest(self.own_size, self.above.size)
 
     @property
+    def will_use_target_labels(self) -> bool:
+        """Whether it is to use target labels, or was made from some; its teacher may not be there yet."""
+        config = self.config
+        return (
+            config.uses_target_labels
+            or self.above.uses_target_labels
+            or config.method.teacher_saw_labels is True
+        )
+
+    @property
     def stale(self) -> bool:
         """Whether the images changed since: shown, never counted."""
         return self.status is not None and self.status.state is State.STALE

@@ -85,10 +85,10 @@ class Row:
 
     @property
     def uses_target_labels(self) -> bool:
-        """Whether target labels were used, by this trial or a parent."""
+        """Whether target labels were used, by this trial or one above it; will be, where nothing finished."""
         if self.results:
             return any(result.uses_target_labels for result in self.results)
-        return self.records[0].config.uses_target_labels
+        return any(record.will_use_target_labels for record in self.records)
 
     @property
     def protocol_name(self) -> str:

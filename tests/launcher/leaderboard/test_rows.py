@@ -2,9 +2,12 @@
 
 import pytest
 import yaml
+from hand_made_runs import make_metrics
 
 from launcher.leaderboard.collect import collect
 from launcher.leaderboard.rows import build_tables
+from launcher.prepare import read_config
+from segda_core.layout import write_json
 
 
 def tables(board, **options):
@@ -208,3 +211,23 @@ def test_trials_that_train_no_segmenter_are_not_ranked(board):
     board.trial(0.3, stage="adapt", method="joint")
     found = collect([board.sweep], board.runs)
     assert ([record.stage for record in found.records], found.problems) == (["adapt"], [])
+
+
+def test_a_row_says_before_it_has_a_result_that_it_uses_target_labels(board):
+    oracle = board.trial(method="student_oracle_teacher", stage="oracle")
+    selftrain = board.trial(method="student_selftrain", stage="selftrain")
+    labelled = board.trial(0.5, method="joint", stage="labelled")
+    board.trial(stage="later", of=board.trial(stage="below", of=labelled))
+    found = {row.axes["stage"]: row for row in rows(board).values()}
+    assert {stage: row.uses_target_labels for stage, row in found.items()} == {
+        "oracle": True,
+        "selftrain": False,
+        "labelled": True,
+        "below": True,
+        "later": True,
+    }
+    assert found["oracle"].labelled is None
+    write_json(oracle.metrics, make_metrics(read_config(oracle), 0.4, uses_target_labels=True))
+    write_json(selftrain.metrics, make_metrics(read_config(selftrain), 0.4))
+    found = {row.axes["stage"]: row.uses_target_labels for row in rows(board).values()}
+    assert (found["oracle"], found["selftrain"]) == (True, False)
