@@ -96,6 +96,22 @@ def hardest(losses: Tensor, percentile: float) -> Tensor:
     return losses >= losses.detach().flatten().kthvalue(rank + 1).values
 
 
+def hardest_cross_entropy(
+    logits: Tensor, labels: Tensor, weights: Tensor, pixels: Tensor, percentile: float, share: float
+) -> Tensor:
+    """This micro-batch's share of the weighted mean cross-entropy over the hardest pixels (MRNet's CE*).
+
+    Like PyTorch's weighted mean it divides by the sum of the kept pixels' weights. `weights` are the classes'
+    and `pixels` their pixels in the global batch, (19,); with percentile 0 the mean is the global batch's,
+    otherwise the percentile and the sum are the micro-batch's own.
+    """
+    losses = weighted_cross_entropy(logits, labels, weights)
+    if percentile == 0:
+        return mean_of(losses.sum(), (weights * pixels).sum())
+    kept = hardest(losses, percentile)
+    return mean_of((losses * kept).sum(), (pixel_weights(labels, weights) * kept).sum()) * share
+
+
 def kl_divergence(first: Tensor, second: Tensor) -> Tensor:
     """KL(softmax(first) || softmax(second)) of each pixel, (batch, h, w), from logits; gradients to both."""
     log_first, log_second = first.float().log_softmax(dim=1), second.float().log_softmax(dim=1)

@@ -37,6 +37,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "class_balance": {"small_class_pixels": 100},
     },
     "pseudo_label": {"class_balance": {"small_class_pixels": 100}},
+    "supervised+balanced": {"class_balance": {"small_class_pixels": 100}},
     "cyclegan": {"channels": 4, "blocks": 1, "discriminator_channels": 4, "pool": 5},
 }
 SMALL["student_more_images"] = SMALL["mrnet"]
@@ -55,8 +56,9 @@ CONTRASTIVE: dict[str, Any] = {
 ONE_NAME_EACH = [
     *list({kind: name for name, kind in reversed(METHODS.items())}.values())[::-1],
     "adaptsegnet+contrastive",
+    "supervised+balanced",
 ]
-"""The first name of every method: what one class does under several names is run once."""
+"""The first name of every method: what one class does under several names is run once; and with additions."""
 
 
 def write_domains(root: Path) -> None:
@@ -81,22 +83,23 @@ def write_domains(root: Path) -> None:
 def small_config(root: Path, method: str = "joint", **changes: Any) -> TrialConfig:
     """`tiny` on the domains of `write_domains`; changes replace top-level fields.
 
-    `METHOD+contrastive` is the method with every contrastive level.
+    `METHOD+contrastive` is the method with every contrastive level; other additions are keys of `SMALL`.
     """
     domains = {
         "source": {"layout": "gta5", "root": str(root / "source")},
         "target": {"layout": "cityscapes", "root": str(root / "target")},
     }
     crop = {"crop": [48, 32], "jitter": 0.2}
-    method, _, contrastive = method.partition("+")
+    options = SMALL.get(method, {})
+    method, _, addition = method.partition("+")
     raw: dict[str, Any] = {
-        "contrastive": CONTRASTIVE if contrastive else None,
+        "contrastive": CONTRASTIVE if addition == "contrastive" else None,
         "data": {"name": "small", "domains": domains},
         "source": [{"name": "source"}],
         "target": {"name": "target"},
         "transforms": {"source": crop, "target": crop},
         "model": {"name": "tiny", "width": 8},
-        "method": {"name": method, **SMALL.get(method, {})},
+        "method": {"name": method, **SMALL.get(method, {}), **options},
         "optimizer": {"name": "sgd", "lr": 0.01},
         "steps": 6,
         "batch_size": 4,

@@ -7,7 +7,6 @@ runs (roots, log intervals, loader workers) but not what it computes, and stay o
 from segda_core.config.adversarial import (
     ADVERSARIAL_WEIGHTS,
     AdaptSegNetConfig,
-    ClassBalanceConfig,
     MemoryRegularisationConfig,
     MRNetConfig,
     StudentMoreImagesConfig,
@@ -27,6 +26,7 @@ from segda_core.config.canonical import (
     canonical,
     canonical_target,
 )
+from segda_core.config.class_balance import ClassBalanceConfig
 from segda_core.config.contrastive import (
     ContrastiveConfig,
     ImageLevelConfig,

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from segda_core.config.base import Beta, Frozen
+from segda_core.config.class_balance import ClassBalanceConfig
 from segda_core.config.handing_on import TEACHER, Input
 from segda_core.config.method_settings import MethodSettings
 from segda_core.config.optimisation import DiscriminatorOptimizerConfig
@@ -54,17 +54,6 @@ class AdaptSegNetConfig(MethodSettings):
             value if value is not None else default for value, default in zip(own, published, strict=True)
         )
         return aux, adv_aux, adv_main
-
-
-class ClassBalanceConfig(Frozen):
-    """Class weights that follow what the batches show (Seg-Uncertainty): at most `max_weight` squared."""
-
-    max_weight: Annotated[float, Field(ge=1)] = 7.0
-    """Of a class that is small or absent in the batch; 1 switches class weights off."""
-    small_class_pixels: Annotated[int, Field(ge=0)] = 64 * 64
-    """A class with fewer pixels an image is small. Published for crops of 1024 x 512, where it is 0.8 %."""
-    momentum: Beta = 0.9
-    """Of the running weight of classes that are often absent."""
 
 
 class MemoryRegularisationConfig(MethodSettings):

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from segda_core.config.base import Frozen
+from segda_core.config.class_balance import ClassBalanceConfig
 from segda_core.config.handing_on import INIT_FROM, Input, OutputName
 
 Stream = Literal["source", "target", "target_labelled", "target_pseudo"]
@@ -63,6 +64,11 @@ class SupervisedConfig(MethodSettings):
 
     name: Literal["supervised"]
     lambda_aux: Annotated[float, Field(ge=0)] = 0.1
+    class_balance: ClassBalanceConfig | None = None
+    """Class weights as in MRNet (Seg-Uncertainty's segmentation-only runs); None: all classes count alike."""
+    hard_percentile: Annotated[float, Field(ge=0, lt=100)] = 0.0
+    """Pixels whose (weighted) cross-entropy is below this percentile of the micro-batch are left out
+    (Seg-Uncertainty: 80); 0: none."""
 
 
 class JointConfig(MethodSettings):

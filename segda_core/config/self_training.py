@@ -5,8 +5,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from segda_core.config.adversarial import ClassBalanceConfig
 from segda_core.config.base import Frozen
+from segda_core.config.class_balance import ClassBalanceConfig
 from segda_core.config.handing_on import INIT_FROM, TEACHER, Input
 from segda_core.config.method_settings import MethodSettings
 

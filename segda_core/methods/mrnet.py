@@ -42,11 +42,8 @@ from segda_core.losses import (
     class_pixels,
     confident_entropy,
     gradient_penalty,
-    hardest,
+    hardest_cross_entropy,
     kl_divergence,
-    mean_of,
-    pixel_weights,
-    weighted_cross_entropy,
 )
 from segda_core.methods.base import (
     Batch,
@@ -112,12 +109,9 @@ class GeneratorUpdate(SegmenterUpdate):
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor, prepared: Prepared) -> Tensor:
         """This micro-batch's share of the weighted mean over the hardest pixels."""
-        weights, percentile = self.balance.weights, self.method.hard_percentile
-        losses = weighted_cross_entropy(logits, labels, weights)
-        if percentile == 0:
-            return mean_of(losses.sum(), (weights * prepared.counts["source"]).sum())
-        kept = hardest(losses, percentile)
-        return mean_of((losses * kept).sum(), (pixel_weights(labels, weights) * kept).sum()) * prepared.share
+        weights, pixels = self.balance.weights, prepared.counts["source"]
+        percentile = self.method.hard_percentile
+        return hardest_cross_entropy(logits, labels, weights, pixels, percentile, prepared.share)
 
     def _regularisation(self, target: Logits, prepared: Prepared, step: int) -> Tensors:
         """`memory` and `entropy`, weighted 0 before their first step."""

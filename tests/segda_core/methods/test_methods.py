@@ -19,6 +19,7 @@ VARIANTS = [
     {"name": "ema_classmix", "values_from": "image", "masked": {"patch": 8}, "threshold": 0.0545},
     {"name": "mrnet", "lambda_entropy": 0.1},
     {"name": "pseudo_label", "rectify": False},
+    {"name": "supervised", "class_balance": {"small_class_pixels": 100}},
 ]
 
 
