@@ -114,6 +114,9 @@ class TransformConfig(Frozen):
     """Uniform range of a random zoom after resize (MRNet: 0.8, 1.2)."""
     crop: Size | None = None
     """(width, height) of a random crop; smaller images are padded with ignored pixels."""
+    min_values: Annotated[int, Field(ge=0, le=20)] = 0
+    """A labelled crop is drawn anew until its label shows so many values, that of ignored pixels counted; the
+    tenth is taken as it is (Seg-Uncertainty's source: 11); 0: the first is."""
     mirror: bool = True
     """Left-right flip with probability 0.5."""
     jitter: Annotated[float, Field(ge=0, le=1)] = 0.0

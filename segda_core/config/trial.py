@@ -143,6 +143,8 @@ class TrialConfig(TaskConfig):
             raise ValueError(f"evaluation.network is teacher, but method {self.method.name} has none")
         if self.contrastive is not None:
             self._check_contrastive(self.contrastive)
+        if self.transforms.target.min_values and set(self.streams) <= {"source", "target"}:
+            raise ValueError(f"transforms.target.min_values needs labels; {self.method.name} opens none")
         if isinstance(self.method, EmaClassMixConfig):
             self._check_mixed_sizes()
         if isinstance(self.method, CycleGanConfig):

@@ -20,7 +20,7 @@ from segda_core.data.manifest import TrialImages
 from segda_core.data.rare_classes import RareClassOrder, class_counts
 from segda_core.data.sampling import EpochOrder, sample_generator, share
 from segda_core.data.store import Store, open_store
-from segda_core.data.transforms import augment
+from segda_core.data.transforms import augment, shows_enough
 from segda_core.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -31,6 +31,9 @@ Sample: TypeAlias = tuple[Pixels, Pixels | None]
 Samples: TypeAlias = tuple[Tensor, Tensor | None, tuple[int, ...]]
 """Images (batch, 3, height, width) and train ids (batch, height, width), both uint8: cheap to send; numbers
 of the images in their stream."""
+
+VALUES_REDRAWS = 9
+"""Of a crop with fewer label values than asked for: ten are drawn in all (Seg-Uncertainty's release)."""
 
 BLANK = (64, 64)
 """(height, width) of the unlabelled picture that stands in for an unreadable validation image."""
@@ -94,11 +97,14 @@ class StreamReader:
         raise DataError(f"none of {len(self.records)} images of stream {self.stream} can be read")
 
     def _augmented(self, decoded: Sample, step: int, index: int) -> Sample:
-        """Augmented anew while the order does not accept what is left of the label, and may still ask."""
-        for redraw in range(self.order.redraws + 1):
+        """Augmented anew while too little is left of the label, as often as that may be."""
+        redraws = max(self.order.redraws, VALUES_REDRAWS if self.transform.min_values else 0)
+        for redraw in range(redraws + 1):
             rng = sample_generator(self.seed, self.stream, step, index, redraw)
             image, label = augment(*decoded, self.transform, rng)
-            if label is None or self.order.accepts(step, index, label):
+            if label is None:
+                break
+            if shows_enough(label, self.transform) and self.order.accepts(step, index, label):
                 break
         return image, label
 

@@ -69,6 +69,11 @@ def blur(image: Pixels, sigma: float) -> Pixels:
     return np.asarray(Image.fromarray(np.ascontiguousarray(image)).filter(ImageFilter.GaussianBlur(sigma)))
 
 
+def shows_enough(label: Pixels, config: TransformConfig) -> bool:
+    """Whether a crop's label has as many values as asked for."""
+    return int(np.count_nonzero(np.bincount(label.ravel()))) >= config.min_values
+
+
 def _zoom(
     image: Pixels,
     label: Pixels | None,

@@ -19,7 +19,7 @@ norm for each size; discriminators learn from detached predictions of the pass i
 with Adam and the segmenter's schedule without its warm-up; L_mr begins late. The code's form of L_mr, not the
 paper's symmetric KL between the heads. Different: the heads' logits pass one backward for both domains, each
 trunk tensor is stepped once (see the model's trunk_lr_multiplier), class weights follow the global batch, and
-a source crop is taken as drawn (there up to ten times anew, until its label shows more than ten values).
+a source crop that is drawn anew (`min_values`) is also zoomed and mirrored anew; there its place alone.
 The percentile is each micro-batch's own, and so is the sum it leaves to divide by: N ranks equal one only
 with `hard_percentile: 0`, where the mean is the global batch's.
 
@@ -27,7 +27,8 @@ with `hard_percentile: 0`, where the mean is the global batch's.
 nobody looks at: what the notes' student trainer really does, whatever its lists call pseudo labels.
 
 Published recipe: optimizer {name: sgd, lr: 2.0e-4, nesterov: true}, schedule {length: 100000,
-warmup_steps: 5000}, batch size 2, crops of 1024 x 512, the checkpoint of step 25 000.
+warmup_steps: 5000}, batch size 2, crops of 1024 x 512 whose source labels show more than ten values
+(transforms.source.min_values: 11), the checkpoint of step 25 000.
 """
 
 from collections.abc import Mapping

@@ -16,13 +16,15 @@ import torch
 from domains import raw_config
 from PIL import Image
 
-from segda_core.config import TrialConfig
-from segda_core.data.dataset import ValidationSet, sample_names
+from segda_core.config import TransformConfig, TrialConfig
+from segda_core.data.dataset import StreamReader, ValidationSet, sample_names
 from segda_core.data.labels import read_image, read_label
 from segda_core.data.loader import build_loader
 from segda_core.data.manifest import select_images
 from segda_core.data.sampling import candidates, epoch_order
-from segda_core.errors import DataError
+from segda_core.data.store import open_store
+from segda_core.data.transforms import shows_enough
+from segda_core.errors import ConfigError, DataError
 
 PLAIN = {"source": {"mirror": False}, "target": {"mirror": False}}
 
@@ -297,3 +299,35 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def shown_values(configure, root, min_values, **changes):
+    """Values in each of 120 source crops' labels."""
+    source = {"crop": [24, 16], "min_values": min_values, **changes}
+    config = configure(root, "source_only", transforms={"source": source})
+    reader = StreamReader("source", config, select_images(config), open_store())
+    labels = [reader.sample(step, index)[1] for step in range(30) for index in range(4)]
+    return np.array([len(np.unique(label)) for label in labels])
+
+
+def test_a_crop_is_drawn_anew_up_to_nine_times_until_its_label_shows_enough_values(drawn_pair, configure):
+    plain, never = (shown_values(configure, drawn_pair, number) for number in (0, 20))
+    wanted = int(np.median(plain)) + 1
+    asked = shown_values(configure, drawn_pair, wanted)
+    assert (plain >= wanted).mean() <= 0.5 < 0.8 < (asked >= wanted).mean()
+    kept = plain >= wanted
+    assert (asked[kept] == plain[kept]).all()  # the first crop, where it is good
+    assert (never != plain).any() and never.max() < 20  # the last one, where none is
+
+
+def test_ignored_pixels_are_one_of_the_values():
+    label = np.array([[0, 1, 255]], dtype=np.uint8)
+    assert shows_enough(label, TransformConfig(min_values=3))
+    assert not shows_enough(label, TransformConfig(min_values=4))
+
+
+def test_values_are_asked_only_of_a_target_with_labels(drawn_pair, configure):
+    transforms = {"target": {"crop": [24, 16], "min_values": 3}}
+    configure(drawn_pair, "supervised", transforms=transforms)
+    with pytest.raises(ConfigError, match=r"transforms\.target\.min_values needs labels"):
+        configure(drawn_pair, "adaptsegnet", transforms=transforms)
