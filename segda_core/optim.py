@@ -38,6 +38,15 @@ def segmenter_optimizer(segmenter: Segmenter, config: OptimizerConfig) -> Optimi
     return AdamW(_filled(groups), betas=config.betas, weight_decay=config.weight_decay, fused=True)
 
 
+def add_network(optimizer: Optimizer, name: str, network: nn.Module, lr: float) -> None:
+    """Let the segmenter's optimizer train a network beside it, its norms and biases treated like the rest."""
+    parameters = list(network.parameters())
+    decays_all = not isinstance(optimizer, AdamW)
+    groups = [_group(name, parameters, lr)] if decays_all else _split_by_decay(name, parameters, lr)
+    for group in _filled(groups):
+        optimizer.add_param_group(group)
+
+
 def discriminator_optimizer(discriminator: nn.Module, config: DiscriminatorOptimizerConfig) -> Optimizer:
     """Adam over all of a discriminator."""
     return Adam(discriminator.parameters(), lr=config.lr, betas=config.betas, fused=True)

@@ -50,7 +50,7 @@ from segda_core.methods.base import (
     Update,
 )
 from segda_core.models.base import Segmenter
-from segda_core.optim import build_schedule
+from segda_core.optim import add_network, build_schedule
 
 
 class ContrastiveUpdate(Update):
@@ -66,7 +66,7 @@ class ContrastiveUpdate(Update):
         self.memory = memory
         self.optimizer = inner.optimizer
         rate = max(group["initial_lr"] for group in self.optimizer.param_groups)  # `lr` is warming up
-        self.optimizer.add_param_group({"name": "contrast", "params": list(heads.parameters()), "lr": rate})
+        add_network(self.optimizer, "contrast", heads, rate)
         self.schedule = build_schedule(self.optimizer, config.schedule, config.steps)
 
     def forward(

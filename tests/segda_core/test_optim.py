@@ -15,6 +15,7 @@ from segda_core.config import (
 from segda_core.models.deeplabv2 import DeepLabV2
 from segda_core.models.tiny import Tiny
 from segda_core.optim import (
+    add_network,
     build_schedule,
     discriminator_optimizer,
     learning_rate_factor,
@@ -55,6 +56,20 @@ def test_adamw_decays_weights_but_no_norms_and_biases(tiny):
     biases = sum(len(head.bias) for head in (tiny.main_head, tiny.aux_head))
     kept = sizes(optimizer)
     assert kept["trunk_no_decay"] + kept["heads_no_decay"] == norms + biases
+
+
+@pytest.mark.parametrize(
+    ("config", "biases_decay"), [(AdamWConfig(name="adamw"), 0.0), (SgdConfig(name="sgd"), 5e-4)]
+)
+def test_a_network_beside_the_segmenter_follows_the_same_rule(tiny, config, biases_decay):
+    optimizer = segmenter_optimizer(tiny, config)
+    projection = nn.Sequential(nn.Conv2d(4, 3, 1), nn.BatchNorm2d(3), nn.Linear(3, 2))
+    add_network(optimizer, "projection", projection, lr=0.5)
+    weights, vectors = {12, 6}, {3, 2}
+    added = [group for group in optimizer.param_groups if group["name"].startswith("projection")]
+    decays = {p.numel(): group["weight_decay"] for group in added for p in group["params"]}
+    assert decays == {**dict.fromkeys(weights, config.weight_decay), **dict.fromkeys(vectors, biases_decay)}
+    assert {group["lr"] for group in added} == {0.5}
 
 
 def test_frozen_tensors_are_left_out_and_the_trunk_multiplier_counts():
