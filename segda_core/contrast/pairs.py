@@ -39,7 +39,8 @@ def choose_pairs(
     there, and no part of the anchor's own image), and it is of the other domain.
     """
     known = alike.masked_fill(~candidates, torch.nan)
-    best, worst = torch.nanquantile(known, torch.tensor([ALIKE, UNLIKE]).to(alike), dim=1)
+    quantiles = torch.stack([alike.new_full((), ALIKE), alike.new_full((), UNLIKE)])  # made on the device
+    best, worst = torch.nanquantile(known, quantiles, dim=1)
     qualified = candidates & (alike >= best[:, None])
     positives = _most_alike(alike, qualified, foreign, level.positives)
     negatives = candidates & ~positives & (disjoint | (alike <= worst[:, None]))

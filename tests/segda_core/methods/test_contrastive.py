@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from trials import CONTRASTIVE, SMALL
 
 from segda_core.config import PairLevelConfig
@@ -231,6 +232,29 @@ def test_projections_learn_at_the_heads_rate_also_after_a_warm_up(build):
         update.optimizer.step()
         update.schedule.step()
     assert all(own == heads > 0 for own, heads in rates)
+
+
+class Called(TorchDispatchMode):
+    """Names of the operations that ran."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(str(func).split(".")[1])
+        return func(*args, **(kwargs or {}))
+
+
+def test_an_update_takes_no_value_from_the_host_and_gives_it_none(trained, batch):
+    """lift_fresh: a tensor of Python numbers, to be copied to the device; the others wait for the device."""
+    trial = trained(batch)
+    (prepared,) = trial.prepare([later(batch, 4)], 4)
+    with Called() as called:
+        losses, _ = trial.updates[0](later(batch, 4), prepared, {}, 4)
+        sum(losses.values()).backward()
+    assert {"sort", "topk", "convolution"} <= called.names
+    assert not called.names & {"lift_fresh", "_local_scalar_dense", "nonzero", "masked_select", "is_nonzero"}
 
 
 def test_prototype_scores_are_single_precision_under_autocast(trained, batch):
