@@ -210,8 +210,8 @@ def leaderboard(
     runs: Runs = RUNS,
 ) -> None:
     """Rank the methods of one or several sweeps."""
-    if reference and (as_json_ or form not in ("terminal", "markdown")):
-        raise typer.BadParameter("goes with the terminal and --format markdown", param_hint="--reference")
+    if reference and form == "notes" and not as_json_:
+        raise typer.BadParameter("goes with every format but notes", param_hint="--reference")
     board.show(
         names,
         runs,

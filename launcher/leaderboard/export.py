@@ -9,13 +9,17 @@ from typing import Any
 
 from launcher.leaderboard.collect import Collection, Record
 from launcher.leaderboard.rank import Entry, Section, marks, rank
+from launcher.leaderboard.reference import Reference, as_json, csv_lines
 from launcher.leaderboard.rows import Row, Table
 from launcher.leaderboard.words import distinct
 from segda_core.classes import CLASSES
 
 
-def to_csv(tables: Sequence[Table]) -> str:
-    """Scores in percent with two decimals; a row without a target size has a line for every size."""
+def to_csv(tables: Sequence[Table], references: Sequence[Reference] = ()) -> str:
+    """Scores in percent with two decimals; a row without a target size has a line for every size.
+
+    Published rows follow, with columns of their own behind the others.
+    """
     axes = sorted({axis for table in tables for axis in table.axes})
     classes = [name for name in CLASSES if any(name in table.classes for table in tables)]
     lines = [
@@ -24,21 +28,27 @@ def to_csv(tables: Sequence[Table]) -> str:
         for section in rank(table)
         for entry in section.entries
     ]
+    lines += [line for reference in references for line in csv_lines(reference)]
     text = io.StringIO()
     if lines:
-        writer = csv.DictWriter(text, fieldnames=list(lines[0]), lineterminator="\n")
+        columns = dict.fromkeys(column for line in lines for column in line)
+        writer = csv.DictWriter(text, fieldnames=list(columns), restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)
     return text.getvalue()
 
 
-def to_json(tables: Sequence[Table], found: Collection) -> str:
-    """Everything: rows with their ranks by size, trials, problems; scores are fractions."""
+def to_json(tables: Sequence[Table], found: Collection, references: Sequence[Reference] | None = None) -> str:
+    """Everything: rows with their ranks by size, trials, problems; scores are fractions.
+
+    Published rows only where they are asked for: None leaves them out.
+    """
     document = {
         "schema": 1,
         "sweeps": list(found.sweeps),
         "tables": [_table(table) for table in tables],
         "problems": found.problems,
+        **({} if references is None else {"references": [as_json(each) for each in references]}),
     }
     return json.dumps(document, allow_nan=False) + "\n"
 

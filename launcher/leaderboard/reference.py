@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -53,9 +54,33 @@ def _has(folder: Path, data: str) -> bool:
     return (folder / f"{data}.yaml").is_file()
 
 
+def csv_lines(reference: Reference) -> list[dict[str, Any]]:
+    """A line for each row, under a leaderboard's columns as far as it has them."""
+    return [
+        {
+            "data": reference.data,
+            "protocol": row.protocol,
+            "method": row.method,
+            "target_images": row.target_images,
+            "miou": "" if row.miou is None else f"{row.miou:.2f}",
+            "notes": "published, not ranked",
+            "from": part,
+            "name": row.name,
+            "used": row.used,
+            "steps": row.steps,
+        }
+        for part, row in _rows(reference)
+    ]
+
+
+def as_json(reference: Reference) -> dict[str, Any]:
+    """Its rows; mIoU as a fraction, like the leaderboard's own."""
+    rows = [{"from": part, **row.model_dump(), "miou": _fraction(row.miou)} for part, row in _rows(reference)]
+    return {"data": reference.data, "rows": rows}
+
+
 def reference_lines(reference: Reference) -> list[list[str]]:
     """A line of cells for each row, as `REFERENCE_COLUMNS`."""
-    parts = {"notes": reference.notes, "papers": reference.papers}
     return [
         [
             part,
@@ -67,14 +92,23 @@ def reference_lines(reference: Reference) -> list[list[str]]:
             row.protocol,
             "-" if row.miou is None else f"{row.miou:.2f}",
         ]
-        for part, rows in parts.items()
-        for row in rows
+        for part, row in _rows(reference)
     ]
 
 
 def reference_title(reference: Reference) -> str:
     """What the rows are."""
     return f"{reference.data}: published numbers, not ranked; compare equal protocols and equal use alone"
+
+
+def _rows(reference: Reference) -> list[tuple[str, Published]]:
+    """Each with where it is from."""
+    parts = {"notes": reference.notes, "papers": reference.papers}
+    return [(part, row) for part, rows in parts.items() for row in rows]
+
+
+def _fraction(percent: float | None) -> float | None:
+    return None if percent is None else round(percent / 100, 6)
 
 
 def _text(value: int | None) -> str:

@@ -29,8 +29,8 @@ def show(
 ) -> None:
     """Print the leaderboard of one or several sweeps; `ConfigError` where a sweep does not exist.
 
-    CSV and JSON always hold the classes. Published numbers from the folders `reference` follow on the
-    terminal and in Markdown.
+    CSV and JSON always hold the classes. Published numbers from the folders `reference` follow, except in the
+    listing by trial.
     """
     found = collect(names, runs, all_trials=all_trials, today=today)
     tables = build_tables(found)
@@ -41,9 +41,9 @@ def show(
             print_references(published, console)
         return
     if fmt == "csv":
-        text = to_csv(tables)
+        text = to_csv(tables, published)
     elif fmt == "json":
-        text = to_json(tables, found)
+        text = to_json(tables, found, published if reference else None)
     elif fmt == "markdown":
         text = markdown(tables, found.problems, per_class=per_class)
         text += f"\n{markdown_references(published)}" if reference else ""

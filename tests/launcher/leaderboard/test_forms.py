@@ -198,16 +198,49 @@ def test_writers_at_once_leave_whole_files_that_know_every_result(board):
     assert not [path for path in board.root.iterdir() if path.name.startswith(".")]
 
 
-def test_published_numbers_follow_and_are_not_ranked(board, tmp_path):
-    board.trial(0.3)
+@pytest.fixture
+def folders(tmp_path):
+    """Published numbers on `streets`: a run of the notes without a score, and a paper's."""
     row = {"name": "a_run", "method": "A", "used": "target images", "target_images": 500, "steps": None}
     published = {"data": "streets", "notes": [{**row, "protocol": "p_mr", "miou": None}], "papers": []}
     published["papers"] = [{**row, "name": "a_paper", "protocol": "its own", "miou": 45.5}]
     write_json(tmp_path / "reference/streets.yaml", published)  # YAML reads JSON
+    return [tmp_path / "nowhere", tmp_path / "reference"]
+
+
+def test_published_numbers_follow_and_are_not_ranked(board, folders):
+    board.trial(0.3)
     for fmt in ("terminal", "markdown"):
-        text = shown(board, fmt, reference=[tmp_path / "nowhere", tmp_path / "reference"])
+        text = shown(board, fmt, reference=folders)
         assert text.startswith(shown(board, fmt)) and "published numbers, not ranked" in text
         rows = [line.replace("|", " ").replace("\\", "").split() for line in text.splitlines()]
         assert ["notes", "a_run", "A", "target", "images", "500", "-", "p_mr", "-"] in rows
         assert ["papers", "a_paper", "A", "target", "images", "500", "-", "its", "own", "45.50"] in rows
-    assert "No published numbers" in shown(board, reference=[tmp_path])
+    assert "No published numbers" in shown(board, reference=folders[:1])
+
+
+def test_published_numbers_in_csv_have_columns_behind_those_of_every_row(board, folders):
+    board.trial(0.3)
+    plain, more = (
+        list(csv.reader(io.StringIO(shown(board, "csv", reference=where)))) for where in ([], folders)
+    )
+    added = ["from", "name", "used", "steps"]
+    assert more[:2] == [[*plain[0], *added], [*plain[1], "", "", "", ""]]
+    own, run, paper = (dict(zip(more[0], line, strict=True)) for line in more[1:])
+    assert own["rank"] == "1" and run["rank"] == paper["rank"] == ""
+    assert (run["from"], run["name"], run["used"], run["miou"]) == ("notes", "a_run", "target images", "")
+    assert (paper["from"], paper["protocol"], paper["miou"]) == ("papers", "its own", "45.50")
+    assert (paper["data"], paper["method"], paper["target_images"]) == ("streets", "A", "500")
+    assert shown(board, "csv", reference=folders[:1]) == shown(board, "csv")
+
+
+def test_published_numbers_in_json_are_apart_and_fractions(board, folders):
+    board.trial(0.3)
+    plain, more = (json.loads(shown(board, "json", reference=where)) for where in ([], folders))
+    (reference,) = more.pop("references")
+    assert more == plain
+    run, paper = reference["rows"]
+    assert reference["data"] == "streets"
+    assert (run["from"], run["miou"], run["steps"]) == ("notes", None, None)
+    assert (paper["from"], paper["name"], paper["miou"]) == ("papers", "a_paper", 0.455)
+    assert json.loads(shown(board, "json", reference=folders[:1]))["references"] == []
