@@ -47,7 +47,7 @@ SMALL["student_more_images"] = SMALL["mrnet"]
 CONTRASTIVE: dict[str, Any] = {
     "image": {"start": 0, "ramp": 0, "source_queue": 40, "target_queue": 8, "min_negatives": 2},
     "region": {"start": 0, "ramp": 0, "min_negatives": 2},
-    "prototype": {"start": 0, "temperature": 0.1, "confidence": 0.0, "min_share": 0.5},
+    "prototype": {"start": 0, "temperature": 0.1, "confidence": 0.0, "min_share": 0.5, "cooccurrence": True},
     "dimension": 8,
     "prototype_dimension": 8,
 }

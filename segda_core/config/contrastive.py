@@ -59,6 +59,9 @@ class PrototypeLevelConfig(LevelConfig):
     """Of a feature cell's pixels that are of one class, for the cell to count."""
     confidence: Annotated[float, Field(ge=0, le=1)] = 0.968
     """From which on a target cell has the averaged network's label."""
+    cooccurrence: bool = False
+    """Weigh the means of other classes by 1 + the share of source crops that show both: what stands side by
+    side, as rider and bicycle, is pushed apart harder."""
 
 
 class ContrastiveConfig(Frozen):

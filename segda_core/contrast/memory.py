@@ -20,20 +20,32 @@ Entries = dict[str, Tensor]
 
 
 class Seen(nn.Module):
-    """How many of the source crops so far showed each class: what makes a class rare."""
+    """How many of the source crops so far showed each class, which makes it rare, or two of them."""
 
     shown: Tensor
     images: Tensor
+    both: Tensor
+    """(19, 19); only with `pairs`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, pairs: bool) -> None:
         super().__init__()
+        self.pairs = pairs
         self.register_buffer("shown", torch.zeros(NUM_CLASSES))
         self.register_buffer("images", torch.zeros(()))
+        if pairs:
+            self.register_buffer("both", torch.zeros(NUM_CLASSES, NUM_CLASSES))
 
     def add(self, shares: Tensor, usable: Tensor) -> None:
         """The step's source crops: label distributions (batch, 19), and whether they have labels (batch,)."""
-        self.shown += ((shares >= SHOWN) & (usable > 0)[:, None]).sum(dim=0)
+        shown = ((shares >= SHOWN) & (usable > 0)[:, None]).float()
+        self.shown += shown.sum(dim=0)
         self.images += (usable > 0).sum()
+        if self.pairs:
+            self.both += shown.T @ shown
+
+    def pair_weights(self) -> Tensor:
+        """(19, 19): 1 + the share of images that showed both classes; 1 on the diagonal."""
+        return 1 + (self.both / self.images.clamp(min=1)).fill_diagonal_(0)
 
 
 class Queue(nn.Module):
@@ -100,7 +112,8 @@ class Memory(nn.Module):
         self.options = config.contrastive
         both = self.options.anchors == "both" and "target" in config.streams
         self.domains: tuple[Domain, ...] = ("source", "target") if both else ("source",)
-        self.seen = Seen()
+        prototype = self.options.prototype
+        self.seen = Seen(pairs=prototype is not None and prototype.cooccurrence)
         self.queues: dict[Domain, Queue] = {}
         if self.options.image is not None:
             sizes = {"source": self.options.image.source_queue, "target": self.options.image.target_queue}

@@ -20,10 +20,10 @@ those of the crop's true labels, target ones the averaged network's probabilitie
 
 Different from the notes' plan (METHODS of this project, section 5): idf counts the source crops seen so far,
 not all labels beforehand, and is never negative; projections have no batch norm; of SePiCo's forms the
-prototypes alone, without bank, distributions and regulariser, and classes that occur together push no harder
-than others; images are not paired by similarity within a batch. The segmenter sees both domains once more in
-each step, so that any method's own passes stay as they are. N ranks equal one: keys, distributions and counts
-are the global batch's.
+prototypes alone, without bank, distributions and regulariser, where classes that occur together push harder
+with `cooccurrence`; images are not paired by similarity within a batch. The segmenter sees both domains once
+more in each step, so that any method's own passes stay as they are. N ranks equal one: keys, distributions
+and counts are the global batch's.
 """
 
 from collections.abc import Mapping
@@ -33,8 +33,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segda_core import ema
-from segda_core.classes import IGNORE_INDEX
-from segda_core.config import OutputName, TrialConfig
+from segda_core.classes import IGNORE_INDEX, NUM_CLASSES
+from segda_core.config import OutputName, PrototypeLevelConfig, TrialConfig
 from segda_core.contrast.average import Averaged
 from segda_core.contrast.heads import Heads
 from segda_core.contrast.memory import Domain, Memory
@@ -94,23 +94,27 @@ class ContrastiveUpdate(Update):
             losses["contrast_region"] = options.region.weight * options.region.factor(step) * loss
         if options.prototype is not None:
             own = {domain: each["prototype"] for domain, each in embeddings.items()}
-            loss = self._prototype_level(own, prepared, options.prototype.temperature)
+            loss = self._prototype_level(own, prepared, options.prototype)
             losses["contrast_prototype"] = options.prototype.weight * options.prototype.factor(step) * loss
         return losses, carried
 
     def _may_anchor(self, domain: Domain, step: int) -> bool:
         return domain == "source" or self.memory.queues[domain].is_full(step, self.batch_size)
 
-    def _prototype_level(self, own: dict[Domain, Tensor], prepared: Prepared, temperature: float) -> Tensor:
+    def _prototype_level(
+        self, own: dict[Domain, Tensor], prepared: Prepared, level: PrototypeLevelConfig
+    ) -> Tensor:
         """Mean over the global batch's cells, of classes that have a mean."""
         prototypes = self.memory.prototypes
         seen = prototypes.seen
         totals, cells = [], []
         for domain, embeddings in own.items():
             with torch.autocast(embeddings.device.type, enabled=False):
-                scores = torch.einsum("bdhw,cd->bchw", embeddings, prototypes.means) / temperature
-            scores = scores.masked_fill(~seen[:, None, None], -torch.inf)
+                scores = torch.einsum("bdhw,cd->bchw", embeddings, prototypes.means) / level.temperature
             labels = prepared.tensors[f"contrast_{domain}_cells"]
+            if level.cooccurrence:
+                scores = scores + self._log_weights(labels)
+            scores = scores.masked_fill(~seen[:, None, None], -torch.inf)
             known = functional.pad(seen, (0, 1))[labels.clamp(max=len(seen))]
             labels = labels.masked_fill(~known, IGNORE_INDEX)
             totals.append(
@@ -118,6 +122,11 @@ class ContrastiveUpdate(Update):
             )
             cells.append((prepared.counts[f"contrast_{domain}_cells"] * seen).sum())
         return mean_of(torch.stack(totals).sum(), torch.stack(cells).sum())
+
+    def _log_weights(self, labels: Tensor) -> Tensor:
+        """(batch, 19, h, w): logarithms of what each class's mean weighs beside that of the cell's class."""
+        weights = functional.pad(self.memory.seen.pair_weights().log(), (0, 0, 0, 1))
+        return weights[labels.clamp(max=NUM_CLASSES)].permute(0, 3, 1, 2)
 
 
 class Contrastive(SegmenterMethod):

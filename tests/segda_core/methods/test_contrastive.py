@@ -257,6 +257,30 @@ def test_an_update_takes_no_value_from_the_host_and_gives_it_none(trained, batch
     assert not called.names & {"lift_fresh", "_local_scalar_dense", "nonzero", "masked_select", "is_nonzero"}
 
 
+@pytest.mark.parametrize("cooccurrence", [False, True])
+def test_cells_are_drawn_to_their_classs_mean_from_those_seen_with_it(trained, batch, cooccurrence):
+    prototype = {**CONTRASTIVE["prototype"], "cooccurrence": cooccurrence}
+    trial = trained(batch, image=None, region=None, prototype=prototype, anchors="source")
+    shown = np.zeros((0, 19))  # by the five steps' source crops, each of which the memory has seen
+    for step in range(5):
+        labels = later(batch, step).source.labels.numpy()
+        shown = np.vstack([shown, [[(one == c).mean() >= 0.001 for c in range(19)] for one in labels]])
+    weights = 1 + cooccurrence * (shown.T @ shown) / 10
+    np.fill_diagonal(weights, 1)
+    (prepared,) = trial.prepare([later(batch, 4)], 4)
+    cells = prepared.tensors[CELLS]
+    embeddings = torch.nn.functional.normalize(torch.randn(2, 8, *cells.shape[1:]), dim=1)
+    update, memory = trial.updates[0], trial.method.memory.prototypes
+    means, seen = memory.means.double().numpy(), memory.seen.numpy()
+    assert seen.sum() > 5 and (weights > 1).any() == cooccurrence
+    e = np.exp(np.einsum("bdhw,cd->bhwc", embeddings.double().numpy(), means) / 0.1) * seen
+    own = [(place, c) for place, c in np.ndenumerate(cells.numpy()) if c != 255 and seen[c]]
+    wanted = np.mean([-np.log(e[place][c] / (e[place] * weights[c]).sum()) for place, c in own])
+    got = update._prototype_level({"source": embeddings}, prepared, trial.method.options.prototype)
+    assert got.item() == pytest.approx(wanted, rel=1e-4)
+    assert ("both" in trial.method.memory.seen.state_dict()) == cooccurrence
+
+
 def test_prototype_scores_are_single_precision_under_autocast(trained, batch):
     """Of the same embeddings: what the projections make of bf16 is another matter."""
     trial = trained(batch, image=None, region=None)
@@ -265,5 +289,6 @@ def test_prototype_scores_are_single_precision_under_autocast(trained, batch):
     losses = []
     for enabled in (False, True):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
-            losses.append(trial.updates[0]._prototype_level({"source": embeddings}, prepared, 0.1))
+            level = trial.method.options.prototype
+            losses.append(trial.updates[0]._prototype_level({"source": embeddings}, prepared, level))
     assert losses[0] == losses[1] > 0
