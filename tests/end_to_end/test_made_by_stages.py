@@ -85,4 +85,5 @@ def test_what_stages_make_is_learnt_whoever_kills_the_writer_of_labels(tmp_path:
     assert (learnt["target_images"], learnt["source_images"], learnt["labelled_images"]) == (IMAGES, 0, 0)
     assert learnt["uses_target_labels"] is False
     rows = read_json(tmp_path / "runs/quick/leaderboard.json")["tables"][0]["rows"]
-    assert {row["axes"]["stage"] for row in rows} == {"pretrain", "rectified"}
+    sizes = {row["axes"]["stage"]: (row["size"], row["own_size"]) for row in rows}
+    assert sizes == {"pretrain": (3, None), "rectified": ("all", "all")}  # 3: its source's maker opened them
