@@ -17,7 +17,7 @@ data_app = typer.Typer(no_args_is_help=True, help="Images: make those segda draw
 core_app.add_typer(data_app, name="data")
 cache_app = typer.Typer(
     no_args_is_help=True,
-    help="Decoded images, kept for all trials in data/cache or SEGDA_CACHE=DIR, up to SEGDA_CACHE_GB=100.",
+    help="Decoded images, kept for all trials in data/cache or SEGDA_CACHE=DIR, up to SEGDA_CACHE_GB=120.",
 )
 data_app.add_typer(cache_app, name="cache")
 

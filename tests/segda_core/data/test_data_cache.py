@@ -67,9 +67,9 @@ def test_the_commands(pair, profile, store):
     assert (built.returncode, built.stderr) == (0, "")
     listed = json.loads(segda("list", "--json").stdout)
     assert listed["folder"] == str(store.root)
-    assert listed["budget_bytes"] == 100e9
+    assert listed["budget_bytes"] == 120e9
     assert sorted(row["files"] for row in listed["kept"]) == [18, 28]
-    assert "of 100 GB" in segda("list").stdout
+    assert "of 120 GB" in segda("list").stdout
     cleared = segda("clear")
     assert (cleared.returncode, list(store.entries())) == (0, [])
     assert "GB freed" in cleared.stdout
