@@ -33,7 +33,7 @@ class Steps(Sampler[tuple[int, int]]):
 
 
 class Loader:
-    """Iterates over steps; each item is this rank's list of micro-batches, on the CPU, images uint8.
+    """Iterates over steps; each item is this rank's list of micro-batches, uint8 on the CPU.
 
     Items are the same whatever the number of loader processes, ranks or the first step. `notes` holds what
     was skipped or resized so far.
@@ -84,11 +84,7 @@ def build_loader(
 
 
 def _batch(item: MicroBatch) -> Batch:
-    """Labels become int64 only here: eight times the bytes to send from a loader process."""
-    parts = {
-        stream: DomainBatch(images, None if labels is None else labels.long(), numbers)
-        for stream, (images, labels, numbers) in item.streams.items()
-    }
+    parts = {stream: DomainBatch(*samples) for stream, samples in item.streams.items()}
     return Batch(**parts, indices=item.indices)
 
 

@@ -35,12 +35,13 @@ Tensors = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class DomainBatch:
-    """Images of one stream on the training device."""
+    """Images of one stream, as a loader sends them and then on the training device."""
 
     images: Tensor
     """(batch, 3, height, width) uint8, RGB."""
     labels: Tensor | None
-    """(batch, height, width) int64 train ids, 255 ignored; None where the method may not see them."""
+    """(batch, height, width) train ids, 255 ignored, uint8 and on the training device int64; None where the
+    method may not see them."""
     numbers: tuple[int, ...] = ()
     """Which image of its stream each is."""
 

@@ -63,7 +63,7 @@ def test_shapes_and_types(drawn_pair, configure):
             assert domain.images.dtype == torch.uint8
             assert domain.images.is_contiguous()
             assert domain.labels.shape == (2, 24, 48)
-            assert domain.labels.dtype == torch.int64
+            assert domain.labels.dtype == torch.uint8
             assert set(domain.labels.unique().tolist()) <= {*range(19), 255}
 
 
