@@ -16,6 +16,7 @@ from launcher.prepare import prepare, read_config
 from launcher.states import State
 from launcher.status import read_status
 from launcher.trial import Trial, doing
+from launcher.waiting import CANARY
 from segda_core.config import CheckpointConfig, QualityConfig, TrialConfig
 from segda_core.layout import TrialFiles
 from segda_core.parents import read_parents
@@ -47,10 +48,11 @@ def add_canaries(entries: Sequence[Entry], groups: Sequence[Sequence[Trial]], ru
     by_id = {entry.id: entry for entry in entries}
     canaries = []
     for alike in groups:
-        first = by_id[alike[0].id]
-        if _is_done(alike[0], first, runs):
+        trial = min(alike, key=lambda each: not _has_parents(by_id[each.id]))
+        first = by_id[trial.id]
+        if _is_done(trial, first, runs):
             continue
-        canary = _canary_of(alike[0], first, runs)
+        canary = _canary_of(trial, first, runs)
         canaries.append(canary)
         for entry in (by_id[trial.id] for trial in alike):
             entry.parents = (*entry.parents, canary.files)
@@ -84,11 +86,16 @@ def _canary_of(trial: Trial, entry: Entry, runs: Path) -> Entry:
     }
     config = trial.config.model_copy(update=short)
     parents = {role: f"../../{parent}" for role, parent in trial.parents.items()}
-    files = prepare(Trial(f"{trial.sweep}/{_where(entry)}", config, stage="canary", parents=parents), runs)
+    files = prepare(Trial(f"{trial.sweep}/{_where(entry)}", config, stage=CANARY, parents=parents), runs)
     uncancel(files)
     newest = max(files.attempt_numbers(), default=0)
     submission = replace(entry.submission, fresh=False)
     return Entry(files, config, entry.place, submission, newest, parents=entry.parents)
+
+
+def _has_parents(entry: Entry) -> bool:
+    """Whether all it takes something from is done, so that its canary need not wait."""
+    return all(parent.metrics.exists() for parent in entry.parents)
 
 
 def _is_done(trial: Trial, entry: Entry, runs: Path) -> bool:

@@ -50,11 +50,8 @@ def dry_run(surveyed: Survey, canary: bool = True) -> DryRun:
             {trial.id: places[trial.stage].executor.at_once(trial.config) for trial in run},
         )
         first = len(kinds(surveyed.beginning, places)) if canary else 0
-        notes = (
-            [f"{first} trials of {STEPS} steps go first, one of each kind (--no-canary: none)"]
-            if first
-            else []
-        )
+        said = f"canaries: up to {first} trials of {STEPS} steps, each before its kind (--no-canary: none)"
+        notes = [said] if first else []
         return replace(
             planned,
             problems=problems(surveyed.manifests.values()),

@@ -9,6 +9,9 @@ from segda_core.layout import AttemptFiles, TrialFiles, read_json
 from segda_core.parents import read_parents
 from segda_core.trial_history import counted_attempts
 
+CANARY = "canary"
+"""Stage of the short trials that others wait for, see `launcher.canary`."""
+
 
 @dataclass(frozen=True)
 class Wait:
@@ -47,8 +50,9 @@ def absent_parents(files: TrialFiles) -> list[str]:
         return []
     awaited = [parent.files for parent in read_parents(files)]
     said = None if newest is None else read_json(newest.submission)
-    if canary := (said or {}).get("canary"):
-        awaited.append(TrialFiles(files.root.parent / canary))
+    if name := (said or {}).get("canary"):
+        canary = TrialFiles(files.root.parent / name)
+        awaited += [] if _lacks_its_own(canary) else [canary]
     return list(dict.fromkeys(each.root.name for each in awaited if not each.metrics.exists()))
 
 
@@ -62,5 +66,13 @@ def _wait_for(parent: TrialFiles, is_ours: Callable[[str], bool]) -> Wait | None
         return None
     if status.state in (State.RUNNING, State.QUEUED):
         return Wait(parent)
+    if _lacks_its_own(parent):
+        return None
     why = f"{status.state} ({status.cause})" if status.cause else str(status.state)
     return Wait(parent, in_vain=why)
+
+
+def _lacks_its_own(files: TrialFiles) -> bool:
+    """Whether this is a canary whose parents are not done: it says nothing then of who has theirs."""
+    is_canary = (read_json(files.trial) or {}).get("stage") == CANARY
+    return is_canary and any(not parent.files.metrics.exists() for parent in read_parents(files))

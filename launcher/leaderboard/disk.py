@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from math import inf
@@ -10,7 +11,7 @@ from typing import Any, Literal
 
 from segda_core import layout
 from segda_core.config import TaskConfig
-from segda_core.errors import load_yaml, parse_yaml
+from segda_core.errors import ConfigError, load_yaml, parse_yaml
 from segda_core.layout import TrialFiles
 from segda_core.tasks import parse_config
 
@@ -40,7 +41,7 @@ class Above:
     """The largest of their subsets."""
     uses_target_labels: bool = False
     missing: tuple[str, ...] = ()
-    """Those whose directories are gone: what they opened is not known."""
+    """Those whose configurations are gone or broken: what they opened is not known."""
 
 
 class Folder:
@@ -59,7 +60,7 @@ class Folder:
 
     def above(self, identifier: str) -> Above:
         """What a trial's ancestors opened, as far as they can be found."""
-        found = {ancestor: self.written(ancestor) for ancestor in self._ancestors(identifier)}
+        found = {ancestor: self._ancestor(ancestor) for ancestor in self._ancestors(identifier)}
         configs = [written.config for written in found.values() if written is not None]
         sizes = [config.target_subset.size for config in configs if config.target_subset is not None]
         return Above(
@@ -68,8 +69,14 @@ class Folder:
             tuple(ancestor for ancestor, written in found.items() if written is None),
         )
 
+    def _ancestor(self, identifier: str) -> Written | None:
+        """None also where its configuration cannot be read: that takes no trial below it off the board."""
+        with suppress(ConfigError):
+            return self.written(identifier)
+        return None
+
     def _ancestors(self, identifier: str) -> Iterator[str]:
-        written = self.written(identifier)
+        written = self._ancestor(identifier)
         for parent in [] if written is None else written.parents:
             yield parent
             yield from self._ancestors(parent)

@@ -174,3 +174,12 @@ def test_a_result_without_its_ancestors_is_a_problem(board):
     files = board.trial(0.3, parents={"seed": 0})
     (problem,) = collect([board.sweep], board.runs).problems
     assert problem.startswith(f"{files.root}: made from ") and "which is gone" in problem
+
+
+def test_a_result_below_a_broken_configuration_stays_and_is_a_problem(board):
+    parent = board.trial(0.1, stage="pretrain", seed=1)
+    child = board.trial(0.3, stage="adapt", of=parent)
+    parent.config.write_text("steps: many\n")
+    found = collect([board.sweep], board.runs)
+    assert [record.id for record in found.records] == [child.root.name]
+    assert any(f"{child.root}: made from {parent.root.name}" in problem for problem in found.problems)
