@@ -117,7 +117,7 @@ def cache_list(as_json_: AsJson = False) -> None:
 
 @cache_app.command("clear", epilog="Example: segda data cache clear")
 def cache_clear() -> None:
-    """Remove all that is kept; trials that run decode again."""
+    """Remove all that is kept, while nothing runs on other machines; trials here decode again."""
     _child("segda_core.data", "cache", "clear")
 
 

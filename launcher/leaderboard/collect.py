@@ -203,7 +203,8 @@ def _read(
 
 
 def _gone(root: Path, ancestor: str) -> str:
-    return f"{root}: made from {ancestor}, which is gone or unreadable: how many target images that opened is unknown"
+    unknown = "how many target images that opened is unknown"
+    return f"{root}: made from {ancestor}, which is gone or broken: {unknown}"
 
 
 def _lineage(config: TrialConfig, point: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -76,13 +76,13 @@ class Store:
                 status = os.fstat(stream.fileno())
                 if status.st_size != len(line) + int(np.prod(facts["shape"])):
                     return None
-                mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+                content = _mapped(stream)
         except (OSError, ValueError):  # not there, cut off by a crash of the machine, cleared meanwhile
             return None
         if status.st_mtime < time.time() - TOUCH_S:
             with contextlib.suppress(OSError):  # another user's, or cleared meanwhile
                 os.utime(path)
-        return facts, np.frombuffer(mapped, np.uint8, offset=len(line)).reshape(facts["shape"])
+        return facts, np.frombuffer(content, np.uint8, offset=len(line)).reshape(facts["shape"])
 
     def write(self, name: str, facts: dict[str, Any], pixels: Pixels) -> None:
         """Keep an array, unless there is no room or another process was faster."""
@@ -103,7 +103,7 @@ class Store:
         for file in _below(self.root, depth=2):
             if not file.name.endswith((ENDING, UNFINISHED)):
                 continue
-            with contextlib.suppress(FileNotFoundError):  # removed by another process
+            with contextlib.suppress(OSError):  # removed by another process, or another user's
                 status = file.stat()
                 if file.name.endswith(ENDING):
                     yield Entry(Path(file.path), status.st_size, status.st_mtime)
@@ -112,8 +112,8 @@ class Store:
 
     @staticmethod
     def facts(entry: Entry) -> dict[str, Any] | None:
-        """What is known about an entry, which does not count as use; None where it is gone."""
-        with contextlib.suppress(FileNotFoundError), entry.path.open("rb") as stream:
+        """What is known about an entry, which does not count as use; None where it is gone or broken."""
+        with contextlib.suppress(OSError, ValueError), entry.path.open("rb") as stream:
             facts: dict[str, Any] = json.loads(stream.readline())
             return facts
         return None
@@ -136,7 +136,7 @@ class Store:
         if self._added > self.budget / 100:
             self._used, self._added = sum(entry.size for entry in self.entries()), 0
         excess = self._used + self._added + size - self.budget
-        if excess > 0:
+        if excess > 0 and size <= self.budget:  # a budget of 0 adds nothing, and takes nothing from others
             excess -= self._remove_unused(excess + self.budget / 100)  # looking through all of it is slow
         disk = shutil.disk_usage(self.root)
         if excess > 0:
@@ -188,9 +188,18 @@ def open_store() -> Store:
     return Store(Path(folder) if folder else expand_root(FOLDER), budget * 1e9)
 
 
+def _mapped(stream: BinaryIO) -> "mmap.mmap | bytes":
+    """A file's content; read where its file system maps nothing into memory."""
+    try:
+        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError:
+        stream.seek(0)
+        return stream.read()
+
+
 def _below(folder: Path | str, depth: int) -> Iterator["os.DirEntry[str]"]:
-    """What lies that many folders down, without what others remove meanwhile."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as found:
+    """What lies that many folders down, without what others remove meanwhile or do not show us."""
+    with contextlib.suppress(OSError), os.scandir(folder) as found:
         for entry in found:
             if depth:
                 yield from _below(entry.path, depth - 1)

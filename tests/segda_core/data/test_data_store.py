@@ -1,5 +1,7 @@
 """The image cache's files: whole or absent whoever writes, is killed or clears, and within their budget."""
 
+import errno
+import mmap
 import os
 import signal
 import subprocess
@@ -97,6 +99,33 @@ def test_what_nobody_used_for_long_makes_room_and_what_is_used_stays(store):
     tight.write(NAME.format(12), {}, np.zeros(100, dtype=np.uint8))
     assert "has reached" in tight.refusal
     assert {entry.path.stem for entry in tight.entries()} == left - {"2", "3"} | {"10", "11"}
+
+
+def test_a_budget_of_nothing_takes_nothing_from_others(store):
+    fill(store, 3)
+    for entry in store.entries():
+        os.utime(entry.path, (EARLIER, EARLIER))
+    without = Store(store.root, budget=0)
+    without.write(NAME.format(9), {}, PIXELS)
+    assert len(list(store.entries())) == 3 and "0 GB" in without.refusal
+
+
+def test_a_file_system_that_maps_nothing_is_read(store, monkeypatch):
+    store.write(NAME.format(0), {}, PIXELS)
+
+    def refuse(*_, **__):
+        raise OSError(errno.ENODEV, "No such device")
+
+    monkeypatch.setattr(mmap, "mmap", refuse)
+    np.testing.assert_array_equal(store.read(NAME.format(0))[1], PIXELS)
+
+
+def test_a_file_of_somebody_else_is_no_image(store):
+    path = store.root / NAME.format(0)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no line of JSON\n")
+    (entry,) = store.entries()
+    assert store.facts(entry) is None and store.read(NAME.format(0)) is None
 
 
 def test_a_nearly_full_disk_is_left_alone(store, monkeypatch):
