@@ -18,6 +18,7 @@ from segda_core.meter import LossMeter
 from segda_core.methods import METHODS
 from segda_core.methods.base import Batch, DomainBatch, Method, Prepared, SegmenterMethod, Tensors, Update
 from segda_core.methods.contrastive import Contrastive
+from segda_core.transfer import moved
 from segda_core.weights import load_trained, starting_segmenter
 
 
@@ -175,18 +176,13 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     Labels become int64 only there: eight times the bytes.
     """
 
-    def copied(tensor: Tensor) -> Tensor:
-        if device.type == "cuda":
-            tensor = tensor.pin_memory()
-        return tensor.to(device, non_blocking=True)
-
-    def moved(domain: DomainBatch | None) -> DomainBatch | None:
+    def copied(domain: DomainBatch | None) -> DomainBatch | None:
         if domain is None:
             return None
-        labels = None if domain.labels is None else copied(domain.labels).long()
-        return DomainBatch(copied(domain.images), labels, domain.numbers)
+        labels = None if domain.labels is None else moved(domain.labels, device).long()
+        return DomainBatch(moved(domain.images, device), labels, domain.numbers)
 
-    streams = {stream: moved(getattr(batch, stream)) for stream in get_args(Stream)}
+    streams = {stream: copied(getattr(batch, stream)) for stream in get_args(Stream)}
     return Batch(**streams, indices=batch.indices)
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from segda_core.classes import NUM_CLASSES
@@ -21,10 +22,11 @@ from segda_core.data.loader import start_worker
 from segda_core.data.manifest import TrialImages, manifest_hash
 from segda_core.distributed import World
 from segda_core.errors import DataError
-from segda_core.metrics import Scores, confusion_matrix, scores
+from segda_core.metrics import Scores, confusion_matrices, scores
 from segda_core.models.base import Segmenter
 from segda_core.predictor import Predictor, passes
 from segda_core.process import Leave, StopRequest, Verdict
+from segda_core.transfer import moved
 
 PIXELS_AT_ONCE = {"cpu": 1 << 17, "cuda": 1 << 21}
 """Label pixels of one forward, each with 19 float32 scores: what fits a CPU's cache, and 160 MB on a GPU."""
@@ -79,7 +81,8 @@ def evaluate(
 def _own_matrices(
     predictor: Predictor, samples: Subset[Sample], workers: int, stop: StopRequest
 ) -> NDArray[np.int32]:
-    matrices = [np.zeros((0, NUM_CLASSES, NUM_CLASSES), dtype=np.int32)]
+    device = predictor.segmenter.mean.device
+    matrices = [torch.zeros((0, NUM_CLASSES, NUM_CLASSES), dtype=torch.int32, device=device)]
     loader = DataLoader(
         samples,
         batch_size=None,
@@ -89,11 +92,12 @@ def _own_matrices(
         worker_init_fn=start_worker,
         multiprocessing_context="fork" if workers else None,
     )
-    for group in equal_sizes(loader, PIXELS_AT_ONCE[predictor.segmenter.mean.device.type]):
+    for group in equal_sizes(loader, PIXELS_AT_ONCE[device.type]):
         if stop.verdict != Verdict.CONTINUE:
             break
         matrices.append(_group_matrices(predictor, group))
-    return np.concatenate(matrices)
+    counts: NDArray[np.int32] = torch.cat(matrices).cpu().numpy()
+    return counts
 
 
 def _as_it_is(sample: Any) -> Any:
@@ -114,15 +118,12 @@ def equal_sizes(samples: Iterable[Sample], most_pixels: int) -> Iterator[list[Sa
         yield group
 
 
-def _group_matrices(predictor: Predictor, group: list[Sample]) -> NDArray[np.int32]:
+def _group_matrices(predictor: Predictor, group: list[Sample]) -> Tensor:
+    """(images, 19, 19), left on the device: nothing waits for a GPU before the last image."""
     height, width = group[0][1].shape
     predictions = predictor.predict([image for image, _, _ in group], (width, height))
-    truths = torch.from_numpy(np.stack([label for _, label, _ in group])).to(predictions.device)
-    pairs = zip(truths, predictions, strict=True)
-    matrices: NDArray[np.int32] = (
-        torch.stack([confusion_matrix(truth, prediction) for truth, prediction in pairs]).cpu().numpy()
-    )
-    return matrices
+    truths = torch.from_numpy(np.stack([label for _, label, _ in group]))
+    return confusion_matrices(moved(truths, predictions.device), predictions)
 
 
 def resolved_protocol(

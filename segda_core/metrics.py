@@ -8,8 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segda_core.classes import CLASSES, IGNORE_INDEX, NUM_CLASSES
+from segda_core.classes import CLASSES, NUM_CLASSES
 from segda_core.errors import DataError
+
+COUNTING_LANES = 64
+"""Histograms of one image that a GPU counts side by side."""
 
 
 @dataclass(frozen=True)
@@ -21,15 +24,32 @@ class Scores:
     pixel_accuracy: float
 
 
-def confusion_matrix(truth: Tensor, prediction: Tensor) -> Tensor:
-    """(19, 19) int32 pixel counts of one image, rows truth, columns prediction.
+def confusion_matrices(truths: Tensor, predictions: Tensor) -> Tensor:
+    """(batch, 19, 19) int32 pixel counts of each image, rows truth, columns prediction.
 
-    Both are integer train ids of one shape; pixels whose truth is 255 are left out.
+    Both are integer train ids (batch, ...); pixels whose truth is 255 are left out.
     """
-    labelled = truth != IGNORE_INDEX
-    cells = truth[labelled].long() * NUM_CLASSES + prediction[labelled].long()
-    counts = torch.bincount(cells, minlength=NUM_CLASSES * NUM_CLASSES)
-    return counts.view(NUM_CLASSES, NUM_CLASSES).int()
+    rows = NUM_CLASSES + 1  # the last one takes what is left out
+    cells = truths.clamp(max=NUM_CLASSES).short().mul_(NUM_CLASSES).add_(predictions.short())
+    count = _histograms if cells.device.type == "cpu" else _histograms_unawaited
+    counts = count(cells.flatten(1), rows * NUM_CLASSES)
+    return counts.view(-1, rows, NUM_CLASSES)[:, :NUM_CLASSES].int()
+
+
+def _histograms(values: Tensor, size: int) -> Tensor:
+    """(batch, size): how often each value below `size` occurs in (batch, n)."""
+    return torch.stack([torch.bincount(row, minlength=size) for row in values])
+
+
+def _histograms_unawaited(values: Tensor, size: int) -> Tensor:
+    """The same without waiting for the device, which `bincount` does to learn the largest value.
+
+    Neighbours, often of one class, count in different places, so that few threads meet at one.
+    """
+    lane = torch.arange(values.shape[1], device=values.device) % COUNTING_LANES
+    counts = torch.zeros(len(values), COUNTING_LANES * size, dtype=torch.int32, device=values.device)
+    counts.scatter_add_(1, values + lane * size, counts.new_ones(1).expand_as(values))
+    return counts.view(len(values), COUNTING_LANES, size).sum(dim=1)
 
 
 def scores(matrix: NDArray[np.integer], classes: Sequence[str] = CLASSES) -> Scores:

@@ -13,6 +13,9 @@ from segda_core.data.labels import Pixels
 from segda_core.data.transforms import resize
 from segda_core.errors import ConfigError
 from segda_core.models.base import Segmenter
+from segda_core.transfer import moved
+from segda_core.upsampling import Layer, classes_of, summed_bands
+from segda_core.winners import classes_at_label_size
 
 
 @dataclass(frozen=True)
@@ -63,26 +66,36 @@ class Predictor:
         own = segmenter.align_corners
         self.align_corners = own if protocol.align_corners is None else protocol.align_corners
 
+    @torch.no_grad()
     def predict(self, images: list[Pixels], label_size: Size) -> Tensor:
         """Train ids (batch, height, width) uint8 at `label_size`, of equally large RGB images."""
         runs = passes(self.protocol, self.size, label_size)
         probabilities = len(runs) > 1 or self.protocol.fusion == "main_and_aux"
-        return classes_of(self._total(images, label_size, runs, probabilities)).to(torch.uint8)
-
-    def probabilities(self, images: list[Pixels], label_size: Size) -> Tensor:
-        """Mean probabilities of all passes, (batch, 19, height, width) at `label_size`, of such images."""
-        runs = passes(self.protocol, self.size, label_size)
-        return self._total(images, label_size, runs, probabilities=True).div_(len(runs))
+        return classes_at_label_size(self._layers(images, label_size, runs, probabilities))
 
     @torch.no_grad()
-    def _total(self, images: list[Pixels], label_size: Size, runs: list[Pass], probabilities: bool) -> Tensor:
-        """Scores or probabilities at label size, summed over the passes."""
-        total: Tensor | None = None
-        for inputs, run in self._inputs(images, runs):
-            scores = self._run(inputs, run, label_size, probabilities)
-            total = scores if total is None else total.add_(scores)
-        assert total is not None
-        return total
+    def confidence(self, images: list[Pixels], label_size: Size) -> tuple[Tensor, Tensor]:
+        """Highest mean probability over all passes, and its train id, each (batch, height, width)."""
+        runs = passes(self.protocol, self.size, label_size)
+        layers = self._layers(images, label_size, runs, probabilities=True)
+        bands = [(total.amax(dim=1), classes_of(total)) for total in summed_bands(layers)]
+        confidence, classes = (torch.cat(parts, dim=1) for parts in zip(*bands, strict=True))
+        return confidence.div_(len(runs)), classes
+
+    def _layers(
+        self, images: list[Pixels], label_size: Size, runs: list[Pass], probabilities: bool
+    ) -> list[Layer]:
+        """Scores or probabilities of each pass, at the network's own resolution."""
+        return [
+            Layer.at_size(
+                self._scores(inputs, run, probabilities),
+                label_size[::-1],
+                padding=run.padding,
+                align_corners=self.align_corners,
+                mirror=run.mirror,
+            )
+            for inputs, run in self._inputs(images, runs)
+        ]
 
     def _inputs(self, images: list[Pixels], runs: list[Pass]) -> Iterator[tuple[Tensor, Pass]]:
         """Resized RGB images (batch, 3, height, width) for each pass; equal sizes are resized once."""
@@ -92,29 +105,13 @@ class Predictor:
             if run.size != size:
                 size = run.size
                 resized = np.stack([resize(image, size) for image in images])
-                batch = torch.from_numpy(resized).to(self.segmenter.mean.device).permute(0, 3, 1, 2)
+                batch = moved(torch.from_numpy(resized), self.segmenter.mean.device).permute(0, 3, 1, 2)
             yield batch, run
 
-    def _run(self, images: Tensor, run: Pass, label_size: Size, probabilities: bool) -> Tensor:
-        """Scores (batch, 19, height, width) at label size of one pass."""
+    def _scores(self, images: Tensor, run: Pass, probabilities: bool) -> Tensor:
+        """Scores (batch, 19, height, width) of one pass, as the network sees it: perhaps padded, mirrored."""
         inputs = self.segmenter.normalise(images.flip(-1) if run.mirror else images)
         right, below = run.padding
         logits = self.segmenter.logits(functional.pad(inputs, (0, right, 0, below)))
         scores = logits.fused if self.protocol.fusion == "main_and_aux" else logits.main
-        if probabilities:
-            scores = scores.softmax(dim=1)
-        scores = self._at_label_size(scores, run, label_size)
-        return scores.flip(-1) if run.mirror else scores
-
-    def _at_label_size(self, scores: Tensor, run: Pass, label_size: Size) -> Tensor:
-        """Upsample, then cut away what the padding added."""
-        width, height = label_size
-        right, below = run.padding  # padded passes run at label size
-        size = (height + below, width + right)
-        scores = functional.interpolate(scores, size=size, mode="bilinear", align_corners=self.align_corners)
-        return scores[..., :height, :width]
-
-
-def classes_of(scores: Tensor) -> Tensor:
-    """Train ids (batch, height, width) of the highest scores; on CPUs `max` is faster than `argmax`."""
-    return scores.max(dim=1).indices
+        return scores.softmax(dim=1) if probabilities else scores

@@ -56,7 +56,7 @@ def pseudo_labels(predictor: Predictor, image: Pixels, config: PseudoLabelConfig
     if config.threshold is None:
         labels = predictor.predict([image], size)
     else:
-        confidence, classes = predictor.probabilities([image], size).max(dim=1)
-        labels = classes.to(torch.uint8).masked_fill_(confidence < config.threshold, IGNORE_INDEX)
+        confidence, classes = predictor.confidence([image], size)
+        labels = classes.masked_fill_(confidence < config.threshold, IGNORE_INDEX)
     pixels: Pixels = labels[0].cpu().numpy()
     return pixels

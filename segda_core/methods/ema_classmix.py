@@ -60,6 +60,7 @@ from segda_core.mixing import (
 )
 from segda_core.models.base import Segmenter
 from segda_core.photometric import draw_parameters, strong_augmentation
+from segda_core.transfer import moved
 
 
 class EmaClassMixUpdate(SegmenterUpdate):
@@ -198,5 +199,4 @@ class EmaClassMix(SegmenterMethod):
 
 def _on(device: torch.device, values: np.ndarray) -> Tensor:
     """As float32 on the device, which is not waited for."""
-    tensor = torch.from_numpy(values).float()
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+    return moved(torch.from_numpy(values).float(), device)

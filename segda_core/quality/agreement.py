@@ -2,15 +2,7 @@
 
 from collections.abc import Collection
 
-import torch
 from torch import Tensor
-
-from segda_core.metrics import confusion_matrix
-
-
-def matrices(first: Tensor, second: Tensor) -> Tensor:
-    """(batch, 19, 19) cell counts of two predictions (batch, ...), one matrix for each image."""
-    return torch.stack([confusion_matrix(one, other) for one, other in zip(first, second, strict=True)])
 
 
 def agreement(matrix: Tensor) -> float:

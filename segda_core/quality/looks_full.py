@@ -7,9 +7,9 @@ from torch.nn import functional
 from segda_core.classes import NUM_CLASSES
 from segda_core.config import PROTOCOLS, Size
 from segda_core.data.labels import Pixels
+from segda_core.metrics import confusion_matrices
 from segda_core.models.base import Segmenter
 from segda_core.predictor import Predictor
-from segda_core.quality.agreement import matrices
 from segda_core.quality.observe import Look, Tensors, View
 
 BANDS = 8
@@ -53,6 +53,6 @@ def augmented_agreement(segmenter: Segmenter, size: Size) -> Look:
     def look(view: View) -> Tensors:
         height, width = view.main.shape[-2:]
         fused = predictor.predict([sample.image for sample in view.samples], (width, height))
-        return {"augmented": matrices(view.predicted, fused)}
+        return {"augmented": confusion_matrices(view.predicted, fused)}
 
     return look

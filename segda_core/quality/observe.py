@@ -21,12 +21,12 @@ from segda_core.data.labels import Pixels
 from segda_core.data.store import open_store
 from segda_core.errors import DataError
 from segda_core.evaluation import PIXELS_AT_ONCE
+from segda_core.metrics import confusion_matrices
 from segda_core.models.base import Segmenter
-from segda_core.predictor import classes_of
 from segda_core.process import Leave, StopRequest, Verdict
-from segda_core.quality.agreement import matrices
 from segda_core.quality.divergence import entropy, kullback_leibler
 from segda_core.quality.warps import Warp
+from segda_core.upsampling import classes_of
 
 CELLS_PER_CLASS = 8
 """Feature cells kept of each image and predicted class: rare classes are not drowned by road."""
@@ -133,7 +133,7 @@ def class_cells(segmenter: Segmenter) -> Look:
     def look(view: View) -> Tensors:
         size = view.features.shape[-2:]
         order = torch.from_numpy(np.random.default_rng(0).permutation(size.numel())).to(view.main.device)
-        predicted = classes_of(segmenter.upsample(view.main, size)).flatten(1)[:, order]
+        predicted = classes_of(segmenter.upsample(view.main, size)).long().flatten(1)[:, order]
         place = functional.one_hot(predicted, NUM_CLASSES).cumsum(dim=1).gather(2, predicted[..., None])
         kept = place[..., 0] <= CELLS_PER_CLASS
         return {"cells": cells_last(view.features)[:, order][kept], "cell_classes": predicted[kept]}
@@ -149,7 +149,7 @@ def head_agreement(view: View) -> Tensors:
     return {
         "head_kl": divergence.mean(dim=1),
         "head_certainty": torch.exp(-divergence).mean(dim=1),
-        "heads": matrices(view.predicted, classes_of(view.aux)),
+        "heads": confusion_matrices(view.predicted, classes_of(view.aux)),
     }
 
 
@@ -158,7 +158,7 @@ def network_agreement(name: str, other: Segmenter) -> Look:
 
     def look(view: View) -> Tensors:
         logits = other(as_tensor([sample.image for sample in view.samples], other)).main
-        return {name: matrices(view.predicted, classes_of(logits))}
+        return {name: confusion_matrices(view.predicted, classes_of(logits))}
 
     return look
 
@@ -170,7 +170,7 @@ def warp_agreement(segmenter: Segmenter, warp: Warp, divergence: bool = False) -
         warped = as_tensor([warp.apply(sample.image) for sample in view.samples], segmenter)
         logits = segmenter(warped).main
         logits = segmenter.upsample(logits.flip(-1) if warp.mirrored else logits, view.main.shape[-2:])
-        noted = {f"cons {warp.name}": matrices(view.predicted, classes_of(logits))}
+        noted = {f"cons {warp.name}": confusion_matrices(view.predicted, classes_of(logits))}
         if divergence:
             main, other = cells_last(view.main), cells_last(logits)
             both = (kullback_leibler(main, other) + kullback_leibler(other, main)) / 2
@@ -189,7 +189,7 @@ def truth_agreement(segmenter: Segmenter) -> Look:
             assert sample.label is not None
             truth = torch.tensor(sample.label).to(logits.device)
             prediction = classes_of(segmenter.upsample(logits[None], truth.shape))
-            found.append(matrices(truth[None], prediction))
+            found.append(confusion_matrices(truth[None], prediction))
         truths = torch.cat(found)
         return {"truth": truths, "label_counts": truths.sum(dim=2)}
 

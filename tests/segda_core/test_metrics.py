@@ -4,7 +4,7 @@ import torch
 
 from segda_core.classes import CLASSES
 from segda_core.errors import DataError
-from segda_core.metrics import confusion_matrix, scores
+from segda_core.metrics import _histograms, _histograms_unawaited, confusion_matrices, scores
 
 ROAD, SIDEWALK, BUILDING, SKY = (CLASSES.index(name) for name in ("road", "sidewalk", "building", "sky"))
 
@@ -13,7 +13,7 @@ def test_confusion_matrix_counts_truth_by_row_and_leaves_out_ignored_pixels():
     truth = torch.tensor([[0, 0, 255], [1, 2, 255]], dtype=torch.uint8)
     prediction = torch.tensor([[0, 1, 0], [1, 0, 18]], dtype=torch.uint8)
 
-    matrix = confusion_matrix(truth, prediction)
+    (matrix,) = confusion_matrices(truth[None], prediction[None])
 
     expected = torch.zeros(19, 19, dtype=torch.int32)
     expected[0, 0] = expected[0, 1] = expected[1, 1] = expected[2, 0] = 1
@@ -32,12 +32,28 @@ def test_confusion_matrix_agrees_with_counting_pixel_by_pixel():
         if row != 255:
             expected[row, column] += 1
 
-    assert np.array_equal(confusion_matrix(truth, prediction).numpy(), expected)
+    (matrix,) = confusion_matrices(truth[None], prediction[None])
+    assert np.array_equal(matrix.numpy(), expected)
 
 
 def test_an_image_without_labels_has_an_empty_matrix():
-    truth = torch.full((4, 4), 255, dtype=torch.uint8)
-    assert confusion_matrix(truth, torch.zeros(4, 4, dtype=torch.uint8)).sum() == 0
+    truths = torch.full((1, 4, 4), 255, dtype=torch.uint8)
+    assert confusion_matrices(truths, torch.zeros(1, 4, 4, dtype=torch.uint8)).sum() == 0
+
+
+def test_every_image_of_a_batch_is_counted_alone():
+    generator = torch.Generator().manual_seed(4)
+    truths, predictions = torch.randint(0, 19, (2, 3, 20, 30), dtype=torch.uint8, generator=generator)
+    alone = [
+        confusion_matrices(truth[None], prediction[None])[0]
+        for truth, prediction in zip(truths, predictions, strict=True)
+    ]
+    assert torch.equal(confusion_matrices(truths, predictions), torch.stack(alone))
+
+
+def test_a_gpu_counts_in_another_way_to_the_same_result():
+    values = torch.randint(0, 380, (2, 1000), dtype=torch.int16, generator=torch.Generator().manual_seed(5))
+    assert torch.equal(_histograms_unawaited(values, 380), _histograms(values, 380))
 
 
 def matrix_of(cells: dict[tuple[int, int], int]) -> np.ndarray:

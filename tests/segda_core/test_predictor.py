@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional
 
 from segda_core.config import PROTOCOLS, Protocol, TinyConfig
+from segda_core.data.transforms import resize
 from segda_core.errors import ConfigError
 from segda_core.models import build_segmenter
 from segda_core.models.base import Logits, Segmenter
@@ -128,6 +129,52 @@ def test_fusion_and_sum_as_published(segmenter, images):
             full = functional.interpolate(probabilities, size=(64, 128), mode="bilinear")
             total += full.flip(-1) if flip else full
     assert torch.equal(prediction.long(), total.argmax(dim=1))
+
+
+def at_once(predictor, images, label_size):
+    """The highest sum of all scores at label size, pass by pass."""
+    total = 0
+    runs = passes(predictor.protocol, predictor.size, label_size)
+    for run in runs:
+        resized = np.stack([resize(image, run.size) for image in images])
+        batch = predictor.segmenter.normalise(torch.from_numpy(resized).permute(0, 3, 1, 2))
+        batch = functional.pad(
+            batch.flip(-1) if run.mirror else batch, (0, run.padding[0], 0, run.padding[1])
+        )
+        logits = predictor.segmenter.logits(batch)
+        fused = predictor.protocol.fusion == "main_and_aux"
+        scores = logits.fused if fused else logits.main
+        scores = scores.softmax(dim=1) if fused or len(runs) > 1 else scores
+        size = (label_size[1] + run.padding[1], label_size[0] + run.padding[0])
+        full = functional.interpolate(
+            scores.contiguous(), size=size, mode="bilinear", align_corners=predictor.align_corners
+        )[..., : label_size[1], : label_size[0]]
+        total = total + (full.flip(-1) if run.mirror else full)
+    return total.argmax(dim=1)
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_preset_predicts_what_all_scores_at_once_would(segmenter, images, name):
+    label_size = (512, 256)
+    predictor = Predictor(segmenter, PROTOCOLS[name], SIZE)
+    prediction = predictor.predict(images, label_size)
+    with torch.no_grad():
+        expected = at_once(predictor, images, label_size)
+    assert torch.equal(prediction.long(), expected)
+    assert len(prediction.unique()) > 3
+
+
+def test_confidence_is_the_highest_mean_probability(segmenter, images):
+    confidence, classes = Predictor(segmenter, Protocol(mirror=True), SIZE).confidence(images, LABEL_SIZE)
+    batch = torch.from_numpy(np.stack([resize(image, SIZE) for image in images])).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        straight, mirrored = (
+            functional.interpolate(segmenter(each).main.softmax(dim=1), size=(64, 128), mode="bilinear")
+            for each in (batch, batch.flip(-1))
+        )
+    mean = (straight + mirrored.flip(-1)) / 2
+    torch.testing.assert_close(confidence, mean.amax(dim=1))
+    assert torch.equal(classes.long(), mean.argmax(dim=1))
 
 
 def test_fusion_without_an_auxiliary_head_is_refused():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from segda_core.quality.agreement import agreement, matrices, mean_iou
+from segda_core.metrics import confusion_matrices
+from segda_core.quality.agreement import agreement, mean_iou
 from segda_core.quality.divergence import entropy, jensen_shannon, kullback_leibler, shares
 from segda_core.quality.domain_distance import logistic_regression, proxy_a_distance
 from segda_core.quality.mmd import FACTORS, class_mmd2, mmd2
@@ -115,7 +116,7 @@ def test_logistic_regression_is_where_the_gradient_vanishes(count, features, shi
 
 def test_agreement_and_iou_of_two_predictions_by_hand():
     first, second = torch.tensor([[0, 0, 1, 1], [2, 2, 2, 2]]), torch.tensor([[0, 1, 1, 1], [2, 2, 2, 3]])
-    both = matrices(first, second)
+    both = confusion_matrices(first, second)
     assert both.shape == (2, 19, 19)
     assert agreement(both[0]) == 0.75
     assert agreement(both) == 0.75
