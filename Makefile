@@ -3,7 +3,7 @@
 PYTHON ?= python3
 SWEEP ?= target_size
 REPEAT ?= 20
-BENCH ?= launcher_scale input train_step ddp
+BENCH ?= launcher_scale input train_step evaluation ddp
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
