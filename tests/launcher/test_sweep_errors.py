@@ -88,7 +88,7 @@ def test_a_fault_of_some_points_says_which(tmp_path: Path) -> None:
     assert (
         "demo.yaml: grid.method.lambda_target: unknown key; allowed: name, lambda_aux; "
         "did you mean 'lambda_aux'? "
-        "(at 4 of 8 points, first method=source_only, lambda_target=0.5, seed=0)"
+        "(at 2 of 8 points, first method=source_only, lambda_target=0.5, seed=0)"
     ) in found
     labelled = problems(
         tmp_path, base={"steps": 1, "target": {"labelled": {"size": 5}}}, grid={"method": METHODS}
