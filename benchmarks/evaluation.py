@@ -113,7 +113,8 @@ def measure(field: str, passes: str, words: argparse.Namespace, device: torch.de
     seconds, prediction = fastest(lambda: our_prediction(scores, mirrored, size), words.repeat)
     public_counting, public_matrix = fastest(lambda: public_counts(label, public), words.repeat)
     counting, matrix = fastest(lambda: our_counts(label, prediction), words.repeat)
-    assert np.array_equal(public_matrix, matrix), f"{field}, {passes}: matrices differ"
+    different = np.abs(public_matrix - matrix).sum() // 2  # on GPUs and without FMA last bits may differ
+    assert different <= 1e-5 * label.size, f"{field}, {passes}: {different} pixels differ"
     read = sum(each.nbytes for each in scores) + label.nbytes
     return Row(
         field=field,

@@ -29,7 +29,7 @@ from segda_core.process import Leave, StopRequest, Verdict
 from segda_core.transfer import moved
 
 PIXELS_AT_ONCE = {"cpu": 1 << 17, "cuda": 1 << 21}
-"""Label pixels of one forward, each with 19 float32 scores: what fits a CPU's cache, and 160 MB on a GPU."""
+"""Label pixels of the images of one forward."""
 
 Sample: TypeAlias = tuple[Pixels, Pixels, str]
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from segda_core.transfer import moved
+
 ROWS_AT_ONCE = {"cpu": 8, "cuda": 64}
 """Label rows of a band: at 2048 columns 1.2 MB of scores, which a CPU's cache holds, and 10 MB on a GPU."""
 
@@ -31,7 +33,7 @@ class Taps(NamedTuple):
 
     def to(self, device: torch.device) -> "Taps":
         """The same on another device."""
-        return Taps(*(part.to(device) for part in self))
+        return Taps(*(moved(part, device) for part in self))
 
 
 @lru_cache(maxsize=64)

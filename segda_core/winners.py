@@ -17,8 +17,8 @@ from segda_core.upsampling import Layer, Taps, classes_of, lowest_of_highest, su
 
 ROUNDING = 2.0**-18
 """Share of the largest score by which a class must be behind to be out. Interpolation in float32 is off by
-4 units of 2**-24, the difference of two classes by 8, that of their bounds by 6 more, and each further layer
-adds 2: enough for 25 layers."""
+4 units of 2**-24, the difference of two classes by 8, that of their bounds by 10 more, and each further layer
+adds 6: enough for 8 layers; the presets have at most 6."""
 
 UNDECIDED = 255
 """In a map of train ids: none is known to lead."""
