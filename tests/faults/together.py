@@ -29,7 +29,7 @@ PREEMPTED_GB, PREEMPTOR_MB = 3.4, 7500
 """Memory of each job that is preempted and of the one that needs the place of both, of a node's 8000 MB."""
 
 
-def sweep_of(folder: Path, seeds: int, ranks: int = 1, steps: int = 30, **settings: object) -> SmallSweep:
+def sweep_of(folder: Path, seeds: int, ranks: int = 1, steps: int = 90, **settings: object) -> SmallSweep:
     """A sweep of one small trial for each seed."""
     folder.mkdir(exist_ok=True)
     grid = {"method": [{"name": "joint"}], "seed": list(range(seeds))}
@@ -43,7 +43,7 @@ def submit(sweep: SmallSweep, *words: str) -> None:
 
 
 def submit_together(
-    folder: Path, cluster: Cluster, steps: int = 30
+    folder: Path, cluster: Cluster, steps: int = 90
 ) -> tuple[list[SmallSweep], dict[str, Victim]]:
     """The sweeps, and who is to meet which fault.
 
