@@ -48,7 +48,7 @@ def add_canaries(entries: Sequence[Entry], groups: Sequence[Sequence[Trial]], ru
     by_id = {entry.id: entry for entry in entries}
     canaries = []
     for alike in groups:
-        trial = min(alike, key=lambda each: not _has_parents(by_id[each.id]))
+        trial = min(alike, key=lambda each: not _parents_are_done(by_id[each.id]))
         first = by_id[trial.id]
         if _is_done(trial, first, runs):
             continue
@@ -93,7 +93,7 @@ def _canary_of(trial: Trial, entry: Entry, runs: Path) -> Entry:
     return Entry(files, config, entry.place, submission, newest, parents=entry.parents)
 
 
-def _has_parents(entry: Entry) -> bool:
+def _parents_are_done(entry: Entry) -> bool:
     """Whether all it takes something from is done, so that its canary need not wait."""
     return all(parent.metrics.exists() for parent in entry.parents)
 
