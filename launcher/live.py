@@ -17,6 +17,9 @@ from launcher.progress import Progress
 PLAIN_INTERVAL_S = 10.0
 """Seconds between progress lines where the output is no terminal."""
 
+DOING = {"evaluate": "evaluating", "quality": "measuring quality"}
+"""What a trial does in phases without training steps."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -153,7 +156,8 @@ def _where(progress: Progress) -> str:
     if progress.phase == "start" or progress.step is None:
         return "starting"
     place = f"step {progress.step}/{progress.steps or '?'}"
-    return f"{place}, evaluating" if progress.phase == "evaluate" else place
+    doing = DOING.get(progress.phase)
+    return f"{place}, {doing}" if doing else place
 
 
 def _table(overview: Overview) -> Table:

@@ -23,6 +23,9 @@ CLASSES: tuple[str, ...] = (
 )
 """Names in train-id order: the index is the train id."""
 
+RARE_CLASSES: tuple[str, ...] = ("rider", "truck", "bus", "train", "motorcycle")
+"""Those that least images of streets show, and that adaptation most often gains or loses."""
+
 NUM_CLASSES = len(CLASSES)
 
 IGNORE_INDEX = 255

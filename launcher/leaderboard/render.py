@@ -10,7 +10,17 @@ from rich.text import Text
 from launcher.leaderboard.rank import Entry, Section, rank
 from launcher.leaderboard.reference import REFERENCE_COLUMNS, Reference, reference_lines, reference_title
 from launcher.leaderboard.rows import Table
-from launcher.leaderboard.words import cells, distinct, footnotes, headers, name, percent, title
+from launcher.leaderboard.words import (
+    cells,
+    class_cell,
+    class_columns,
+    class_note,
+    distinct,
+    footnotes,
+    headers,
+    name,
+    title,
+)
 
 NUMBERS = ("rank", "target images", "target labels", "mIoU", "seeds")
 """Columns set to the right and never broken."""
@@ -31,7 +41,7 @@ def print_tables(
         console.print(_grid(table, sections))
         if per_class:
             _print_classes(table, sections, console)
-        for note in footnotes(table, sections):
+        for note in [*footnotes(table, sections), *(class_note(table) if per_class else [])]:
             console.print(Text(note, style="dim"))
         console.print()
     for problem in problems:
@@ -102,13 +112,14 @@ def _print_classes(table: Table, sections: Sequence[Section], console: Console) 
     rows = [row for row in distinct(sections) if row.results]
     width = max((len(name(row)) for row in rows), default=0)
     count = max(1, (console.width - width) // CLASS_WIDTH)
-    for start in range(0, len(table.classes) if rows else 0, count):
-        shown = table.classes[start : start + count]
+    columns = class_columns(table)
+    for start in range(0, len(columns) if rows else 0, count):
+        shown = columns[start : start + count]
         grid = Grid("IoU", box=box.SIMPLE_HEAD)
-        for class_name in shown:
-            grid.add_column(class_name, justify="right")
+        for column in shown:
+            grid.add_column(column, justify="right")
         for row in rows:
-            grid.add_row(Text(name(row)), *(percent(row.iou(class_name)) for class_name in shown))
+            grid.add_row(Text(name(row)), *(class_cell(row, column, table) for column in shown))
         console.print(grid)
 
 
@@ -120,13 +131,15 @@ def _markdown_blocks(table: Table, per_class: bool) -> list[str]:
     columns = headers(table, sections)
     blocks = [f"**{_escape(title(table, sections))}**", _markdown_table(columns, lines, NUMBERS)]
     if per_class:
+        shown = class_columns(table)
         scores = [
-            [name(row), *(percent(row.iou(class_name)) for class_name in table.classes)]
+            [name(row), *(class_cell(row, column, table) for column in shown)]
             for row in distinct(sections)
             if row.results
         ]
-        blocks.append(_markdown_table(["IoU", *table.classes], scores, table.classes))
-    return [*blocks, "\n".join(f"- {_escape(note)}" for note in footnotes(table, sections))]
+        blocks.append(_markdown_table(["IoU", *shown], scores, shown))
+    notes = [*footnotes(table, sections), *(class_note(table) if per_class else [])]
+    return [*blocks, "\n".join(f"- {_escape(note)}" for note in notes)]
 
 
 def _bold(line: list[str], entry: Entry) -> list[str]:

@@ -2,9 +2,14 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from statistics import fmean
 
 from launcher.leaderboard.rank import ABOVE, Entry, Section, state_word
 from launcher.leaderboard.rows import Row, Table
+from segda_core.classes import RARE_CLASSES
+
+RARE = "rare"
+"""Heading of the mean over the rare classes."""
 
 
 def percent(fraction: float | None) -> str:
@@ -78,6 +83,30 @@ def cells(entry: Entry, section: Section, sections: Sequence[Section]) -> list[s
 def name(row: Row) -> str:
     """A row in a few words, for tables where it is one cell."""
     return " ".join([row.method, *row.axes.values(), *([] if row.own_size is None else [str(row.own_size)])])
+
+
+def class_columns(table: Table) -> list[str]:
+    """Headings of the table per class: the mean over rare classes where there are any, and every class."""
+    return [*([RARE] if rare_classes(table) else []), *table.classes]
+
+
+def class_cell(row: Row, column: str, table: Table) -> str:
+    """IoU of a class, or the mean of the rare ones."""
+    if column != RARE:
+        return percent(row.iou(column))
+    scores = [score for name in rare_classes(table) if (score := row.iou(name)) is not None]
+    return percent(fmean(scores) if scores else None)
+
+
+def rare_classes(table: Table) -> list[str]:
+    """Those of `RARE_CLASSES` that the table counts."""
+    return [name for name in RARE_CLASSES if name in table.classes]
+
+
+def class_note(table: Table) -> list[str]:
+    """What the mean over rare classes is."""
+    names = rare_classes(table)
+    return [f"{RARE}: mean of {', '.join(names)}."] if names else []
 
 
 def distinct(sections: Sequence[Section]) -> list[Row]:

@@ -1,9 +1,10 @@
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from launcher.live import LiveView, Overview, PlainView, Row, duration, make_view, percent
+from launcher.live import LiveView, Overview, PlainView, Row, describe, duration, make_view, percent
 from launcher.progress import Progress
 
 TRAINING = Progress("train", 50, 200, 12.34, 0.4567, 10.0, 1.0)
@@ -48,6 +49,13 @@ def test_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
         "  joint-n40: running elsewhere, starting",
         "  3 of 8 trials finished, 1 running, 1 elsewhere, about 1 min 15 s left",
     ]
+
+
+@pytest.mark.parametrize(("phase", "word"), [("evaluate", "evaluating"), ("quality", "measuring quality")])
+def test_what_a_trial_does_beside_training_is_said(phase: str, word: str) -> None:
+    assert describe(Row("one", replace(TRAINING, phase=phase))).startswith(
+        f"one: step 50/200, {word}, 12.3 images/s"
+    )
 
 
 def test_plain_progress_waits_for_its_interval() -> None:

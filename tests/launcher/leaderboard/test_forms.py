@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -75,8 +76,26 @@ def test_per_class_on_a_narrow_terminal_shows_every_class(board):
     text = shown(board, width=50, per_class=True)
     for name in ("road", "car", "train", "bus", "sky"):
         assert name in text
-    assert text.count("30.00") == 1 + 5
+    assert text.count("30.00") == 1 + 5 + 1
     assert "road" not in shown(board, width=50)
+
+
+@pytest.mark.parametrize("fmt", ["terminal", "markdown"])
+def test_per_class_begins_with_the_mean_over_rare_classes(board, fmt):
+    iou = {"road": 0.9, "train": 0.1, "bus": 0.4, "rider": None, "car": 0.7}
+    board.trial(
+        0.525, changes={"iou": iou}, evaluation={"size": [192, 96], "classes": ["road", "train", "bus"]}
+    )
+    text = shown(board, fmt, per_class=True)
+    (line,) = [line for line in text.splitlines() if "90.00" in line]
+    assert re.findall(r"\d+\.\d\d", line) == ["25.00", "90.00", "40.00", "10.00"]
+    assert "rare: mean of bus, train." in text
+    assert "rare:" not in shown(board, fmt)
+
+
+def test_without_rare_classes_there_is_no_mean_over_them(board):
+    board.trial(0.3, evaluation={"size": [192, 96], "classes": ["road", "car"]})
+    assert "rare" not in shown(board, per_class=True)
 
 
 def test_brackets_in_values_are_text_and_no_markup(board):
