@@ -40,7 +40,8 @@ def main() -> None:
                 counts.setdefault((executor, struck.fault), Count()).add(struck.victim, alone)
             seconds = time.monotonic() - began
             print(f"round {number} of {words.repeat}: {seconds:.0f} s; {total(counts.values())}", flush=True)
-            this = run_line(number, words.seed, f"{os.cpu_count()} CPU cores", _versions())
+            machine = f"{os.cpu_count()} CPU cores"
+            this = run_line(number, words.seed, machine, _versions(), added=words.add)
             page = markdown(counts, [*runs, this])
             words.page.write_text(page)  # what was measured stays, should the next round be interrupted
     sys.exit(not all(count.is_clean for count in counts.values()))

@@ -67,14 +67,14 @@ Sum: {tried} tried, {lost} lost, {duplicated} duplicated, {equal} equal.
 """
 
 
-RUN = "    make faults REPEAT={repeat} SEED={seed}    # {date}: {machine}; {versions}"
+RUN = "    make faults REPEAT={repeat} SEED={seed}{add}    # {date}: {machine}; {versions}"
 ROW = re.compile(r"^\| (\w+) \| ([^|]+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", re.MULTILINE)
 
 
-def run_line(repeat: int, seed: int, machine: str, versions: str) -> str:
-    """What says on the page that so many rounds were run today."""
-    date = time.strftime("%Y-%m-%d")
-    return RUN.format(repeat=repeat, seed=seed, date=date, machine=machine, versions=versions)
+def run_line(repeat: int, seed: int, machine: str, versions: str, *, added: bool = False) -> str:
+    """What says on the page that so many rounds were run today, perhaps added to earlier ones."""
+    date, add = time.strftime("%Y-%m-%d"), " ADD=1" if added else ""
+    return RUN.format(repeat=repeat, seed=seed, add=add, date=date, machine=machine, versions=versions)
 
 
 def markdown(counts: Counts, runs: Iterable[str]) -> str:

@@ -50,9 +50,13 @@ def test_what_is_counted(
 def test_the_page_has_a_line_for_each_fault_and_their_sum_and_is_read_back(tmp_path: Path) -> None:
     counts = {("local", "kill -9 worker"): Count(3, 0, 1, 3), ("ray", "scancel, waiting"): Count(2, 1, 0, 1)}
     run = run_line(3, 7, machine="2 CPU cores", versions="slurm-wlm 22.05.8")
-    page = markdown(counts, [run])
-    assert "    make faults REPEAT=3 SEED=7    # 20" in page
+    more = run_line(2, 8, machine="2 CPU cores", versions="slurm-wlm 22.05.8", added=True)
+    page = markdown(counts, [run, more])
+    assert (
+        "    make faults REPEAT=3 SEED=7    # 20" in page
+        and "    make faults REPEAT=2 SEED=8 ADD=1    # 20" in page
+    )
     assert "| local | kill -9 worker | 3 | 0 | 1 | 3 |\n| ray | scancel, waiting | 2 | 1 | 0 | 1 |\n" in page
     assert "5 tried, 1 lost, 1 duplicated, 4 equal" in page
     (tmp_path / "faults.md").write_text(page)
-    assert read_page(tmp_path / "faults.md") == (counts, [run])
+    assert read_page(tmp_path / "faults.md") == (counts, [run, more])
