@@ -106,15 +106,15 @@ def default_output(path: Path, result: dict[str, Any]) -> Path | None:
 
 
 def table(result: dict[str, Any]) -> Table:
-    """Percentages by class, mIoU last."""
+    """Percentages by train id and class, then over all pixels and classes, as SegmenTron's listing has them."""
     protocol = result["protocol"]
-    shown = Table("class", "IoU %", title=f"{result['trial']} on {protocol['data']}, {protocol['name']}")
-    shown.columns[1].justify = "right"
+    shown = Table("id", "class", "IoU %", title=f"{result['trial']} on {protocol['data']}, {protocol['name']}")
+    shown.columns[0].justify = shown.columns[2].justify = "right"
     for name in result["classes"]:
-        shown.add_row(name, f"{100 * result['iou'][name]:.2f}")
+        shown.add_row(str(CLASSES.index(name)), name, f"{100 * result['iou'][name]:.2f}")
     shown.add_section()
-    shown.add_row("mIoU", f"{100 * result['miou']:.2f}")
-    shown.add_row("pixel accuracy", f"{100 * result['pixel_accuracy']:.2f}")
+    shown.add_row("", "pixAcc", f"{100 * result['pixel_accuracy']:.2f}")
+    shown.add_row("", "mIoU", f"{100 * result['miou']:.2f}")
     return shown
 
 
