@@ -18,6 +18,9 @@ ROOT_CAUSE = re.compile(r"Root Cause.*?exitcode\s*:\s*(-?\d+)", re.DOTALL)
 
 RAISED = re.compile(r"^(?:\[rank\d+\]: ?)?([\w.]*(?:Error|Exception|Exit|Interrupt)\b.*)$", re.MULTILINE)
 
+NOT_MET = re.compile(r"(?:[\w.]*\.)?(?:Dist|Rendezvous)\w*Error\b|.*address already in use", re.IGNORECASE)
+"""What torchrun's agents raise where nodes do not find each other, or their port was taken meanwhile."""
+
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 """Signals a process gives itself; every other one comes from outside."""
 
@@ -102,7 +105,9 @@ def _cause_from_log(attempt: AttemptFiles, returncode: int) -> tuple[str, str]:
     if "No space left on device" in log:
         return "disk", "no space left on device"
     raised = [line for line in RAISED.findall(log) if "ChildFailedError" not in line]
-    return "code", raised[-1] if raised else f"it ended without a result (exit code {returncode})"
+    if not raised:
+        return "code", f"it ended without a result (exit code {returncode})"
+    return ("nccl" if NOT_MET.match(raised[-1]) else "code"), raised[-1]
 
 
 def _worker_code(log: str) -> int | None:

@@ -1,7 +1,11 @@
+import subprocess
 from pathlib import Path
 
 import pytest
+from trials import small_config
 
+from launcher.command import Node, worker_command
+from launcher.executors.ray_head import free_port
 from launcher.outcome import Ending, judge
 from segda_core.layout import AttemptFiles, TrialFiles, write_json
 
@@ -14,6 +18,12 @@ Root Cause (first observed failure):
   exitcode  : {code} (pid: 17)
   error_file: <N/A>
 """
+
+AGENT = """
+    self._store = TCPStore(  # type: ignore[call-arg]
+                  ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+torch.distributed."""
+"""The end of a traceback of torchrun's agent: no worker had begun, so none wrote errors/RANK.json."""
 
 
 @pytest.fixture
@@ -107,6 +117,22 @@ def test_without_a_word_of_the_workers(
         ("Watchdog caught collective operation timeout: NCCL\n" + REPORT.format(code=-6), "nccl"),
         ("OSError: [Errno 28] No space left on device\n" + REPORT.format(code=1), "disk"),
         ("ModuleNotFoundError: No module named 'timm'\n" + REPORT.format(code=1), "code"),
+        (
+            AGENT + "DistStoreError: Timed out after 301 seconds waiting for clients. 1/2 clients joined.\n",
+            "nccl",
+        ),
+        (
+            AGENT
+            + "DistNetworkError: The client socket has timed out after 300000ms while trying to connect to (node1, 29501).\n",
+            "nccl",
+        ),
+        ("torch.distributed.elastic.rendezvous.api.RendezvousTimeoutError\n", "nccl"),
+        (
+            "RuntimeError: The server socket has failed to listen: EADDRINUSE, message: address already in use\n",
+            "nccl",
+        ),
+        ("OSError: [Errno 98] Address already in use\n", "nccl"),
+        (AGENT + "DistNetworkError: lost\nKeyError: 'step'\n" + REPORT.format(code=1), "code"),
     ],
 )
 def test_cause_from_the_log(files: TrialFiles, attempt: AttemptFiles, log: str, cause: str) -> None:
@@ -117,3 +143,15 @@ def test_cause_from_the_log(files: TrialFiles, attempt: AttemptFiles, log: str, 
 def test_the_message_is_what_was_raised(files: TrialFiles, attempt: AttemptFiles) -> None:
     attempt.log.write_text("ModuleNotFoundError: No module named 'timm'\n" + REPORT.format(code=1))
     assert judge(files, attempt, Ending(1))["message"] == "ModuleNotFoundError: No module named 'timm'"
+
+
+@pytest.mark.processes
+def test_an_agent_that_waits_in_vain_for_the_other_node(files: TrialFiles, attempt: AttemptFiles) -> None:
+    node = Node(rank=0, rendezvous=f"127.0.0.1:{free_port()}")
+    command = worker_command(files.root, 2, small_config(files.root, ranks=2), nodes=2, node=node)
+    command[command.index("--rdzv-conf") + 1] = "timeout=1"
+    with attempt.log.open("wb") as log:
+        returncode = subprocess.run(command, stderr=log, check=False).returncode
+    outcome = judge(files, attempt, Ending(returncode))
+    assert (outcome["status"], outcome["cause"]) == ("failed", "nccl")
+    assert "1/2 clients joined" in outcome["message"]
