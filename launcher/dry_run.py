@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from launcher.command import worker_command
+from launcher.command import FIRST_NODE, Node, worker_command
 from launcher.decide import Action, Decision
+from launcher.executor_config import nodes_of
 from launcher.forecast import Past
 from launcher.manifest import Manifest, problems
 from launcher.states import State, TrialStatus
@@ -106,7 +107,10 @@ def plan_dry_run(
         if metrics := look[trial.id][0].metrics:
             past.add(trial.config, metrics, trial.files(runs))
     manifests = [manifest for _, manifest in look.values()]
-    trials = [_plan(trial, *look[trial.id], decisions[trial.id], past, runs) for trial in chosen]
+    nodes = {stage.name: nodes_of(stage.executor) for stage in sweep.stages}
+    trials = [
+        _plan(trial, *look[trial.id], decisions[trial.id], past, runs, nodes[trial.stage]) for trial in chosen
+    ]
     return DryRun(
         sweep=sweep.name,
         file=str(sweep.file),
@@ -123,7 +127,13 @@ def plan_dry_run(
 
 
 def _plan(
-    trial: Trial, status: TrialStatus, images: Manifest, decision: Decision, past: Past, runs: Path
+    trial: Trial,
+    status: TrialStatus,
+    images: Manifest,
+    decision: Decision,
+    past: Past,
+    runs: Path,
+    nodes: int,
 ) -> PlannedTrial:
     runs_now = decision.action is Action.RUN
     forecast = past.forecast(trial.config) if runs_now else None
@@ -135,7 +145,7 @@ def _plan(
         action=decision.action,
         reason=decision.reason,
         waits_for=decision.parents,
-        command=_command(trial, status, runs) if runs_now else None,
+        command=_command(trial, status, runs, nodes) if runs_now else None,
         seconds=forecast.seconds if forecast else None,
         disk_bytes=forecast.disk_bytes if forecast else 0,
         images=images,
@@ -152,8 +162,10 @@ def _side_by_side(trials: Sequence[PlannedTrial], at_once: Sequence[int]) -> flo
     return max(max(until.values(), default=0.0), sum(seconds / room for seconds, room in judged))
 
 
-def _command(trial: Trial, status: TrialStatus, runs: Path) -> str:
-    command = worker_command(trial.files(runs).root, (status.attempt or 0) + 1, trial.config)
+def _command(trial: Trial, status: TrialStatus, runs: Path, nodes: int) -> str:
+    """That of the first node, which only a job's start says, where there are several."""
+    first = Node(0, "FIRST_NODE:PORT") if nodes > 1 else FIRST_NODE
+    command = worker_command(trial.files(runs).root, (status.attempt or 0) + 1, trial.config, nodes, first)
     return f"OMP_NUM_THREADS={trial.config.threads} {shlex.join(command)}"
 
 

@@ -108,6 +108,11 @@ class RayConfig(ExecutorSettings):
         return self.address is not None
 
 
+def nodes_of(executor: LocalConfig | SlurmConfig | RayConfig) -> int:
+    """Machines that each trial runs on."""
+    return executor.nodes if isinstance(executor, SlurmConfig) else 1
+
+
 def _local_unless_named(raw: Any) -> Any:
     return {"name": "local", **raw} if isinstance(raw, dict) else raw
 

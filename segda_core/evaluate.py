@@ -14,6 +14,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from segda_core.classes import CLASSES
 from segda_core.config import DataConfig, EvaluationConfig, ProtocolName, TrialConfig
 from segda_core.data.index import ImageRecord, scan
 from segda_core.data.manifest import usable
@@ -106,9 +107,11 @@ def default_output(path: Path, result: dict[str, Any]) -> Path | None:
 
 
 def table(result: dict[str, Any]) -> Table:
-    """Percentages by train id and class, then over all pixels and classes, as SegmenTron's listing has them."""
+    """Percentages by train id and class, then of all pixels and classes: SegmenTron's listing."""
     protocol = result["protocol"]
-    shown = Table("id", "class", "IoU %", title=f"{result['trial']} on {protocol['data']}, {protocol['name']}")
+    shown = Table(
+        "id", "class", "IoU %", title=f"{result['trial']} on {protocol['data']}, {protocol['name']}"
+    )
     shown.columns[0].justify = shown.columns[2].justify = "right"
     for name in result["classes"]:
         shown.add_row(str(CLASSES.index(name)), name, f"{100 * result['iou'][name]:.2f}")

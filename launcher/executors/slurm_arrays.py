@@ -25,12 +25,17 @@ MANY_TIMEOUTS = 1_000_000
 SAVE_BEFORE_S = 90
 """Seconds before the time limit at which Slurm asks a job to save; Slurm may be a minute early."""
 
-FULL = ("MaxSubmit", "GrpSubmit", "job submit limit", "temporarily unable to accept")
+FULL = ("MaxSubmit", "GrpSubmit", "temporarily unable to accept")
 SILENT = (
     *("Unable to contact", "Socket timed out", "Connection refused", "Connection timed out", "timed out on"),
     *("Communication connection failure", "Zero Bytes", "Transport endpoint", "in standby mode"),
 )
-"""What sbatch says where trying again later may help."""
+"""What sbatch says where trying again later may help. "job submit limit" is no such word: it is part of the
+text for every violated policy, of which some no waiting changes."""
+
+
+SNAPSHOT = Path("/SNAPSHOT/OF/THE/CODE")
+"""Stands in a previewed script for the folder that a launch makes."""
 
 
 class Refusal(Enum):
@@ -103,15 +108,15 @@ class Arrays:
         folder = self._folder / name
         try:
             with outside_a_job():
-                self._executor(shape, name, parallel, folder).submit_array(tasks)
+                self._executor(shape, name, parallel, folder, self._code).submit_array(tasks)
         except (FailedJobError, FailedSubmissionError) as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise SubmissionError(_reason(str(error))) from error
 
     def script(self, shape: Shape, count: int, parallel: int | None) -> str:
-        """The sbatch script of an array of `count` trials."""
+        """The sbatch script of an array of `count` trials; names of the launch to come stand in capitals."""
         name = "segda-LAUNCH-N"
-        executor = self._executor(shape, name, parallel, self._folder / name)
+        executor = self._executor(shape, name, parallel, self._folder / name, SNAPSHOT)
         if count > 1:
             executor.parameters["map_count"] = count
         return executor._make_submission_file_text(executor._submitit_command_str, "")
@@ -122,15 +127,15 @@ class Arrays:
         return NodeTask(trial, attempt.number, name, index, resources, self._code)
 
     def _executor(
-        self, shape: Shape, name: str, parallel: int | None, folder: Path
+        self, shape: Shape, name: str, parallel: int | None, folder: Path, code: Path | None
     ) -> submitit_slurm.SlurmExecutor:
         if shutil.which("srun") is None:
             raise ConfigError(["executor: slurm: there is no srun on this machine"])
         executor = submitit_slurm.SlurmExecutor(folder, max_num_timeout=MANY_TIMEOUTS)
-        executor.update_parameters(**self._parameters(shape, name, parallel))
+        executor.update_parameters(**self._parameters(shape, name, parallel, code))
         return executor
 
-    def _parameters(self, shape: Shape, name: str, parallel: int | None) -> dict[str, Any]:
+    def _parameters(self, shape: Shape, name: str, parallel: int | None, code: Path | None) -> dict[str, Any]:
         config = self._config
         own = {"partition", "qos", "account", "constraint", "exclude"}
         given = {key: value for key in own if (value := getattr(config, key)) is not None}
@@ -149,16 +154,17 @@ class Arrays:
             "cpus_per_task": shape.cpus,
             "signal_delay_s": SAVE_BEFORE_S,
             "array_parallelism": parallel or MANY_TIMEOUTS,
-            "setup": [*config.setup, *self._exports()],
+            "setup": [*config.setup, *_exports(code)],
             "srun_args": [f"--cpus-per-task={shape.cpus}", "--kill-on-bad-exit=0", "--wait=0"],
             "additional_parameters": {"requeue": True, **_sbatch(config.sbatch)},
         }
 
-    def _exports(self) -> list[str]:
-        """Lines that have submitit itself import the snapshot's code."""
-        if self._code is None:
-            return []
-        return [f"export {name}={shlex.quote(value)}" for name, value in code_environment(self._code).items()]
+
+def _exports(code: Path | None) -> list[str]:
+    """Lines that have submitit itself import the snapshot's code."""
+    if code is None:
+        return []
+    return [f"export {name}={shlex.quote(value)}" for name, value in code_environment(code).items()]
 
 
 def _sbatch(options: dict[str, Any]) -> dict[str, Any]:

@@ -86,6 +86,15 @@ def test_it_says_what_runs_what_stays_and_why(tmp_path: Path) -> None:
     assert "OMP_NUM_THREADS=1 " in text and "--nproc-per-node 1" in text
 
 
+def test_on_several_nodes_the_first_ones_command_is_shown(tmp_path: Path) -> None:
+    slurm = {"name": "slurm", "nodes": 2}
+    planned = dry_run(tmp_path, [], Manifest(), "ranks=4", base=BASE, grid=GRID, executor=slurm)
+    command = planned.trials[0].command
+    assert command is not None and "--standalone" not in command
+    assert "--nnodes 2 --node-rank 0" in command and "FIRST_NODE:PORT" in command
+    assert "--nproc-per-node 2" in command
+
+
 def test_changed_images_make_a_result_stale(tmp_path: Path) -> None:
     finish(expanded(tmp_path).trials[0], tmp_path / "runs")
     planned = dry_run(tmp_path, [], Manifest(hash="other"))

@@ -123,12 +123,12 @@ def test_without_a_word_of_the_workers(
         ),
         (
             AGENT
-            + "DistNetworkError: The client socket has timed out after 300000ms while trying to connect to (node1, 29501).\n",
+            + "DistNetworkError: The client socket has timed out after 300000ms while trying to connect.\n",
             "nccl",
         ),
         ("torch.distributed.elastic.rendezvous.api.RendezvousTimeoutError\n", "nccl"),
         (
-            "RuntimeError: The server socket has failed to listen: EADDRINUSE, message: address already in use\n",
+            "RuntimeError: The server socket has failed to listen: EADDRINUSE, address already in use\n",
             "nccl",
         ),
         ("OSError: [Errno 98] Address already in use\n", "nccl"),

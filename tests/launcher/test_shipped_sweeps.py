@@ -1,15 +1,22 @@
+from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from launcher.profile import SHIPPED, load_profile
 from launcher.search.adaptive import ends_of_search
 from launcher.sweep import expand, load_sweep
-from segda_core.config import METHOD_CONFIGS, Profile
+from launcher.trial import Trial
+from segda_core.config import METHOD_CONFIGS, Profile, TrialConfig
 from segda_core.errors import load_yaml, parse
 
 PROFILES = sorted((SHIPPED / "data").rglob("*.yaml"))
 SWEEPS = sorted(set(SHIPPED.rglob("*.yaml")) - set(PROFILES) - set((SHIPPED / "reference").rglob("*.yaml")))
+
+
+WHOLE = (2975, 22973)
+"""Target images of Cityscapes' train split, and with those the notes' students add."""
 
 
 def test_all_are_found() -> None:
@@ -34,16 +41,45 @@ def test_every_sweep_expands_on_every_profile(path: Path, data: str | None) -> N
         assert expand(sweep).trials or ends_of_search(sweep)
 
 
-def test_every_run_of_the_notes_is_there_under_its_name() -> None:
-    stages = {
-        trial.stage: trial.config
-        for path in SWEEPS
-        if path.parent.name == "notes"
-        for trial in expand(load_sweep(str(path))).trials
-    }
-    runs = load_yaml(SHIPPED / "reference/gta5_cityscapes.yaml")["notes"]
-    assert len(runs) == 17 and {run["name"] for run in runs} <= stages.keys()
-    assert {stages[run["name"]].data.name for run in runs} == {"gta5_cityscapes"}
+NOTES = load_yaml(SHIPPED / "reference/gta5_cityscapes.yaml")["notes"]
+
+
+@pytest.fixture(scope="module")
+def trials_of_the_notes() -> dict[str | None, list[Trial]]:
+    """By stage: a run of the notes is a stage of its name."""
+    found: dict[str | None, list[Trial]] = defaultdict(list)
+    for path in SWEEPS:
+        if path.parent.name == "notes":
+            for trial in expand(load_sweep(str(path))).trials:
+                found[trial.stage].append(trial)
+    return found
+
+
+def test_the_notes_have_seventeen_runs_and_one_later_checkpoint() -> None:
+    assert len(NOTES) == 17 + 1
+
+
+@pytest.mark.parametrize("run", NOTES, ids=lambda run: run["name"])
+def test_every_run_of_the_notes_is_there_under_its_name(
+    run: dict[str, Any], trials_of_the_notes: dict[str | None, list[Trial]]
+) -> None:
+    """With its steps, protocol and target images; runs on a part of them with the notes' pick and another."""
+    trials = trials_of_the_notes[run["name"]]
+    configs = [trial.config for trial in trials if isinstance(trial.config, TrialConfig)]
+    assert configs and len(configs) == len(trials)
+    for config in configs:
+        assert config.data.name == "gta5_cityscapes"
+        assert config.evaluation.protocol == run["protocol"]
+        assert run["steps"] in (None, config.steps)
+        assert ("labels" in run["used"] and run["used"] != "pseudo labels") == (
+            config.target.labelled is not None
+        )
+    subsets = [config.target.subset for config in configs if config.target.subset is not None]
+    assert len(subsets) == len(configs)
+    if (size := run["target_images"]) in WHOLE:
+        assert {subset.size for subset in subsets} == {"all"}
+    else:
+        assert {(subset.size, subset.pick) for subset in subsets} == {(size, "first"), (size, "random")}
 
 
 def test_smoke_covers_every_method_that_needs_no_parent_in_two_steps() -> None:

@@ -9,7 +9,7 @@ from trials import small_config, write_domains, write_trial
 
 from segda_core import evaluate, predict
 from segda_core.attempt import run_attempt
-from segda_core.classes import PALETTE
+from segda_core.classes import CLASSES, PALETTE
 from segda_core.data.labels import read_image
 from segda_core.heartbeat import Heartbeat
 from segda_core.layout import read_json
@@ -54,9 +54,17 @@ def test_a_trial_evaluated_again_gives_its_own_numbers(trial, command, capsys):
 
 def test_another_protocol_is_kept_beside_it(trial, command, capsys):
     command(evaluate, trial.root, "--protocol", "multi_scale")
-    assert "mIoU" in capsys.readouterr().out
+    listing = capsys.readouterr().out
     (stored,) = trial.evaluations.glob("multi_scale-small-*.json")
-    assert read_json(stored)["protocol"]["input_sizes"] == [[48, 24], [64, 32], [80, 40]]
+    result = read_json(stored)
+    assert result["protocol"]["input_sizes"] == [[48, 24], [64, 32], [80, 40]]
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in listing.splitlines() if "│" in line]
+    percent = {name: f"{100 * value:.2f}" for name, value in result["iou"].items() if value is not None}
+    assert rows == [
+        *([str(CLASSES.index(name)), name, percent[name]] for name in result["classes"]),
+        ["", "pixAcc", f"{100 * result['pixel_accuracy']:.2f}"],
+        ["", "mIoU", f"{100 * result['miou']:.2f}"],
+    ]
 
 
 def test_a_checkpoint_alone_on_another_profile(trial, root, command, tmp_path):

@@ -1,0 +1,109 @@
+"""The sbatch script that `--dry-run` shows: what a sweep asks for, in Slurm's words. Nothing is submitted."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from launcher.executor_config import SlurmConfig
+from launcher.executors.base import Surroundings
+from launcher.executors.slurm import SlurmExecutor
+from launcher.executors.slurm_arrays import Refusal, SubmissionError
+from launcher.slurm.limits import settings
+from launcher.slurm.queue import queue
+from segda_core.config import TaskConfig
+from sweeps import expanded
+
+BASE = {"steps": 5, "batch_size": 4, "method": {"name": "joint"}}
+POLICY = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
+
+
+@pytest.fixture(autouse=True)
+def _cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that name no limit stand in for a cluster."""
+    for name in ("srun", "sbatch", "squeue", "scontrol", "scancel"):
+        (path := tmp_path / name).write_text("#!/bin/sh\nexit 0\n")
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    settings.cache_clear()
+    queue.cache_clear()
+
+
+def configs(folder: Path, *overrides: str) -> list[TaskConfig]:
+    return [
+        trial.config for trial in expanded(folder, *overrides, base=BASE, grid={"seed": [0, 1, 2]}).trials
+    ]
+
+
+def executor(folder: Path, **settings: object) -> SlurmExecutor:
+    slurm = SlurmConfig.model_validate({"name": "slurm", **settings})
+    return SlurmExecutor(slurm, Surroundings(folder / "runs" / "demo", waits=False))
+
+
+def script_of(folder: Path, *overrides: str, **settings: object) -> list[str]:
+    (script,) = executor(folder, **settings).preview(configs(folder, *overrides))
+    return script.splitlines()
+
+
+def test_it_asks_for_what_the_sweep_says(tmp_path: Path) -> None:
+    lines = script_of(
+        tmp_path,
+        "ranks=4",
+        nodes=2,
+        gpus_per_node=2,
+        cpus_per_gpu=5,
+        mem_gb=1.5,
+        timeout_min=90,
+        partition="gpu,long",
+        qos="high",
+        account="lab",
+        constraint="a100|h100",
+        exclude="node[03-05]",
+        setup=["module load cuda"],
+        max_parallel=2,
+        sbatch={"mail-type": "END", "exclusive": True},
+    )
+    asked = {shlex.split(line)[1].lstrip("-") for line in lines if line.startswith("#SBATCH")}
+    assert asked >= {
+        *("nodes=2", "ntasks-per-node=1", "gpus-per-node=2", "cpus-per-task=10", "mem=1536M", "time=90"),
+        *("partition=gpu,long", "qos=high", "account=lab", "constraint=a100|h100", "exclude=node[03-05]"),
+        *("array=0-2%2", "mail-type=END", "exclusive", "requeue", "signal=USR2@90"),
+    }
+    assert "module load cuda" in lines
+
+
+def test_it_exports_the_snapshot_that_a_launch_will_make(tmp_path: Path) -> None:
+    exports = [line for line in script_of(tmp_path) if line.startswith("export ")]
+    assert any(line.startswith("export PYTHONPATH=/SNAPSHOT/") for line in exports)
+    assert "export PYTHONSAFEPATH=1" in exports
+
+
+@pytest.mark.parametrize(
+    ("ranks", "settings", "problem"),
+    [
+        (4, {"nodes": 2, "gpus_per_node": 2}, None),
+        (2, {"nodes": 2, "gpus_per_node": 2}, "ranks 2 on nodes 2 x gpus_per_node 2"),
+        (2, {"nodes": 4}, "ranks 2 do not divide among 4 nodes"),
+    ],
+)
+def test_ranks_that_do_not_fit_the_nodes(
+    tmp_path: Path, ranks: int, settings: dict[str, int], problem: str | None
+) -> None:
+    found = executor(tmp_path, **settings).problem(configs(tmp_path, f"ranks={ranks}")[0])
+    assert found is None if problem is None else found is not None and found.startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("message", "refusal"),
+    [
+        (f"QOSMaxSubmitJobPerUserLimit; Batch job submission failed: {POLICY}", Refusal.FULL),
+        (f"AssocGrpSubmitJobsLimit; Batch job submission failed: {POLICY}", Refusal.FULL),
+        ("Slurm temporarily unable to accept job, sleeping and retrying", Refusal.FULL),
+        (f"QOSMaxWallDurationPerJobLimit; Batch job submission failed: {POLICY}", Refusal.WRONG),
+        (f"QOSMinGRES; Batch job submission failed: {POLICY}", Refusal.WRONG),
+        ("invalid partition specified: nope", Refusal.WRONG),
+        ("Unable to contact slurm controller (connect failure)", Refusal.SILENT),
+    ],
+)
+def test_only_where_waiting_helps_is_a_refusal_tried_again(message: str, refusal: Refusal) -> None:
+    assert SubmissionError(message).refusal is refusal
