@@ -42,6 +42,11 @@ class Entry:
     """Its job waits in a cluster's queue."""
     progress: Progress = field(default_factory=Progress)
     retries: int = 0
+    """Times that it was started again after a failure of the machine."""
+    reached: int = 0
+    """Step at its last end in this launch."""
+    in_vain: int = 0
+    """Ends in a row that gained no step."""
     not_before: float = 0.0
     started: float = 0.0
 

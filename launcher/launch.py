@@ -138,7 +138,9 @@ class Launch:
         elif _to_be_continued(status) and self._stops.count:
             entry.phase = Phase.WAITING
             self._view.say(f"stopped  {entry.id}: {status.message}", "yellow")
-        elif _to_be_continued(status) and entry.retries < entry.place.config.retry:
+        elif _left_in_order(status) or (
+            _to_be_continued(status) and entry.retries < entry.place.config.retry
+        ):
             self._try_again(entry, status)
         else:
             entry.phase = Phase.OVER
@@ -147,10 +149,17 @@ class Launch:
         return False
 
     def _try_again(self, entry: Entry, status: TrialStatus) -> None:
-        pause = min(BACKOFF_S * 2**entry.retries, BACKOFF_LIMIT_S)
+        """Only failures are counted; who left in order waits the longer the more often it gained no step."""
+        step = status.step or 0
+        entry.in_vain = 0 if step > entry.reached else entry.in_vain + 1
+        entry.reached = step
+        doublings = entry.in_vain
+        if not _left_in_order(status):
+            doublings = entry.retries
+            entry.retries += 1
+        pause = min(BACKOFF_S * 2**doublings, BACKOFF_LIMIT_S)
         newest = status.attempt or 0
         entry.phase = Phase.WAITING
-        entry.retries += 1
         entry.not_before = time.monotonic() + pause
         entry.submission = replace(entry.submission, fresh=entry.submission.fresh and newest <= entry.seen)
         entry.seen = newest
@@ -259,4 +268,9 @@ class Launch:
 def _to_be_continued(status: TrialStatus) -> bool:
     """Whether a trial ended through no fault of its own."""
     by_machine = status.state is State.FAILED and status.cause in MACHINE_CAUSES
-    return by_machine or status.state is State.MISSING
+    return by_machine or _left_in_order(status)
+
+
+def _left_in_order(status: TrialStatus) -> bool:
+    """Whether a trial was asked to leave (preempted), which is no failure."""
+    return status.state is State.MISSING

@@ -1,12 +1,17 @@
-"""The launch loop where it must start nothing; what it starts is tested with whole sweeps."""
+"""The launch loop where it must start nothing, or again and again; the rest is tested with whole sweeps."""
 
 import io
+import os
+import re
 import shutil
+import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from rich.console import Console
-from trials import small_config
+from trials import small_config, write_domains
 
 from launcher.claim import Submission
 from launcher.entry import Entry
@@ -19,7 +24,7 @@ from launcher.placement import Place
 from launcher.prepare import prepare
 from launcher.trial import Trial
 from launcher.waiting import absent_parents, find_waits
-from segda_core.layout import TrialFiles, write_json
+from segda_core.layout import TrialFiles, read_json, write_json
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +67,26 @@ def test_a_trial_cancelled_while_it_waits_is_not_started(entry: Entry) -> None:
 def test_a_directory_deleted_meanwhile_fails_its_trial_alone(entry: Entry) -> None:
     shutil.rmtree(entry.files.root)
     assert run(entry).startswith(f"failed   {entry.id}: disk: [Errno 2] No such file or directory")
+
+
+@pytest.mark.processes
+def test_a_trial_that_is_preempted_again_and_again_has_not_failed(entry: Entry, tmp_path: Path) -> None:
+    write_domains(tmp_path)
+    preempted = threading.Thread(target=preempt, args=(entry.files, 3))
+    preempted.start()
+    said = run(entry)
+    preempted.join()
+    assert re.findall("again .* in (.*) \\(stopped: SIGTERM", said) == ["4 s", "8 s", "16 s"]
+    outcomes = [read_json(entry.files.attempt(number).outcome)["status"] for number in (1, 2, 3, 4)]
+    assert outcomes == ["saved", "saved", "saved", "done"]
+
+
+def preempt(files: TrialFiles, times: int) -> None:
+    """Send TERM to the runners of the first attempts as soon as they can hear it."""
+    for number in range(1, times + 1):
+        while (runner := read_json(files.attempt(number).runner(0))) is None:
+            time.sleep(0.1)
+        os.kill(runner["pid"], signal.SIGTERM)
 
 
 def finish(files: TrialFiles) -> None:
