@@ -6,9 +6,9 @@ from pathlib import Path
 
 from launcher.compare import nearest
 from launcher.find import find_trial, read_trial
-from launcher.plan import read_plan
+from launcher.plan import read_plan, sweep_file
 from launcher.prepare import read_config
-from launcher.profile import SHIPPED
+from launcher.profile import SHIPPED, find_sweep_file
 from launcher.search.adaptive import taken_up
 from launcher.sweep import Expansion, Sweep, expand, load_sweep
 from launcher.trial import Trial
@@ -45,13 +45,27 @@ def find_planned(
 def _of_directory(files: TrialFiles, data: str | None, overrides: Sequence[str]) -> PlannedTrial:
     root, config = files.root.resolve(), read_config(files)
     planned = data or _planned_on(root) or config.data.name
-    sweep = load_sweep(root.parent.name, data=planned, overrides=overrides)
+    sweep = load_sweep(_file_of(root, planned), data=planned, overrides=overrides)
     sweep = taken_up(sweep, root.parent.parent)
     expansion = expand(sweep)
     found = _called(root.name, sweep, expansion)
     if not found:
         raise ConfigError([f"{files.root}: {_no_longer_made(read_trial(files), sweep, expansion)}"])
     return found[0]
+
+
+def _file_of(root: Path, data: str) -> str:
+    """The sweep file that made a directory's trial: the one it was launched from, or the one of that name."""
+    launched = sweep_file(root.parent.parent, root.parent.name, data)
+    if launched is not None and launched.is_file():
+        return str(launched)
+    try:
+        return str(find_sweep_file(root.parent.name))
+    except ConfigError as error:
+        if launched is None:
+            raise
+        gone = f"{launched}, which {root.name} was launched from, is gone"
+        raise ConfigError([f"{gone}; launch the sweep once from where its file is now"]) from error
 
 
 def _planned_on(root: Path) -> str | None:

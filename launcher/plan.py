@@ -19,10 +19,23 @@ def plan_file(runs: Path, sweep: str) -> Path:
 
 def read_plan(runs: Path, sweep: str) -> dict[str, list[str]]:
     """Data name -> ids of the full expansion; empty where nothing was planned yet."""
+    return _read(runs, sweep)[0]
+
+
+def sweep_file(runs: Path, sweep: str, data: str) -> Path | None:
+    """The sweep file that was planned on this data last; None where a plan does not say."""
+    file = _read(runs, sweep)[1].get(data)
+    return None if file is None else Path(file)
+
+
+def _read(runs: Path, sweep: str) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Ids and sweep file for each data name."""
     path = plan_file(runs, sweep)
     try:
         raw = read_json(path)
-        return {} if raw is None else {data: [str(each) for each in ids] for data, ids in raw["data"].items()}
+        raw = {"data": {}} if raw is None else raw
+        ids = {data: [str(each) for each in planned] for data, planned in raw["data"].items()}
+        return ids, {data: str(file) for data, file in raw.get("files", {}).items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError([f"{path}: not a plan; delete it, the next `segda sweep` writes it"]) from error
 
@@ -39,9 +52,10 @@ def write_plan(runs: Path, sweep: Sweep, expansion: Expansion) -> None:
 
 def store_plan(runs: Path, sweep: Sweep, ids: Sequence[str]) -> None:
     """Make these the planned trials of the sweep's data; under `locked_plan`."""
-    plan = read_plan(runs, sweep.name)
-    if plan.get(sweep.data) != ids:
-        write_json(plan_file(runs, sweep.name), {"schema": SCHEMA, "data": {**plan, sweep.data: list(ids)}})
+    before, files = _read(runs, sweep.name)
+    planned, known = {**before, sweep.data: list(ids)}, {**files, sweep.data: str(sweep.file.resolve())}
+    if (planned, known) != (before, files):
+        write_json(plan_file(runs, sweep.name), {"schema": SCHEMA, "data": planned, "files": known})
 
 
 @contextmanager

@@ -18,6 +18,11 @@ def load_profile(name: str, beside: Path | None = None) -> tuple[Path, Profile]:
     return path, profile
 
 
+def find_sweep_file(name: str) -> Path:
+    """`sweeps/NAME.yaml` here or beside the installed checkout, or the file given."""
+    return find_yaml(name, [Path("sweeps"), SHIPPED], "sweep")
+
+
 def find_yaml(name: str, folders: list[Path], kind: str) -> Path:
     """The file itself, or `NAME.yaml` in the first folder that has it; `ConfigError` with near names."""
     path = Path(name)

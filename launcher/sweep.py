@@ -9,7 +9,7 @@ from launcher.expansion import Expansion, StageExpander
 from launcher.layers import Layer, merge
 from launcher.leaks import leaks
 from launcher.points import Part, axis_paths
-from launcher.profile import SHIPPED, check_name, find_yaml, load_profile
+from launcher.profile import check_name, find_sweep_file, load_profile
 from launcher.settings import choose_executor, override
 from launcher.stages import Stage, ordered_parts
 from launcher.sweep_file import StageFile, SweepFile
@@ -56,7 +56,7 @@ def load_sweep(
     name_or_path: str, *, data: str | None = None, executor: str | None = None, overrides: Sequence[str] = ()
 ) -> Sweep:
     """Read `sweeps/NAME.yaml` (or a file) and its profiles; `ConfigError` with everything wrong in them."""
-    file = find_yaml(name_or_path, [Path("sweeps"), SHIPPED], "sweep")
+    file = find_sweep_file(name_or_path)
     model = parse(SweepFile, load_yaml(file), str(file))
     check_name(model.name, file)
     settings = [override(text) for text in overrides]

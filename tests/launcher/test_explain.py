@@ -10,8 +10,9 @@ from launcher.decide import Requests
 from launcher.explain import Explanation, explain, render
 from launcher.find_planned import find_planned
 from launcher.manifest import problems, read_manifests
+from launcher.plan import write_plan
 from launcher.prepare import prepare
-from launcher.sweep import expand
+from launcher.sweep import expand, load_sweep
 from segda_core.errors import ConfigError
 from segda_core.layout import write_json
 from sweeps import METHODS, TOY_PROFILE, expanded, load, write_profile, write_sweep
@@ -117,6 +118,27 @@ def test_trials_are_found_by_directory_id_and_beginning(place: Path) -> None:
     files = prepare(trial, Path("runs"))
     for word in (trial.id, trial.id[:-2], str(files.root), f"{files.root}/"):
         assert find_planned(word, Path("runs")).trial.id == trial.id
+
+
+def test_a_trial_of_a_sweep_file_that_lies_elsewhere(place: Path) -> None:
+    """The file is the one it was launched from, one of its name where that is gone."""
+    listed = place / "sweeps/demo.yaml"
+    file = place / "notes/demo.yaml"
+    file.parent.mkdir()
+    listed.rename(file)
+    sweep = load_sweep("notes/demo.yaml")
+    expansion = expand(sweep)
+    write_plan(Path("runs"), sweep, expansion)
+    trial = expansion.trials[0]
+    prepare(trial, Path("runs"))
+    assert find_planned(trial.id, Path("runs")).sweep.file == file
+    shutil.copy(file, listed)
+    assert find_planned(trial.id, Path("runs")).sweep.file == file
+    file.unlink()
+    assert find_planned(trial.id, Path("runs")).sweep.file == Path("sweeps/demo.yaml")
+    listed.unlink()
+    with pytest.raises(ConfigError, match=f"{file}, which {trial.id} was launched from, is gone"):
+        find_planned(trial.id, Path("runs"))
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from launcher.plan import plan_file, read_plan, write_plan
+from launcher.plan import plan_file, read_plan, sweep_file, write_plan
 from launcher.prepare import prepare, read_config
 from launcher.sweep import expand, load_sweep
 from launcher.trial import Trial, fingerprint
 from segda_core.errors import ConfigError
-from segda_core.layout import read_json
+from segda_core.layout import read_json, write_json
 from sweeps import expanded, load, write_profile, write_sweep
 
 
@@ -54,6 +54,15 @@ def test_a_broken_plan_is_said(tmp_path: Path, content: str) -> None:
     plan_file(tmp_path / "runs", "demo").write_text(content)
     with pytest.raises(ConfigError, match=r"plan\.json: not a plan; delete it"):
         plan(tmp_path)
+
+
+def test_a_plan_remembers_its_file_and_one_of_before_does_not(tmp_path: Path) -> None:
+    ids = plan(tmp_path)
+    assert sweep_file(tmp_path / "runs", "demo", "toy") == tmp_path / "sweeps/demo.yaml"
+    write_json(plan_file(tmp_path / "runs", "demo"), {"schema": 1, "data": {"toy": ids}})
+    assert sweep_file(tmp_path / "runs", "demo", "toy") is None
+    assert plan(tmp_path) == read_plan(tmp_path / "runs", "demo")["toy"]
+    assert sweep_file(tmp_path / "runs", "demo", "toy") == tmp_path / "sweeps/demo.yaml"
 
 
 def test_an_unchanged_plan_is_not_written_again(tmp_path: Path) -> None:
