@@ -46,7 +46,7 @@ test: $(INSTALLED) ## all tests; as root, Debian packages they need are installe
 	$(BIN)/python -m pytest -m alone $(ARGS) || test $$? = 5 # none chosen by ARGS
 
 test-fast: $(INSTALLED) ## the tests that start no processes
-	$(BIN)/python -m pytest -m 'not processes' $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not processes' $(ARGS)
 
 # Not in `make test`: a round takes minutes.
 faults: $(INSTALLED) ## every fault REPEAT=20 times at random moments [SEED=…]; writes docs/faults.md, ADD=1: adds to it

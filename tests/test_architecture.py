@@ -68,6 +68,12 @@ def test_the_core_knows_neither_launcher_nor_schedulers(module: str) -> None:
     assert not packages(module) & ({"launcher"} | BACKENDS)
 
 
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("segda_core.methods.")])
+def test_no_method_imports_another(module: str) -> None:
+    methods = {name for name in imports(module) if name.startswith("segda_core.methods")}
+    assert methods <= {"segda_core.methods.base"}
+
+
 def test_no_import_cycles_lazy_ones_included() -> None:
     assert list(cycles()) == []
 

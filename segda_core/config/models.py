@@ -1,8 +1,8 @@
 """Segmentation networks."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from segda_core.config.base import LIST, Frozen
 
@@ -42,11 +42,20 @@ class DilatedResNet101Config(ModelSettings):
     """`none`, `imagenet` (torchvision's ResNet-101) or a file."""
     stride_on: Literal["3x3", "1x1"] = "3x3"
     """Convolution with the stride of layer2: torchvision's weights want 3x3, the releases' caffe ones 1x1."""
+    trunk_input: Literal["rgb_imagenet", "bgr_caffe"] = "rgb_imagenet"
+    """What a file of the trunk alone was trained on: torchvision's RGB with ImageNet's mean and std, or the
+    releases' BGR from 0 to 255 minus caffe's mean. Images stay RGB: the first convolution is turned round."""
     batch_norm: Literal["train_stats_frozen_affine", "frozen", "trainable"] = "train_stats_frozen_affine"
     """Released code: affine parameters fixed, batch statistics used and moved. frozen: running statistics."""
     trunk_lr_multiplier: Annotated[float, Field(gt=0)] = 1.0
     """3 comes near the released optimizer, which lists most trunk tensors three or four times."""
     align_corners: bool = True
+
+    @model_validator(mode="after")
+    def _check_trunk_input(self) -> Self:
+        if self.trunk_input == "bgr_caffe" and self.weights in ("none", "imagenet"):
+            raise ValueError(f"trunk_input bgr_caffe is said of a file; weights are {self.weights!r}")
+        return self
 
 
 class DeepLabV2Config(DilatedResNet101Config):

@@ -21,7 +21,7 @@ Different: q and the values present are those of the global batch, so that N ran
 take them per GPU); every image decides on its own whether it is jittered and blurred (there: the batch);
 jitter is torchvision's, where kornia's old one adds brightness and scales contrast about black; a model with
 an auxiliary head learns every term with lambda_aux. Left out: DAFormer's feature distance, which needs a
-second, frozen ImageNet encoder.
+second, frozen ImageNet encoder, and its new draw of source crops that one class fills.
 
 With `target.labelled` it is semi-supervised: labelled target images add a supervised term, and only the
 others are pseudo-labelled and pasted on.

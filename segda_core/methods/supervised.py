@@ -3,7 +3,7 @@
 L = CE(main, y) + lambda_aux CE(aux, y), each a mean over the labelled pixels of the whole batch: by default
 the plain cross-entropy, so that the number says what the labels are worth and nothing else.
 
-Seg-Uncertainty's segmentation-only runs are MRNet's generator on labelled target images, without
+Kept: Seg-Uncertainty's segmentation-only runs are MRNet's generator on labelled target images, without
 discriminators and memory regularisation. With `class_balance` and `hard_percentile: 80` both terms are
 MRNet's CE* as well: classes weighted by `ClassBalance`, the hardest fifth of the pixels kept, divided by the
 sum of these pixels' weights. As there the percentile is each micro-batch's own. Their lambda_aux is 0.5; the

@@ -3,7 +3,7 @@
 A ResNet-101 with a max-pool that rounds up, kept at stride 8 by dilation 2 in layer3 and 4 in layer4. Each
 head sums dilated 3x3 convolutions straight to the classes: the auxiliary one on layer3, the main one on
 layer4. Different: RGB with ImageNet's mean and std, and the stride on the 3x3 convolutions, as torchvision's
-weights expect (`stride_on: 1x1` is the release's, for its caffe weights).
+weights expect (`stride_on: 1x1` and `trunk_input: bgr_caffe` are the release's, for its caffe weights).
 """
 
 from functools import reduce
@@ -44,7 +44,7 @@ class DeepLabV2(ResNet101Segmenter):
         self.trunk_lr_multiplier = config.trunk_lr_multiplier
         self.aux_head = DilatedHead(1024, config.dilations)
         self.main_head = DilatedHead(2048, config.dilations)
-        self.load(config.weights)
+        self.load(config.weights, config.trunk_input)
 
     def heads(self, stages: tuple[Tensor, ...]) -> Logits:
         """Logits at stride 8 (a 512 x 1024 image gives 65 x 129)."""

@@ -87,7 +87,7 @@ class DeepLabV2MRNet(ResNet101Segmenter):
         self.trunk_lr_multiplier = config.trunk_lr_multiplier
         self.aux_head = ContextHead(1024, config.dropout)
         self.main_head = ContextHead(2048 + 1024, config.dropout)
-        self.load(config.weights)
+        self.load(config.weights, config.trunk_input)
 
     def heads(self, stages: tuple[Tensor, ...]) -> Logits:
         """Logits at stride 8 (a 512 x 1024 image gives 65 x 129)."""

@@ -7,6 +7,7 @@ Module names and tensor shapes are torchvision's whatever the options, so that i
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Self
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,8 +18,12 @@ from segda_core.models.weights import load_by_name, load_weights, resnet101_imag
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
+CAFFE_MEAN = (122.67891434, 116.66876762, 104.00698793)
+"""RGB; of the weights that AdaptSegNet's and Seg-Uncertainty's releases start from, with a std of 1."""
+
 OutputStride = Literal[8, 16]
 StrideOn = Literal["1x1", "3x3"]
+TrunkInput = Literal["rgb_imagenet", "bgr_caffe"]
 BatchNormMode = Literal["train_stats_frozen_affine", "frozen", "trainable"]
 
 LAYERS: dict[OutputStride, tuple[tuple[int, Sequence[int]], tuple[int, Sequence[int]]]] = {
@@ -102,7 +107,8 @@ def _layer(
 class ResNet101Segmenter(Segmenter):
     """A segmenter on this trunk. Subclasses build their heads, then call `load`.
 
-    Input is RGB with ImageNet's mean and std, as torchvision's weights expect, not the releases' BGR.
+    Input is RGB with ImageNet's mean and std, as torchvision's weights expect, or with caffe's mean for those
+    of the releases, whose first convolution is turned from BGR to RGB.
     """
 
     feature_channels = 2048
@@ -115,9 +121,10 @@ class ResNet101Segmenter(Segmenter):
         for norm in self._batch_norms():
             norm.requires_grad_(batch_norm == "trainable")
 
-    def load(self, weights: str) -> None:
+    def load(self, weights: str, trunk_input: TrunkInput = "rgb_imagenet") -> None:
         """Initial weights: `none`, `imagenet`, or a file of the trunk or of the whole segmenter."""
-        load_weights(self, weights, resnet101_imagenet, self._load_trunk)
+        load_trunk = self._load_trunk if trunk_input == "rgb_imagenet" else self._load_caffe_trunk
+        load_weights(self, weights, resnet101_imagenet, load_trunk)
         self.train()  # a new module is in training mode without this call, frozen batch norm too
 
     def stages(self, inputs: Tensor) -> Features:
@@ -143,3 +150,11 @@ class ResNet101Segmenter(Segmenter):
     def _load_trunk(self, tensors: dict[str, Tensor], where: str) -> None:
         trunk = {name: tensor for name, tensor in tensors.items() if not name.startswith("fc.")}
         load_by_name(self.trunk, trunk, where)
+
+    def _load_caffe_trunk(self, tensors: dict[str, Tensor], where: str) -> None:
+        self._load_trunk(tensors, where)
+        first = self.trunk.conv1.weight
+        with torch.no_grad():
+            first.copy_(first.flip(1))
+            self.mean.copy_(torch.tensor(CAFFE_MEAN).view_as(self.mean))
+            self.std.fill_(1.0)

@@ -23,7 +23,7 @@ from segda_core.quality.correlation import (
     permutation_p,
     spearman,
 )
-from segda_core.quality.selection import Row, choose, combined_score, oriented, ridge_score
+from segda_core.quality.selection import Row, choose, combined_score, oriented, regret, ridge_score
 
 LEAST_ROWS = 4
 """Below it no correlation is given."""
@@ -111,5 +111,10 @@ def _known(rows: Sequence[Row], scores: Numbers) -> tuple[Numbers, Numbers, list
 
 
 def _selection(rows: Sequence[Row], scores: dict[str, Numbers]) -> dict[str, Entry]:
-    choices = {name: choose(rows, values) for name, values in scores.items()}
-    return {name: asdict(choice) for name, choice in choices.items() if choice is not None}
+    """Each metric's choice, and the interval of its regret where runs are drawn again."""
+    found = {}
+    for name, values in scores.items():
+        if (choice := choose(rows, values)) is not None:
+            x, y, runs, _ = _known(rows, values)
+            found[name] = {**asdict(choice), "regret_ci": clustered_interval(x, y, runs, regret)}
+    return found

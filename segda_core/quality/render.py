@@ -108,12 +108,14 @@ def _over_checkpoints(report: Report) -> Sheet:
 
 def _selection(title: str, choices: dict[str, Any], last: bool = False) -> Sheet:
     """The oracle's regret is 0; `last` is a column only where there are earlier checkpoints."""
-    columns = ["metric", "chosen", "mIoU %", "regret", "random", *(["last"] if last else [])]
+    columns = ["metric", "chosen", "mIoU %", "regret", "95 %", "random", *(["last"] if last else [])]
     rows = []
     for name, choice in choices.items():
         chosen = f"{choice['run']} @ {choice['step']}" if last else choice["run"]
-        regrets = [choice["regret"], choice["random_regret"], *([choice["last_regret"]] if last else [])]
-        rows.append([name, chosen, _percent(choice["miou"]), *(_percent(regret) for regret in regrets)])
+        bounds = "-" if choice["regret_ci"] is None else " to ".join(map(_percent, choice["regret_ci"]))
+        blind = [choice["random_regret"], *([choice["last_regret"]] if last else [])]
+        own = [name, chosen, _percent(choice["miou"]), _percent(choice["regret"]), bounds]
+        rows.append([*own, *(_percent(value) for value in blind)])
     return Sheet(f"{title} (regret in points of mIoU; oracle 0)", columns, rows)
 
 

@@ -48,6 +48,13 @@ def oriented(rows: Sequence[Row], name: str) -> Numbers:
     return np.array([np.nan if value is None else sign * value for value in values], dtype=np.float64)
 
 
+def regret(scores: Numbers, miou: Numbers) -> float:
+    """Best mIoU minus that of the highest score; the mean over equally high ones."""
+    return max(
+        0.0, float(miou.max() - miou[scores == scores.max()].mean())
+    )  # a mean may round above the best
+
+
 def choose(rows: Sequence[Row], scores: Numbers) -> Choice | None:
     """The row of the highest score among those that have one; None where there is none."""
     known = [index for index, score in enumerate(scores) if not np.isnan(score)]
@@ -62,7 +69,7 @@ def choose(rows: Sequence[Row], scores: Numbers) -> Choice | None:
         row.run,
         row.step,
         float(chosen),
-        float(best - chosen),
+        regret(scores[known], miou),
         float(best - miou.mean()),
         float(best - last.mean()) if len(last) else None,
     )

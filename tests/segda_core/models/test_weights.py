@@ -35,6 +35,29 @@ def test_trunk_file_with_torchvision_names(tmp_path, torchvision_like):
         assert torch.equal(trunk[name], torchvision_like[name]), name
 
 
+def test_a_trunk_of_the_releases_sees_bgr_minus_caffes_mean(tmp_path, torchvision_like):
+    torch.manual_seed(0)
+    first = torch.randn(64, 3, 7, 7)
+    torch.save({**torchvision_like, "conv1.weight": first}, tmp_path / "caffe.pth")
+    config = DeepLabV2Config(
+        name="deeplabv2_resnet101",
+        weights=str(tmp_path / "caffe.pth"),
+        stride_on="1x1",
+        trunk_input="bgr_caffe",
+    )
+    segmenter = DeepLabV2(config)
+    images = torch.randint(0, 256, (1, 3, 16, 16), dtype=torch.uint8)
+    released = (
+        images.flip(1).double() - torch.tensor([104.00698793, 116.66876762, 122.67891434])[:, None, None]
+    )
+    wanted = torch.nn.functional.conv2d(released, first.double(), stride=2, padding=3)
+    got = segmenter.trunk.conv1(segmenter.normalise(images))
+    torch.testing.assert_close(got.double(), wanted, rtol=1e-4, atol=1e-3)
+    for made_by_us in ("none", "imagenet"):
+        with pytest.raises(ValueError, match="bgr_caffe is said of a file"):
+            DeepLabV2Config(name="deeplabv2_resnet101", weights=made_by_us, trunk_input="bgr_caffe")
+
+
 def test_imagenet_is_found_in_the_hub_folder(tmp_path, monkeypatch, torchvision_like):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (tmp_path / "hub/checkpoints").mkdir(parents=True)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 import pytest
@@ -149,6 +149,19 @@ def test_equally_good_choices_count_their_mean_and_the_last_checkpoints_are_a_ba
     assert choose(rows, oriented(rows, "ent")) is None
 
 
+def test_the_interval_of_a_regret_draws_whole_runs_again():
+    miou, prior = [0.2, 0.5, 0.25, 0.4], [1.0, 3.0, 2.0, 0.5]  # lower is better: it picks 0.4
+    rows = [row(f"r{run}", miou[run], last=True, prior=prior[run]) for run in range(4)]
+    drawn = []
+    for runs in product(range(4), repeat=4):  # every draw is as likely
+        picked = min(runs, key=lambda run: prior[run])
+        drawn.append(max(miou[run] for run in runs) - miou[picked])
+    choice = analyse(rows)["selection"]["prior"]
+    assert choice["regret"] == pytest.approx(0.1)
+    assert choice["regret_ci"] == pytest.approx(np.quantile(drawn, [0.025, 0.975]).tolist())
+    assert analyse(rows[:2])["selection"]["prior"]["regret_ci"] is None
+
+
 def test_a_metric_that_no_last_checkpoint_has_gives_a_report_all_the_same():
     """A network that collapsed has no class left whose cells can be compared."""
     rows = [
@@ -168,7 +181,7 @@ def test_a_metric_that_no_last_checkpoint_has_gives_a_report_all_the_same():
     assert (choice["run"], choice["last_regret"]) == ("r0", None)
     assert report["selection_over_checkpoints"]["ent"]["last_regret"] == pytest.approx(0.1)
     json.dumps(report, allow_nan=False)
-    assert ["mmd_class", "r0 @ 1", "0.00", "20.00", "10.00", "-"] in selection_rows(report)
+    assert ["mmd_class", "r0 @ 1", "0.00", "20.00", "0.00 to 20.00", "10.00", "-"] in selection_rows(report)
 
 
 def selection_rows(report: dict) -> list[list[str]]:
