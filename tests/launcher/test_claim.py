@@ -112,6 +112,7 @@ def test_a_local_claim_dies_with_its_launcher(files: TrialFiles) -> None:
     assert not is_alive(make_attempt(files, 3, submission=submission(**other)))
 
 
+@pytest.mark.processes
 def test_a_claim_of_this_launcher_lives_while_its_runner_starts(files: TrialFiles) -> None:
     attempt = make_attempt(files, submission=submission(**HERE))
     assert not is_alive(attempt)

@@ -8,6 +8,8 @@ from typer.testing import CliRunner
 
 from launcher.cli import app
 
+pytestmark = pytest.mark.processes
+
 COMMANDS = ["sweep", "status", "logs", "cancel", "explain", "leaderboard", "prune", "evaluate", "predict"]
 DATA_COMMANDS = [["make"], ["check"], ["cache", "build"], ["cache", "list"], ["cache", "clear"]]
 

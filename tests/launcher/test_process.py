@@ -5,6 +5,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from launcher.process import (
     ATTEMPT_VARIABLE,
     end_processes,
@@ -15,6 +17,8 @@ from launcher.process import (
     processes_of,
     still_runs,
 )
+
+pytestmark = pytest.mark.processes
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(); time.sleep(60)"
 

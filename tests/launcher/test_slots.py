@@ -46,6 +46,7 @@ def test_too_few_free_places_leave_none_locked() -> None:
     free.release()
 
 
+@pytest.mark.processes
 def test_a_child_that_inherits_the_files_keeps_the_place() -> None:
     held = lock_places(["a"], 1)
     assert held is not None
@@ -87,6 +88,7 @@ def test_no_driver_no_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert visible_gpus() == []
 
 
+@pytest.mark.processes
 def test_cores_are_those_of_the_affinity_mask() -> None:
     command = "from launcher.executors.slots import visible_cores; print(visible_cores())"
     core = visible_cores()[-1].removeprefix("cpu-")

@@ -158,6 +158,7 @@ def test_sweeps_are_found_by_name_in_the_working_directory(
     assert load_sweep("smoke").file.name == "smoke.yaml"
 
 
+@pytest.mark.processes
 def test_ids_do_not_depend_on_the_process_or_the_order_of_keys(tmp_path: Path) -> None:
     path = write_sweep(tmp_path, base={"method": {"name": "joint"}, "steps": 5, "seed": 3})
     other = write_sweep(tmp_path / "b", base={"seed": 3, "steps": 5, "method": {"name": "joint"}})
