@@ -100,7 +100,8 @@ def test_discriminators_learn_from_the_predictions_made_before_the_segmenter_mov
     with torch.no_grad():
         source = probabilities(segmenter, batch.source.images)
         target = probabilities(segmenter, batch.target.images)
-        prepared, _, carried = run_generator(trial, batch)
+    prepared, _, carried = run_generator(trial, batch)
+    with torch.no_grad():
         for parameter in segmenter.parameters():
             parameter.zero_()
     assert not any(tensor.requires_grad for tensor in carried.values())

@@ -219,7 +219,8 @@ def test_discriminators_learn_from_detached_predictions_made_before_the_segmente
     with torch.no_grad():
         real = fused(logits(segmenter, batch.source.images))
         target = logits(segmenter, batch.target.images)
-        prepared, _, carried = run_generator(trial, batch)
+    prepared, _, carried = run_generator(trial, batch)
+    with torch.no_grad():
         for parameter in segmenter.parameters():
             parameter.zero_()
     assert list(carried) == ["real", "fake_main", "fake_aux"]
