@@ -22,6 +22,8 @@ from launcher.placement import Place
 from launcher.prepare import prepare
 from launcher.slurm.limits import settings
 from launcher.slurm.queue import queue
+from launcher.states import State
+from launcher.status import read_status
 from launcher.trial import Trial
 from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
 from sweeps import expanded
@@ -60,12 +62,7 @@ def trials(tmp_path: Path) -> list[Trial]:
 
 @pytest.fixture
 def entries(trials: list[Trial], tmp_path: Path) -> list[Entry]:
-    """They are to run under Slurm."""
-    slurm = SlurmConfig(name="slurm")
-    surroundings = Surroundings(tmp_path / "runs" / "demo", waits=False)
-    place = Place(make_executor(slurm, surroundings), slurm)
-    submission = Submission("slurm", "hash", snapshot="code")
-    return [Entry(prepare(trial, tmp_path / "runs"), trial.config, place, submission) for trial in trials]
+    return entries_of(trials, tmp_path)
 
 
 def submit(entries: Sequence[Entry]) -> str:
@@ -88,6 +85,55 @@ def test_what_waits_for_a_refused_canary_is_not_said_to_lack_room(
     assert "sbatch: invalid partition specified: nope" in output
     assert output.count(": waits for canary-joint-") == 2, output
     assert "takes no more jobs" not in output
+
+
+def test_what_exceeds_the_submit_limit_stays_missing_and_the_next_call_tops_it_up(
+    tmp_path: Path, commands: Path
+) -> None:
+    """A cluster that holds two of this user's jobs; later it has room again."""
+    trials = expanded(tmp_path, grid={"seed": list(range(5))}).trials
+    room = tmp_path / "room"
+    room.write_text("2")
+    write_command(
+        commands / "sbatch",
+        f"""
+for script; do :; done
+last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$script")
+left=$(($(cat "{room}") - ${{last:-0}} - 1))
+test $left -ge 0 || {{ echo 'sbatch: error: QOSMaxSubmitJobPerUserLimit' >&2; exit 1; }}
+echo $left > "{room}"
+echo Submitted batch job 7""",
+    )
+    output = submit(entries_of(trials, tmp_path))
+    assert "QOSMaxSubmitJobPerUserLimit" in output
+    assert [state(trial, tmp_path) for trial in trials[2:]] == [State.MISSING] * 3
+    assert [has_job(trial, tmp_path) for trial in trials] == [True, True, False, False, False]
+    room.write_text("9")
+    submit(entries_of(trials[2:], tmp_path))
+    assert [has_job(trial, tmp_path) for trial in trials] == [True] * 5
+
+
+def entries_of(trials: Sequence[Trial], folder: Path) -> list[Entry]:
+    """They are to run under Slurm."""
+    slurm = SlurmConfig(name="slurm")
+    place = Place(make_executor(slurm, Surroundings(folder / "runs" / "demo", waits=False)), slurm)
+    submission = Submission("slurm", "hash", snapshot="code")
+    made = [(prepare(trial, folder / "runs"), trial.config) for trial in trials]
+    return [
+        Entry(files, config, place, submission, max(files.attempt_numbers(), default=0))
+        for files, config in made
+    ]
+
+
+def state(trial: Trial, folder: Path) -> State:
+    return read_status(trial.files(folder / "runs")).state
+
+
+def has_job(trial: Trial, folder: Path) -> bool:
+    """Whether its newest attempt was submitted and not given back."""
+    files = trial.files(folder / "runs")
+    attempt = files.attempt(files.attempt_numbers()[-1])
+    return attempt.submission.exists() and not attempt.outcome.exists()
 
 
 def test_a_claim_that_is_given_back_says_why(entries: list[Entry]) -> None:
