@@ -9,7 +9,10 @@ from torch import Tensor
 from segda_core.config import PairLevelConfig
 
 ALIKE, UNLIKE = 0.95, 0.3
-"""Quantiles of an anchor's similarities: positives are above the first, negatives below the second."""
+"""Quantiles of an anchor's similarities: positives are above the first, negatives below the second.
+
+Where few keys are alike the first may be 0: disjoint keys, and those of similarity 0, never qualify.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ def choose_pairs(
     known = alike.masked_fill(~candidates, torch.nan)
     quantiles = torch.stack([alike.new_full((), ALIKE), alike.new_full((), UNLIKE)])  # made on the device
     best, worst = torch.nanquantile(known, quantiles, dim=1)
-    qualified = candidates & (alike >= best[:, None])
+    qualified = candidates & ~disjoint & (alike >= best[:, None]) & (alike > 0)
     positives = _most_alike(alike, qualified, foreign, level.positives)
     negatives = candidates & ~positives & (disjoint | (alike <= worst[:, None]))
     strength = alike * positives

@@ -14,9 +14,10 @@ parts of images, where classes really are missing, are compared as well. Three l
 
 s = 1 - Jensen-Shannon divergence of two distributions. Positives: the most similar keys above the anchor's
 95th percentile, one of the other domain among them where one is that similar; negatives: keys without a
-common (rare) class, or below the 30th percentile; never the anchor's own image. Source distributions are
-those of the crop's true labels, target ones the averaged network's probabilities where it is sure of at least
-60 % of the pixels. Keys come from a running average of segmenter and projections, and get no gradient.
+common (rare) class, which are never positives, and those below the 30th percentile; neither: the anchor's own
+image. Source distributions are those of the crop's true labels, target ones the averaged network's
+probabilities where it is sure of at least 60 % of the pixels. Keys come from a running average of segmenter
+and projections, and get no gradient.
 
 Different from the notes' plan (METHODS of this project, section 5): idf counts the source crops seen so far,
 not all labels beforehand, and is never negative; projections have no batch norm; of SePiCo's forms the

@@ -77,6 +77,22 @@ def test_pairs_are_the_most_alike_and_what_is_unlike_or_disjoint():
     assert not pairs_of(alike, candidates=torch.zeros_like(candidates)).counted.any()
 
 
+def test_disjoint_toy_images_are_never_positives():
+    """One image alike, 50 without a common class: the 95th percentile of the similarities is 0."""
+    toys = torch.eye(19)[[3, *[5, 7] * 25]]
+    toys[0, 4] = 1
+    anchor, toys = torch.eye(19)[3:4], toys / toys.sum(dim=1, keepdim=True)
+    alike = similarity(anchor, toys)
+    assert alike[0, 0] > 0.5 and not alike[0, 1:].any()
+    for disjoint in (anchor @ toys.T == 0, torch.zeros(1, 51, dtype=torch.bool)):  # the latter: no rare class
+        pairs = pairs_of(alike, disjoint, positives=4, min_negatives=16)
+        assert pairs.weights[0].tolist() == [1, *[0] * 50]
+        assert pairs.negatives[0].tolist() == [False, *[True] * 50]
+    disjoint = torch.ones(1, 51, dtype=torch.bool)  # by their rare classes, although all else is equal
+    pairs = pairs_of(torch.linspace(0.5, 1, 51)[None], disjoint)
+    assert pairs.negatives.all() and not pairs.weights.any() and not pairs.counted.any()
+
+
 def test_one_of_the_other_domain_is_among_the_positives_where_one_is_alike():
     alike = torch.linspace(0, 1, 101)[None]
     foreign = torch.zeros(1, 101, dtype=torch.bool)
