@@ -159,8 +159,7 @@ def trained(build):
 
     def make(batch, steps=4, **changes):
         trial = build("group", contrastive={**CONTRASTIVE, **changes}, **OPTIONS)
-        for network in (trial.method.segmenter, trial.method.average.segmenter):
-            network.main_head.weight.data.mul_(100)  # sure of what it predicts
+        trial.method.average.segmenter.main_head.weight.data.mul_(1000)  # sure of what it predicts
         for step in range(steps):
             trial.backward([later(batch, step)], step)
         for parameter in itertools.chain(*(n.parameters() for n in trial.method.networks().values())):
@@ -196,6 +195,25 @@ def test_a_level_alone_gives_what_it_gives_beside_the_others(trained, batch, lev
     alone = {other: None for other in LEVELS if other != level}
     losses = trained(batch, **alone).backward([later(batch, 4)], 4)
     assert [name for name in losses if "contrast" in name] == [f"segmenter/contrast_{level}"]
+
+
+def test_target_crops_are_anchors_once_their_queue_is_full(trained, batch):
+    """Eight places, two crops a step: after four steps."""
+    trial = trained(batch, steps=3, region=None, prototype=None)
+    networks, memory, level = trial.method.networks(), trial.method.memory, trial.method.options.image
+    for step, domains in ((3, ["source"]), (4, ["source", "target"])):
+        (prepared,) = trial.prepare([later(batch, step)], step)
+        losses, _ = trial.updates[0](later(batch, step), prepared, {}, step)
+        keys, own = memory.image_keys(), []
+        for domain in ("source", "target"):
+            features = networks["segmenter"].with_features(getattr(later(batch, step), domain).images)[1]
+            anchors = networks["contrast_heads"](features)["image"]
+            pairs = memory.image_pairs(domain, prepared.counts, keys, level)
+            assert pairs.counted.any()
+            if domain in domains:
+                own += pair_losses(anchors, keys["keys"], pairs, 0.1)[pairs.counted].tolist()
+        wanted = 0.1 * np.mean(own)
+        assert losses["contrast_image"].item() == pytest.approx(wanted, rel=1e-4)
 
 
 def test_weights_rise_from_their_start(trained, batch):
