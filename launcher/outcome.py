@@ -17,6 +17,7 @@ ROOT_CAUSE = re.compile(r"Root Cause.*?exitcode\s*:\s*(-?\d+)", re.DOTALL)
 """Exit code of the worker that failed first, in torchrun's closing report."""
 
 RAISED = re.compile(r"^(?:\[rank\d+\]: ?)?([\w.]*(?:Error|Exception|Exit|Interrupt)\b.*)$", re.MULTILINE)
+"""Last line of a traceback: what was raised."""
 
 NOT_MET = re.compile(r"(?:[\w.]*\.)?(?:Dist|Rendezvous)\w*Error\b|.*address already in use", re.IGNORECASE)
 """What torchrun's agents raise where nodes do not find each other, or their port was taken meanwhile."""

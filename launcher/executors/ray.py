@@ -5,7 +5,6 @@ places and stops them and knows nothing else: retries, order and results are the
 """
 
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -19,17 +18,14 @@ from launcher.executors.base import EarlyStopping, Surroundings
 from launcher.executors.orphans import Orphans
 from launcher.executors.ray_cluster import Cluster
 from launcher.executors.ray_link import RayLink
-from launcher.executors.ray_task import DriverSettings, Task
+from launcher.executors.ray_task import DriverSettings, Task, variables_of
 from launcher.life import is_alive
 from launcher.process import end_processes, on_this_machine
 from segda_core.config import TaskConfig
-from segda_core.layout import AttemptFiles, read_json
+from segda_core.layout import AttemptFiles, read_json, write_json
 
 PACKAGES = Path(__file__).resolve().parents[2]
 """The folder that holds this package and the core."""
-
-VARIABLE = re.compile(r"\$\{(\w+)")
-"""A variable of the environment in a data root."""
 
 RENEW_S = 10.0
 """Seconds between signs of life of attempts that wait for Ray to start them."""
@@ -47,14 +43,17 @@ class RayJob:
         self.task = task
         self.left_by_ray = False
         """Whether Ray has ended its trial; the runner may still be saving."""
+        self.error: str | None = None
+        """Why, where that was a failure of Ray."""
 
     def has_ended(self) -> bool:
         """Whether nothing of it runs any more."""
         self._executor.read_events()
         if not self.left_by_ray:
             self._renew()
-        elif not self._over:
-            self._over = not self._is_left()
+        elif not self._over and not self._is_left():
+            self._over = True
+            self._write_error()
         return self._over
 
     def terminate(self) -> None:
@@ -70,6 +69,18 @@ class RayJob:
         end_processes(self._attempt.root, grace=0)
         if not self._attempt.runner(0).exists():
             self.left_by_ray = True
+
+    def leave(self, error: str | None) -> None:
+        """Ray has ended its trial."""
+        self.left_by_ray, self.error = True, error
+
+    def _write_error(self) -> None:
+        """What Ray says of an attempt that cannot speak for itself: its runner never started, or was lost."""
+        if self.error is None or self._attempt.outcome.exists():
+            return
+        cause = "killed" if self._attempt.runner(0).exists() else "node"
+        content = {"status": "failed", "cause": cause, "message": f"Ray: {self.error}", "step": None}
+        write_json(self._attempt.outcome, {**content, "time": time.time()})
 
     def _renew(self) -> None:
         """Show other launches that the claim is meant, until there is a runner to show it."""
@@ -146,7 +157,7 @@ class RayExecutor:
             stall_min=self._config.stall_min,
             code=None if code is None else str(code.resolve()),
             directory=str(Path.cwd()),
-            environment=_environment(config),
+            environment=variables_of(config),
         )
         job = self._jobs[task.attempt] = RayJob(self, attempt, task)
         self._link.run(task)
@@ -163,11 +174,15 @@ class RayExecutor:
             return
         if self._cluster.head_is_gone:
             self._link.kill()  # it would wait a minute for the head to come back
-        for attempt in self._link.ended():
-            self._jobs[str(attempt)].left_by_ray = True
+        for attempt, error in self._link.ended():
+            self._jobs[str(attempt)].leave(error)
         if self._link.has_died():
+            who = "the head" if self._cluster.head_is_gone else "the driver of this launch"
+            words = self._link.last_words() or "none"
+            self._surroundings.say(f"Ray: {who} died; last words of the driver:\n{words}")
             for job in self._jobs.values():
-                job.left_by_ray = True
+                if not job.left_by_ray:
+                    job.leave(f"{who} died")
             self._link.close()
             self._link = None
 
@@ -242,11 +257,3 @@ class RayRoom:
 
 def _as_json(early: EarlyStopping) -> dict[str, Any]:
     return {**asdict(early), "earlier": [str(path.resolve()) for path in early.earlier]}
-
-
-def _environment(config: TaskConfig) -> dict[str, str]:
-    """Our own variables and those of the data roots: a head that stays has the ones it was started with."""
-    roots = [domain.root for domain in config.data.domains.values()]
-    names = {name for root in roots for name in VARIABLE.findall(root)}
-    names |= {name for name in os.environ if name.startswith("SEGDA_")}
-    return {name: os.environ[name] for name in sorted(names) if name in os.environ}

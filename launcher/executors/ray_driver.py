@@ -3,8 +3,8 @@
     python -m launcher.executors.ray_driver SWEEP
 
 Lines of JSON: on standard input first the settings, then `{"run": TASK}` and `{"stop": ATTEMPT}`, on standard
-output `{"ready": …}`, then `{"ended": ATTEMPT}`; what Ray prints goes to standard error. A process of its own
-because Ray's library sets signal handlers and ends the process whose raylet dies.
+output `{"ready": …}`, then `{"ended": ATTEMPT, "error": TEXT or null}`; what Ray prints goes to standard
+error. A process of its own because Ray's library sets signal handlers and ends the process whose raylet dies.
 """
 
 import json
@@ -23,6 +23,7 @@ from launcher.executors.base import EarlyStopping
 from launcher.executors.ray_asha import Asha
 from launcher.executors.ray_task import DriverSettings, Task
 from launcher.executors.ray_trainable import AttemptTrainable
+from launcher.outcome import RAISED
 from launcher.process import PARENT_VARIABLE, death_signal
 
 TUNE_ENVIRONMENT = {
@@ -74,8 +75,16 @@ class Feed(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """A Tune trial ended by itself, was stopped or failed; its runner may still be saving."""
-        self.say(ended=self._running.pop(trial_id))
+        """A Tune trial ended by itself or was stopped; its runner may still be saving.
+
+        Of one that failed, Tune tells why only afterwards: `FailureTeller`.
+        """
+        if not error:
+            self.tell_end(trial_id)
+
+    def tell_end(self, trial_id: str, error: str | None = None) -> None:
+        """Ray has left an attempt, because of an error or in order."""
+        self.say(ended=self._running.pop(trial_id), error=error)
 
     def say(self, **event: Any) -> None:
         """Send an event to the launch."""
@@ -92,6 +101,24 @@ class Feed(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Never: trial directories say what is left to do."""
         raise NotImplementedError
+
+
+class FailureTeller(tune.Callback):
+    """Tells the launch why Ray could not start an attempt, or lost it."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A Tune trial failed."""
+        self._feed.tell_end(trial.trial_id, in_one_line(Path(trial.error_file).read_text()))
+
+
+def in_one_line(text: str) -> str:
+    """What was raised, of a traceback that Tune wrote down; otherwise Ray's last word without its guesses."""
+    if raised := RAISED.findall(text):
+        return str(raised[-1])
+    return text.strip().splitlines()[-1].partition(" Some common causes")[0]
 
 
 class StopAsked(tune.Stopper):
@@ -148,6 +175,7 @@ def _tuner(settings: DriverSettings, feed: Feed) -> tune.Tuner:
             name="tune",
             storage_path=settings.storage,
             stop=StopAsked(feed),
+            callbacks=[FailureTeller(feed)],
             failure_config=tune.FailureConfig(max_failures=0),
             verbose=0,
         ),

@@ -49,9 +49,13 @@ class RayLink:
         """Have Tune stop an attempt, which then saves."""
         self._send({"stop": str(attempt)})
 
-    def ended(self) -> list[Path]:
-        """Attempts that ended since the last call."""
-        return [Path(event["ended"]) for event in self._events()]
+    def ended(self) -> list[tuple[Path, str | None]]:
+        """Attempts that ended since the last call, and for those that Ray failed, why."""
+        return [(Path(event["ended"]), event["error"]) for event in self._events()]
+
+    def last_words(self) -> str:
+        """The end of what the driver printed."""
+        return last_lines(self._log.read_bytes())
 
     def has_died(self) -> bool:
         """Whether the driver is gone, and with it every trial it ran."""
@@ -92,8 +96,7 @@ class RayLink:
             if self.has_died() or time.monotonic() > deadline:
                 self._driver.kill()
                 self._driver.wait()
-                said = last_lines(self._log.read_bytes())
-                raise ConfigError([f"executor ray: no connection to the cluster:\n{said}"])
+                raise ConfigError([f"executor ray: no connection to the cluster:\n{self.last_words()}"])
             time.sleep(POLL_S)
         ready: dict[str, Any] = events[0]["ready"]
         return ready

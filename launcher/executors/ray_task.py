@@ -1,8 +1,15 @@
 """What the launcher, its Ray driver and Ray's workers tell each other, importable without Ray."""
 
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
+
+from segda_core.config import TaskConfig
+
+VARIABLE = re.compile(r"\$\{(\w+)")
+"""A variable of the environment in a data root."""
 
 
 @dataclass(frozen=True)
@@ -47,3 +54,11 @@ class DriverSettings:
     """Where the cluster's processes import this package from."""
     early_stopping: Mapping[str, Any] | None = None
     """Of `base.EarlyStopping`, with paths as text."""
+
+
+def variables_of(config: TaskConfig) -> dict[str, str]:
+    """Our own variables and those of the data roots: a head that stays has the ones it was started with."""
+    roots = [domain.root for domain in config.data.domains.values()]
+    names = {name for root in roots for name in VARIABLE.findall(root)}
+    names |= {name for name in os.environ if name.startswith("SEGDA_")}
+    return {name: os.environ[name] for name in sorted(names) if name in os.environ}
