@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from launcher.life import is_alive
+from launcher.prepare import renew
 from launcher.process import end_processes, identity
+from segda_core.config import TaskConfig
 from segda_core.layout import AttemptFiles, TrialFiles, write_json
 from segda_core.parents import Record
 
@@ -32,10 +34,11 @@ class Submission:
     launch_id: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
-def claim(files: TrialFiles, submission: Submission) -> AttemptFiles | None:
+def claim(files: TrialFiles, submission: Submission, config: TaskConfig | None = None) -> AttemptFiles | None:
     """Make the trial's next attempt; None where it is done, or another launcher's attempt is alive.
 
-    A fresh claim of a finished trial takes its result away, for the new attempt to publish its own.
+    `config` are its settings as of today. A fresh claim of a finished trial takes its result away, for the
+    new attempt to publish its own.
     """
     numbers = files.attempt_numbers()
     if numbers and not _has_ended(files.attempt(numbers[-1])):
@@ -49,6 +52,8 @@ def claim(files: TrialFiles, submission: Submission) -> AttemptFiles | None:
     except FileExistsError:
         return None
     try:
+        if config is not None:
+            renew(files, config)
         write_json(attempt.submission, {**asdict(submission), **identity(), "time": time.time()})
     except OSError:
         attempt.root.rmdir()  # a full disk: nobody shall wait for this attempt

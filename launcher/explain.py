@@ -57,8 +57,8 @@ class Explanation:
     values: list[Value]
     parents: dict[str, "Relative"] = field(default_factory=dict)
     """Role -> the trial it takes something from."""
-    kept: list[Difference] = field(default_factory=list)
-    """Settings of config.yaml that the sweep file gives otherwise by now: the directory's stay (`here`)."""
+    changed: list[Difference] = field(default_factory=list)
+    """Settings of config.yaml (`here`) that the sweep file gives otherwise by now: its next attempt's."""
     nearest: str | None = None
     """The finished trial of the sweep that differs in fewest settings."""
     differences: list[Difference] = field(default_factory=list)
@@ -82,7 +82,7 @@ def explain(trial: Trial, sweep: Sweep, expansion: Expansion, runs: Path, reques
         decision=decision,
         parents={role: Relative(other, statuses[other].state) for role, other in trial.parents.items()},
         values=list(_values(trial.config, expansion.layers[trial.id])),
-        kept=_kept(files, trial.config),
+        changed=_changed(files, trial.config),
         nearest=other[0] if other else None,
         differences=other[1] if other else [],
     )
@@ -125,7 +125,7 @@ def _gives(layer: Layer, path: KeyPath, value: Json) -> bool:
         return False
 
 
-def _kept(files: TrialFiles, config: TaskConfig) -> list[Difference]:
+def _changed(files: TrialFiles, config: TaskConfig) -> list[Difference]:
     if not files.config.exists():
         return []
     return differences(read_config(files).model_dump(mode="json"), config.model_dump(mode="json"))
@@ -153,13 +153,11 @@ def render(explanation: Explanation, console: Console) -> None:
     lines.append(Text(f"{_standing(explanation.status)}; next launch: {_next(explanation.decision)}"))
     lines += [Text(f"{role}: {parent.id} ({parent.state})") for role, parent in explanation.parents.items()]
     lines += [Text(), *_value_lines(explanation.values)]
-    if explanation.kept:
-        lines.append(
-            Text("\nits config.yaml was written with other settings and keeps them (not in its id):")
-        )
+    if explanation.changed:
+        lines.append(Text("\nof its config.yaml its next attempt changes (not in its id):"))
         lines += [
-            Text(f"  {item.path}: {_shown(item.here)}, by now {_shown(item.there)}")
-            for item in explanation.kept
+            Text(f"  {item.path}: {_shown(item.here)}, then {_shown(item.there)}")
+            for item in explanation.changed
         ]
     if explanation.nearest is not None:
         lines.append(Text(f"\nnearest finished trial: {explanation.nearest}"))

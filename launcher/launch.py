@@ -257,7 +257,7 @@ class Launch:
             return None
         parents = {parent.role: parent.record() for parent in read_parents(entry.files)}
         read = {role: record for role, record in parents.items() if record is not None}
-        return claim(entry.files, replace(entry.submission, parents=read))
+        return claim(entry.files, replace(entry.submission, parents=read), entry.config)
 
     def _show(self) -> None:
         if time.monotonic() >= self._next_look:

@@ -1,4 +1,4 @@
-"""Writing what a trial starts from, once: its resolved configuration and where it belongs."""
+"""Writing what a trial starts from: its resolved configuration and where it belongs."""
 
 import json
 import os
@@ -10,12 +10,12 @@ import yaml
 from launcher.trial import Trial, fingerprint
 from segda_core.config import TaskConfig
 from segda_core.errors import ConfigError, load_yaml
-from segda_core.layout import TrialFiles, publish
+from segda_core.layout import TrialFiles, publish, write_text
 from segda_core.tasks import parse_config
 
 
 def prepare(trial: Trial, runs: Path) -> TrialFiles:
-    """Make the trial's directory where it is missing; what is there stays as it is.
+    """Make the trial's directory where it is missing; what is there stays as it is until it is claimed again.
 
     `ConfigError` where its config.yaml was changed by hand: its id would no longer say what runs.
     """
@@ -28,6 +28,16 @@ def prepare(trial: Trial, runs: Path) -> TrialFiles:
     if not files.trial.exists():
         _write_once(files.trial, trial_text(trial))
     return files
+
+
+def renew(files: TrialFiles, config: TaskConfig) -> None:
+    """Give the next attempt of a trial today's settings outside its identity (workers, roots, intervals).
+
+    Only for who has claimed it: while an attempt runs, all its processes shall read the same.
+    """
+    text = _config_text(config)
+    if files.config.read_text(encoding="utf-8") != text:
+        write_text(files.config, text)
 
 
 def read_config(files: TrialFiles) -> TaskConfig:

@@ -19,7 +19,7 @@ class TrialFiles:
 
     @property
     def config(self) -> Path:
-        """The resolved configuration, written once by the launcher."""
+        """The resolved configuration; of its identity nothing ever changes."""
         return self.root / "config.yaml"
 
     @property

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from small_sweep import SmallSweep, kill, wait_until
 
 from segda_core.layout import read_json, write_json
@@ -144,6 +145,22 @@ def test_a_failing_trial_does_not_stop_the_others(tmp_path: Path) -> None:
     assert output.rstrip().endswith("quick: 1 of 3 trials failed")
     code, output = sweep.run("sweep", "quick")
     assert code == 1 and "0 to run" in output and "--retry nan" in output
+
+
+def test_a_truncated_image_fails_its_trial_until_the_profile_skips_it(tmp_path: Path) -> None:
+    """`on_bad` is in no trial's id: the same trial goes on, with today's settings."""
+    sweep = SmallSweep(tmp_path, {"method": [{"name": "source_only"}]}, steps=8)
+    image = tmp_path / "data/render/images/00002.png"
+    image.write_bytes(image.read_bytes()[:-200])
+    code, output = sweep.run("sweep", "quick")
+    assert code == 1 and "00002.png" in output, output
+    profile = tmp_path / "sweeps/data/small.yaml"
+    content = yaml.safe_load(profile.read_text())
+    content["domains"]["render"]["on_bad"] = "skip"
+    profile.write_text(yaml.safe_dump(content))
+    code, output = sweep.run("sweep", "quick", "--retry", "data")
+    assert code == 0, output
+    assert sweep.outcomes() == ["failed data", "done"]
 
 
 def test_cancel_stops_running_and_pending_trials(tmp_path: Path) -> None:

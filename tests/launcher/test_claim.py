@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 from small_sweep import wait_until
+from trials import small_config
 
 from launcher.claim import Submission, claim
 from launcher.life import SILENCE_S, file_system_time, is_alive
+from launcher.prepare import prepare, read_config
 from launcher.process import ATTEMPT_VARIABLE, identity
+from launcher.trial import Trial
 from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
 
 HERE = identity()
@@ -50,6 +53,20 @@ def test_the_first_claim_is_attempt_1_and_says_who_made_it(files: TrialFiles) ->
     assert content is not None and content.pop("time") == pytest.approx(time.time(), abs=5)
     said = {"executor": "local", "manifest_hash": "hash", "fresh": False, "launch_id": "abc"}
     assert content == {**said, "parents": {}, "snapshot": None, "canary": None, **HERE}
+
+
+def test_a_claim_takes_the_settings_of_today_and_only_a_claim_that_succeeds(tmp_path: Path) -> None:
+    first, second, third = (Trial("sweep", small_config(tmp_path, workers=count)) for count in (0, 1, 2))
+    files = prepare(first, tmp_path)
+    assert prepare(second, tmp_path) == files and read_config(files) == first.config
+    attempt = claim(files, Submission("local", "hash"), second.config)
+    assert attempt is not None and read_config(files) == second.config
+    write_json(attempt.runner(0), HERE)
+    assert claim(files, Submission("local", "hash"), third.config) is None
+    assert read_config(files) == second.config, "an attempt is alive that may be reading it"
+    write_json(attempt.outcome, {"status": "failed"})
+    assert claim(files, Submission("local", "hash"), third.config) is not None
+    assert read_config(files) == third.config
 
 
 def test_one_of_many_claims_at_once_succeeds(files: TrialFiles) -> None:

@@ -83,12 +83,12 @@ def test_a_changed_base_is_found_by_comparison_with_what_ran_before(place: Path)
     assert [(item.path, item.here, item.there) for item in found.differences] == [("steps", 30, 20)]
 
 
-def test_settings_that_the_directory_keeps_are_said(place: Path) -> None:
+def test_settings_that_the_next_attempt_changes_are_said(place: Path) -> None:
     trial = expanded(place, base={"steps": 30, "method": {"name": "joint"}, "workers": 0}).trials[0]
     prepare(trial, Path("runs"))
     write_sweep(place, base={"steps": 30, "method": {"name": "joint"}, "workers": 3})
     found = explained(trial.id)
-    assert [(item.path, item.here, item.there) for item in found.kept] == [("workers", 0, 3)]
+    assert [(item.path, item.here, item.there) for item in found.changed] == [("workers", 0, 3)]
 
 
 def test_the_page_for_people(place: Path) -> None:
