@@ -23,7 +23,8 @@ Different from the notes' plan (METHODS of this project, section 5): idf counts 
 not all labels beforehand, and is never negative; projections have no batch norm; of SePiCo's forms the
 prototypes alone, without bank, distributions and regulariser, where classes that occur together push harder
 with `cooccurrence`; images are not paired by similarity within a batch. The segmenter sees both domains once
-more in each step, so that any method's own passes stay as they are. N ranks equal one: keys, distributions
+more in each step, so that any method's own passes stay as they are; batch norm's running statistics are those
+of the method's passes alone, so that on and off differ by the losses. N ranks equal one: keys, distributions
 and counts are the global batch's.
 """
 
@@ -51,6 +52,7 @@ from segda_core.methods.base import (
     Update,
 )
 from segda_core.models.base import Segmenter
+from segda_core.models.statistics import statistics_unmoved
 from segda_core.optim import add_network, build_schedule
 
 
@@ -75,10 +77,12 @@ class ContrastiveUpdate(Update):
     ) -> tuple[Tensors, Tensors]:
         """What the method learns, and what of both domains belongs together."""
         losses, carried = self.inner(batch, prepared, carried, step)
-        embeddings: dict[Domain, Tensors] = {
-            domain: self.heads(self.inner.segmenter.with_features(images_of(batch, domain).images)[1])
-            for domain in self.memory.domains
-        }
+        segmenter = self.inner.segmenter
+        with statistics_unmoved(segmenter):
+            embeddings: dict[Domain, Tensors] = {
+                domain: self.heads(segmenter.with_features(images_of(batch, domain).images)[1])
+                for domain in self.memory.domains
+            }
         options, places = self.options, list(batch.indices)
         if options.image is not None:
             own = {domain: each["image"] for domain, each in embeddings.items()}

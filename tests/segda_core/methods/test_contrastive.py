@@ -233,6 +233,30 @@ def test_micro_batches_add_up_to_the_whole_batch(build, batches, join):
         torch.testing.assert_close(split.gradients()[name], gradient, rtol=1e-3, atol=1e-5, msg=name)
 
 
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_batch_norm_and_weights_are_those_without_levels_where_these_weigh_nothing(
+    build, batches, join, micro_batches
+):
+    parts = batches("adaptsegnet")
+    parts = [join(parts)] if micro_batches == 1 else parts
+    weightless = {level: {**CONTRASTIVE[level], "weight": 0} for level in LEVELS}
+    states = []
+    for contrastive in (None, {**CONTRASTIVE, **weightless}):
+        trial = build("batch", contrastive=contrastive, **OPTIONS)
+        before = {name: values.clone() for name, values in trial.method.segmenter.state_dict().items()}
+        for step in range(2):
+            trial.backward(parts, step)
+            trial.step()
+            for update in trial.updates:
+                update.optimizer.zero_grad()
+        states.append(trial.method.segmenter.state_dict())
+    without, weightless = states
+    assert {"running_mean", "running_var", "num_batches_tracked"} < {name.split(".")[-1] for name in without}
+    for name, values in without.items():
+        assert torch.equal(weightless[name], values), name
+        assert name in ("mean", "std") or not torch.equal(before[name], values), name
+
+
 def test_crops_without_a_label_cost_nothing(build, batch):
     """Each source anchor and cell falls away; of the target there is nothing to compare with."""
     batch.source.labels.fill_(255)

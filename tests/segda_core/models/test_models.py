@@ -7,6 +7,7 @@ from pydantic import TypeAdapter
 from segda_core.classes import NUM_CLASSES
 from segda_core.config import ModelConfig
 from segda_core.models import MODELS, build_segmenter
+from segda_core.models.statistics import statistics_unmoved
 
 ODD = (47, 65)
 
@@ -87,6 +88,13 @@ def test_training_reaches_every_trained_parameter_once(segmenter, images):
     for name, parameter in segmenter.named_parameters():
         assert (parameter.grad is not None) == parameter.requires_grad, name
         assert parameter.grad is None or parameter.grad.isfinite().all(), name
+
+
+def test_a_training_pass_can_leave_running_statistics_alone(segmenter, images):
+    before = {name: values.clone() for name, values in segmenter.named_buffers()}
+    with torch.no_grad(), statistics_unmoved(segmenter.train()):
+        segmenter(images)
+    assert all(torch.equal(values, before[name]) for name, values in segmenter.named_buffers())
 
 
 def test_a_batch_of_one_image_can_be_trained_on(segmenter, images):
