@@ -65,7 +65,12 @@ class PrototypeLevelConfig(LevelConfig):
 
 
 class ContrastiveConfig(Frozen):
-    """Draws together what has like label distributions, and apart what has quite different ones."""
+    """Draws together what has like label distributions, and apart what has quite different ones.
+
+    Refused with supervised and pseudo_label, which learn no source: its labels say which classes are rare and
+    what their means are; and with cyclegan, which trains no segmenter. With source_only and joint, which take
+    no unlabelled target, source images alone are compared.
+    """
 
     image: ImageLevelConfig | None = None
     region: RegionLevelConfig | None = None

@@ -224,6 +224,16 @@ def test_protocols_with_two_heads_refuse_a_model_with_one_by_name() -> None:
         resolved(model=model, method=method, evaluation={"size": [64, 32], "protocol": "p_mr"})
 
 
+@pytest.mark.parametrize("method", list(METHOD_CONFIGS))
+def test_contrastive_is_refused_by_name_without_a_source_or_a_segmenter(method: str) -> None:
+    changes = {"method": {"name": method}, "transforms": CROPS, "contrastive": {"image": {}}}
+    if method not in ("supervised", "pseudo_label", "cyclegan"):
+        assert resolved(**changes).contrastive
+        return
+    with pytest.raises(ConfigError, match=f"contrastive needs a method that .* source; {method} does not"):
+        resolved(**changes)
+
+
 def test_a_config_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         resolved().steps = 4
