@@ -22,8 +22,18 @@ VARIANTS = [
     {"name": "supervised", "class_balance": {"small_class_pixels": 100}},
 ]
 
+MINED = [
+    {"name": "mrnet", "hard_percentile": 80},
+    {"name": "supervised", "class_balance": {"small_class_pixels": 100}, "hard_percentile": 80},
+]
+"""As published. The percentile is each micro-batch's own: N of them do not equal one."""
 
-@pytest.fixture(params=VARIANTS, ids=lambda variant: "-".join(str(value) for value in variant.values()))
+
+def described(variant):
+    return "-".join(str(value) for value in variant.values())
+
+
+@pytest.fixture(params=[*VARIANTS, *MINED], ids=described)
 def variant(request):
     return {**SMALL.get(request.param["name"], {}), **request.param}
 
@@ -81,6 +91,7 @@ def test_batches_are_left_as_they_were(build, batches, variant):
             assert domain.labels is None or torch.equal(domain.labels, old.labels)
 
 
+@pytest.mark.parametrize("variant", VARIANTS, ids=described, indirect=True)
 def test_micro_batches_add_up_to_the_whole_batch(build, batches, join, variant):
     parts = batches(variant["name"], 3)
     whole, split = (build(norm="group", batch_size=3, **variant) for _ in range(2))
