@@ -209,9 +209,11 @@ def leaderboard(
     as_json_: AsJson = False,
     runs: Runs = RUNS,
 ) -> None:
-    """Rank the methods of one or several sweeps."""
+    """Rank the methods of one or several sweeps; a single one's files runs/NAME/leaderboard.* are renewed."""
     if reference and form == "notes" and not as_json_:
         raise typer.BadParameter("goes with every format but notes", param_hint="--reference")
+    sweeps = [find_sweep(name, runs) for name in names]
+    today = read_today(sweeps)
     board.show(
         names,
         runs,
@@ -220,8 +222,10 @@ def leaderboard(
         per_class=per_class,
         all_trials=all_trials,
         reference=[Path("sweeps/reference"), SHIPPED / "reference"] if reference else [],
-        today=read_today(find_sweep(name, runs) for name in names),
+        today=today,
     )
+    if len(sweeps) == 1 and not all_trials and (fault := board.Board(sweeps[0], today).write()):
+        print(f"the leaderboard's files are not written: {fault}", file=sys.stderr)
 
 
 @app.command(epilog="Example: segda prune target_size --dry-run")

@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from hand_made_runs import make_config, make_metrics
 from rich.console import Console
+from typer.testing import CliRunner
 
+from launcher.cli import app
 from launcher.leaderboard import Today, show
 from launcher.leaderboard.write import write_leaderboards
 from segda_core.layout import write_json
@@ -263,3 +265,20 @@ def test_published_numbers_in_json_are_apart_and_fractions(board, folders):
     assert (run["from"], run["miou"], run["steps"]) == ("notes", None, None)
     assert (paper["from"], paper["name"], paper["miou"]) == ("papers", "a_paper", 0.455)
     assert json.loads(shown(board, "json", reference=folders[:1]))["references"] == []
+
+
+def test_the_command_rewrites_a_sweeps_files_where_jobs_ended_without_a_launch(ladder):
+    command = ["leaderboard", "demo", "--runs", str(ladder.runs)]
+    written = ladder.root / "leaderboard.csv"
+    assert CliRunner().invoke(app, [*command, "--all"]).exit_code == 0
+    assert not written.exists()
+    assert CliRunner().invoke(app, command).exit_code == 0
+    before = written.read_text()
+    ladder.trial(0.40, seed=1, method="adaptsegnet", target__subset__size=160)
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert written.read_text() != before
+    written.unlink()
+    written.mkdir()  # cannot be replaced by a file
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0 and "adaptsegnet" in result.stdout
+    assert "the leaderboard's files are not written: " in result.stderr
