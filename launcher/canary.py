@@ -11,6 +11,7 @@ from pathlib import Path
 
 from launcher.cancel import uncancel
 from launcher.entry import Entry
+from launcher.find import CANARIES, canaries_of
 from launcher.placement import Places
 from launcher.prepare import prepare, read_config
 from launcher.states import State
@@ -22,9 +23,6 @@ from segda_core.layout import TrialFiles
 from segda_core.parents import read_parents
 
 STEPS = 2
-
-FOLDER = ".canary"
-"""Below `runs/SWEEP`; in it a folder for each executor and each state of the code."""
 
 SHAPE = {"data", "transforms", "batch_size", "micro_batches", "precision", "ranks", "threads"}
 """Settings that decide, beside method and model, whether a trial can run at all."""
@@ -58,11 +56,6 @@ def add_canaries(entries: Sequence[Entry], groups: Sequence[Sequence[Trial]], ru
             entry.parents = (*entry.parents, canary.files)
             entry.submission = replace(entry.submission, canary=_below_the_sweep(canary.files))
     return [*canaries, *entries]
-
-
-def canaries_of(sweep: Path) -> list[TrialFiles]:
-    """Every canary of a sweep, by its directory."""
-    return [TrialFiles(path.parent) for path in sorted(sweep.glob(f"{FOLDER}/*/*/trial.json"))]
 
 
 def at_work(sweep: Path) -> list[TrialFiles]:
@@ -114,7 +107,7 @@ def _kind_of(canary: TrialFiles) -> str:
 
 def _where(entry: Entry) -> str:
     """Folder of the canaries of an executor and a state of the code, below the sweep's."""
-    return f"{FOLDER}/{entry.place.config.name}-{entry.submission.snapshot}"
+    return f"{CANARIES}/{entry.place.config.name}-{entry.submission.snapshot}"
 
 
 def _below_the_sweep(canary: TrialFiles) -> str:

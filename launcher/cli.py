@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.live import Live
 
 from launcher import leaderboard as board
-from launcher.canary import at_work, canaries_of
+from launcher.canary import at_work
 from launcher.cancel import cancel as cancel_trials
 from launcher.cancel import take_out_of_queue, waiting_for
 from launcher.cli_core import RUNS, AsJson, Runs, TrialWord, core_app
@@ -24,7 +24,7 @@ from launcher.decide import Requests
 from launcher.dry_run_view import render as render_dry_run
 from launcher.explain import explain as explain_trial
 from launcher.explain import render as render_explanation
-from launcher.find import choose, find_sweep, find_trial, sweep_names
+from launcher.find import canaries_of, choose, find_sweep, find_trial, sweep_names
 from launcher.find_planned import find_planned
 from launcher.logs import find_attempt, read_log
 from launcher.profile import SHIPPED
@@ -152,8 +152,8 @@ def logs(
     attempt: Annotated[int | None, typer.Option(help="Its number; else the newest.")] = None,
     runs: Runs = RUNS,
 ) -> None:
-    """Print what a trial's runner and workers print."""
-    for text in read_log(find_attempt(find_trial(trial, runs), attempt), follow):
+    """Print what a trial's runner and workers print; a canary's too."""
+    for text in read_log(find_attempt(find_trial(trial, runs, canaries=True), attempt), follow):
         sys.stdout.write(text)
         sys.stdout.flush()
 

@@ -11,6 +11,9 @@ from segda_core.errors import ConfigError, did_you_mean
 from segda_core.layout import TrialFiles, read_json
 from segda_core.parents import read_parents
 
+CANARIES = ".canary"
+"""Folder below `runs/SWEEP` of its short trials; in it one for each executor and each state of the code."""
+
 
 def trial_directories(sweep: Path) -> list[TrialFiles]:
     """Every trial below `runs/SWEEP`, by name."""
@@ -18,6 +21,11 @@ def trial_directories(sweep: Path) -> list[TrialFiles]:
         names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
     trials = (TrialFiles(sweep / name) for name in names)
     return [files for files in trials if files.trial.exists()]
+
+
+def canaries_of(sweep: Path) -> list[TrialFiles]:
+    """Every canary of a sweep, by its directory."""
+    return [TrialFiles(path.parent) for path in sorted(sweep.glob(f"{CANARIES}/*/*/trial.json"))]
 
 
 def sweep_names(runs: Path) -> list[str]:
@@ -36,11 +44,14 @@ def find_sweep(name: str, runs: Path) -> Path:
     return runs / name
 
 
-def find_trial(word: str, runs: Path) -> TrialFiles:
-    """The trial with this path, id, or beginning of an id that no other trial shares."""
+def find_trial(word: str, runs: Path, *, canaries: bool = False) -> TrialFiles:
+    """The trial (canary too, if asked) with this path, id, or beginning of an id that no other one shares."""
     if (Path(word) / "trial.json").exists():
         return TrialFiles(Path(word))
-    trials = [files for name in sweep_names(runs) for files in trial_directories(runs / name)]
+    sweeps = [runs / name for name in sweep_names(runs)]
+    trials = [files for sweep in sweeps for files in trial_directories(sweep)]
+    if canaries:
+        trials += [files for sweep in sweeps for files in _newest(canaries_of(sweep))]
     found = [files for files in trials if files.root.name == word]
     found = found or [files for files in trials if files.root.name.startswith(word)]
     if len(found) == 1:
@@ -52,6 +63,12 @@ def find_trial(word: str, runs: Path) -> TrialFiles:
         )
     ids = [files.root.name for files in trials]
     raise ConfigError([f"no trial {word!r} in {runs}{did_you_mean(word, ids)}"])
+
+
+def _newest(canaries: Sequence[TrialFiles]) -> list[TrialFiles]:
+    """Of those that several states of the code had of one id, the one that was started last."""
+    started = {files: files.attempts.stat().st_mtime for files in canaries if files.attempts.exists()}
+    return list({files.root.name: files for files in sorted(started, key=started.__getitem__)}.values())
 
 
 def choose(sweep: Path, only: Sequence[str]) -> list[TrialFiles]:

@@ -1,5 +1,6 @@
 """Commands on existing directories: find, logs, cancel, prune."""
 
+import os
 import threading
 from pathlib import Path
 
@@ -65,6 +66,23 @@ def test_find_by_id_beginning_and_path(runs: Path) -> None:
 def test_find_says_what_is_wrong(runs: Path, word: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         find_trial(word, runs)
+
+
+def test_a_canary_is_found_where_it_may_be_meant_and_the_one_that_ran_last(runs: Path) -> None:
+    older, newer, _never_started = (
+        make_trial(runs / "one/.canary" / state / "canary-joint-7", "joint", 0)
+        for state in ("slurm-b", "slurm-a", "slurm-c")
+    )
+    older.attempt(1).root.mkdir(parents=True)
+    os.utime(older.attempts, (1, 1))
+    newer.attempt(1).root.mkdir(parents=True)
+    assert find_trial("canary-joint", runs, canaries=True).root == newer.root
+    assert find_trial("joint-b", runs, canaries=True).root == runs / "one/joint-b"
+    with pytest.raises(ConfigError, match="no trial 'canary-joint'"):
+        find_trial("canary-joint", runs)
+    make_trial(runs / "two/.canary/slurm-a/canary-joint-7", "joint", 0).attempt(1).root.mkdir(parents=True)
+    with pytest.raises(ConfigError, match="any of 2 trials"):
+        find_trial("canary-joint", runs, canaries=True)
 
 
 def test_find_sweep_suggests(runs: Path) -> None:

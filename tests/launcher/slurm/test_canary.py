@@ -6,7 +6,8 @@ import pytest
 from private_slurm.cluster import Cluster
 from small_sweep import SmallSweep, wait_until
 
-from launcher.canary import STEPS, canaries_of
+from launcher.canary import STEPS
+from launcher.find import canaries_of
 from segda_core.layout import TrialFiles, read_json
 
 pytestmark = pytest.mark.processes

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from launcher.canary import add_canaries, at_work, canaries_of
+from launcher.canary import add_canaries, at_work
 from launcher.cancel import cancel, take_out_of_queue
 from launcher.claim import Submission
 from launcher.cli import cancel as cancel_command
@@ -16,6 +16,7 @@ from launcher.executor_config import SlurmConfig
 from launcher.executors import make_executor
 from launcher.executors.base import Surroundings
 from launcher.executors.slurm import SlurmExecutor
+from launcher.find import canaries_of
 from launcher.launch import Launch
 from launcher.live import PlainView
 from launcher.placement import Place
