@@ -6,6 +6,11 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from segda_core.errors import ConfigError
+
+SMI_PATIENCE_S = 60.0
+"""Seconds in which nvidia-smi must have listed the GPUs; it takes long where the driver has to wake up."""
+
 RUNTIME_VARIABLE = "SEGDA_RUNTIME_DIR"
 """Environment variable that moves the lock files; launchers share their locks only where it is equal."""
 
@@ -46,19 +51,28 @@ def lock_places(names: list[str], count: int) -> Places | None:
 
 
 def visible_gpus() -> list[str]:
-    """UUIDs of the GPUs CUDA_VISIBLE_DEVICES leaves us, all where it is unset; found without torch."""
+    """UUIDs of the GPUs CUDA_VISIBLE_DEVICES leaves us, all where it is unset; found without torch.
+
+    `ConfigError` where the driver does not answer: taken for no GPUs, trials would crawl on CPU cores.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    entries = [entry.strip() for entry in (visible or "").split(",")]
+    chosen = [entry for entry in entries if entry not in ("", "-1")]
+    if visible is not None and not chosen:
+        return []
     try:
         listing = subprocess.run(
             ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"],
-            capture_output=True, text=True, check=True, timeout=60,
+            capture_output=True, text=True, check=True, timeout=SMI_PATIENCE_S,
         ).stdout  # fmt: skip
     except (FileNotFoundError, subprocess.CalledProcessError):
         return []
+    except subprocess.TimeoutExpired as error:
+        fault = f"nvidia-smi has not answered for {SMI_PATIENCE_S:g} s, so the GPU driver hangs"
+        advice = "restart the machine, or go on without GPUs: CUDA_VISIBLE_DEVICES=-1 segda …"
+        raise ConfigError([f"{fault}; {advice}"]) from error
     uuids = dict(line.split(", ") for line in listing.strip().splitlines())
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return list(uuids.values())
-    return [_uuid(entry.strip(), uuids) for entry in visible.split(",") if entry.strip() not in ("", "-1")]
+    return list(uuids.values()) if visible is None else [_uuid(entry, uuids) for entry in chosen]
 
 
 def visible_cores() -> list[str]:

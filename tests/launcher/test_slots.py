@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from launcher.executors.slots import lock_places, visible_cores, visible_gpus
+from segda_core.errors import ConfigError
 
 GPUS = "0, GPU-aaaa\n1, GPU-bbbb\n2, GPU-cccc"
 
@@ -81,6 +82,19 @@ def test_gpus_that_are_visible(
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert visible_gpus() == expected
+
+
+def test_a_driver_that_hangs_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\nexec sleep 60\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr("launcher.executors.slots.SMI_PATIENCE_S", 0.2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with pytest.raises(ConfigError, match=r"nvidia-smi has not answered for 0\.2 s"):
+        visible_gpus()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert visible_gpus() == []
 
 
 def test_no_driver_no_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
