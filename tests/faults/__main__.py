@@ -20,6 +20,7 @@ from slurm_cluster import slurm_cluster
 
 from faults.report import Count, markdown, read_page, run_line, total
 from faults.rounds import Struck, left_alone, local_round, ray_round, slurm_round
+from launcher.code import current_commit
 
 Round = Callable[[Path, random.Random], list[Struck]]
 
@@ -89,7 +90,7 @@ def _executors(folder: Path) -> Iterator[dict[str, Round]]:
 def _versions() -> str:
     slurm = subprocess.run(["sinfo", "--version"], capture_output=True, text=True, check=True).stdout.strip()
     packages = (f"{name} {importlib.metadata.version(name)}" for name in ("ray", "submitit", "torch"))
-    return ", ".join([slurm, *packages])
+    return ", ".join([slurm, *packages, f"segda at {(current_commit() or 'no commit')[:7]}"])
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ Written by
 
 {runs}
 
+One SEED draws the same moments each time: its runs repeat each other's first rounds, perhaps on other code.
 Every fault is made to a small trial of its own at a random moment: one in four while the attempt starts,
 the others at a random step. For a fault of Slurm's the workers are stopped at that moment until it has
 reached them, so that none comes too late. Then the sweep is ended as a user would end it, by the same
