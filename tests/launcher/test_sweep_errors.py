@@ -104,7 +104,7 @@ def test_unknown_names_are_answered_with_near_ones(tmp_path: Path, monkeypatch: 
     write_sweep(tmp_path)
     monkeypatch.chdir(tmp_path)
     for name, data, expected in [
-        ("dmeo", None, "no sweep 'dmeo'; there are: contrastive, demo"),
+        ("dmeo", None, "no sweep 'dmeo'; there are: adaptsegnet, contrastive, demo"),
         ("dmeo", None, "did you mean 'demo'?"),
         ("demo", "tooy", "no data profile 'tooy'; there are: carla_camvid"),
         ("demo", "tooy", "did you mean 'toy'?"),
