@@ -6,11 +6,11 @@ import re
 import shutil
 import signal
 import threading
-import time
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from small_sweep import wait_until
 from trials import small_config, write_domains
 
 from launcher.claim import Submission
@@ -72,10 +72,9 @@ def test_a_directory_deleted_meanwhile_fails_its_trial_alone(entry: Entry) -> No
 @pytest.mark.processes
 def test_a_trial_that_is_preempted_again_and_again_has_not_failed(entry: Entry, tmp_path: Path) -> None:
     write_domains(tmp_path)
-    preempted = threading.Thread(target=preempt, args=(entry.files, 3))
+    preempted = threading.Thread(target=preempt, args=(entry.files, 3), daemon=True)
     preempted.start()
     said = run(entry)
-    preempted.join()
     assert re.findall("again .* in (.*) \\(stopped: SIGTERM", said) == ["4 s", "8 s", "16 s"]
     outcomes = [read_json(entry.files.attempt(number).outcome)["status"] for number in (1, 2, 3, 4)]
     assert outcomes == ["saved", "saved", "saved", "done"]
@@ -84,9 +83,9 @@ def test_a_trial_that_is_preempted_again_and_again_has_not_failed(entry: Entry, 
 def preempt(files: TrialFiles, times: int) -> None:
     """Send TERM to the runners of the first attempts as soon as they can hear it."""
     for number in range(1, times + 1):
-        while (runner := read_json(files.attempt(number).runner(0))) is None:
-            time.sleep(0.1)
-        os.kill(runner["pid"], signal.SIGTERM)
+        runner = files.attempt(number).runner(0)
+        wait_until(runner.exists, timeout=100)
+        os.kill(read_json(runner)["pid"], signal.SIGTERM)
 
 
 def finish(files: TrialFiles) -> None:
