@@ -177,6 +177,8 @@ def _tuner(settings: DriverSettings, feed: Feed) -> tune.Tuner:
             stop=StopAsked(feed),
             callbacks=[FailureTeller(feed)],
             failure_config=tune.FailureConfig(max_failures=0),
+            # Workers save; Tune would call each trial failed that has nothing for it.
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
         ),
     )
