@@ -97,15 +97,26 @@ def test_masked_consistency_by_hand(build, batch):
     images = strong_augmentation(batch.target.images, tensors["masked_augmentation"])
     kept = patches_kept(tensors["patches"], 0.7, images.shape[2:])
     assert 0.1 < kept.float().mean().item() < 0.5
-    with torch.no_grad():
-        normalised = trial.method.segmenter.normalise(images) * kept
-        main = trial.method.segmenter.logits(normalised).main
-        main = trial.method.segmenter.upsample(main, images.shape[2:])
-        q = (highest >= THRESHOLD).float().mean()
-        wanted = 2.0 * cross_entropy(main, pseudo, q.expand(pseudo.shape))
-    losses = trial.backward([batch])
-    assert losses["segmenter/masked"] == pytest.approx(wanted.item(), rel=1e-4)
+    segmenter = trial.method.segmenter
+    heads = segmenter.logits(segmenter.normalise(images) * kept)
+    q = (highest >= THRESHOLD).float().mean().expand(pseudo.shape)
+    main, aux = (2.0 * cross_entropy(segmenter.upsample(head, images.shape[2:]), pseudo, q) for head in heads)
+    losses = adds(trial, build(name="ema_classmix", threshold=THRESHOLD), batch, main + 0.1 * aux)
+    assert losses["segmenter/masked"] == pytest.approx(main.item(), rel=1e-4)
+    assert losses["segmenter/masked_aux"] == pytest.approx(0.1 * aux.item(), rel=1e-4)
     assert len(losses) == 6
+
+
+def adds(trial, plain, batch, term):
+    """A trial's losses, whose gradient is that of one without a term, and the term's."""
+    plain.backward([replace(batch, target_labelled=None)])
+    parameters = dict(trial.method.segmenter.named_parameters())
+    own = torch.autograd.grad(term, list(parameters.values()))
+    losses = trial.backward([batch])
+    for (name, parameter), gradient in zip(parameters.items(), own, strict=True):
+        wanted = plain.gradients()[f"segmenter.{name}"] + gradient
+        torch.testing.assert_close(parameter.grad, wanted, rtol=1e-3, atol=1e-5)
+    return losses
 
 
 def test_pseudo_label_crop_takes_rows_out_of_the_mixture_but_not_out_of_q(build, batch):
@@ -176,11 +187,11 @@ def test_labelled_target_images_add_a_supervised_term(build, batches, join):
     trial = build(name="ema_classmix", labelled={"size": 4}, threshold=THRESHOLD, lambda_aux=0.3)
     batch = join(batches("ema_classmix", 2, more=("target_labelled",)))
     images, labels = batch.target_labelled.images, batch.target_labelled.labels
-    with torch.no_grad():
-        logits = trial.method.segmenter.at_image_size(images)
-    wanted = cross_entropy(logits.main, labels, torch.ones(labels.shape)).item()
-    losses = trial.backward([batch])
-    assert losses["segmenter/labelled"] == pytest.approx(wanted, rel=1e-4)
+    heads = trial.method.segmenter.at_image_size(images)
+    main, aux = (cross_entropy(head, labels, torch.ones(labels.shape)) for head in heads)
+    plain = build(name="ema_classmix", threshold=THRESHOLD, lambda_aux=0.3)
+    losses = adds(trial, plain, batch, main + 0.3 * aux)
+    assert losses["segmenter/labelled"] == pytest.approx(main.item(), rel=1e-4)
     assert {"segmenter/mixed", "segmenter/labelled_aux"} <= losses.keys()
 
 
