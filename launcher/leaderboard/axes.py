@@ -72,17 +72,28 @@ def text(value: Any) -> str:
 
 
 def _variants(choices: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Each choice's name, with the options that differ among choices of that name."""
+    """Each choice's name, with the options that differ among choices of that name.
+
+    A block of options that only some of them have is told by its name where these have it alike.
+    """
     flat = [flatten(choice) for choice in choices]
     values: dict[tuple[str, str], set[str]] = defaultdict(set)
+    absent: dict[str, set[str]] = defaultdict(set)
     for options in flat:
         for path, value in options.items():
             values[options["name"], path].add(text(value))
+            if value is None:
+                absent[options["name"]].add(path)
     labels = []
     for options in flat:
         name = options["name"]
-        differing = [f"{path} {text(v)}" for path, v in options.items() if len(values[name, path]) > 1]
-        labels.append(f"{name} ({', '.join(differing)})" if differing else name)
+        differing = {path for path in options if len(values[name, path]) > 1}
+        told = {path: f"{path} {text(options[path])}" for path in options if path in differing}
+        for block in sorted(absent[name]):
+            within = {path for path in options if path.startswith(f"{block}.")}
+            if within and not within & differing:
+                told[block] = block
+        labels.append(f"{name} ({', '.join(told.values())})" if told else name)
     return labels
 
 

@@ -59,6 +59,25 @@ def test_what_follows_from_method_and_size_gets_no_column(board):
     }
 
 
+def test_a_block_of_options_that_only_some_have_tells_rows_apart(board):
+    plain = {"name": "ema_classmix", "alpha": 0.9}
+    for seed in (0, 1):
+        board.trial(0.2, method=plain, seed=seed)
+        board.trial(0.3, method={**plain, "masked": {"patch": 16}}, seed=seed)
+    (table,) = tables(board)
+    assert {row.method: (len(row.counted), row.mean) for row in table.rows} == {
+        "ema_classmix": (2, pytest.approx(0.2)),
+        "ema_classmix (masked)": (2, pytest.approx(0.3)),
+    }
+    board.trial(0.4, method={**plain, "masked": {"patch": 32}})
+    (table,) = tables(board)
+    assert {row.method for row in table.rows} == {
+        "ema_classmix",
+        "ema_classmix (masked.patch 16)",
+        "ema_classmix (masked.patch 32)",
+    }
+
+
 def test_variants_of_a_method_are_rows_told_by_what_differs(board):
     for gan in ("bce", "lsgan"):
         board.trial(0.3, method={"name": "adaptsegnet", "gan": gan, "channels": 16})
