@@ -113,12 +113,23 @@ def test_torch_is_not_loaded_by(module: str) -> None:
 @pytest.mark.alone
 @pytest.mark.processes
 def test_the_command_line_starts_in_half_a_second() -> None:
-    """Processor time, once in sixty tries: what else the machine does only ever adds to it."""
-    assert any(start_seconds() < 0.5 for _ in range(60))
+    """Processor time, once in sixty tries: what else the machine does only ever adds to it.
+
+    Where the machine is slow, by what the libraries alone take: 0.21 s where the command line took 0.40.
+    """
+    assert any(starts_quickly() for _ in range(60))
 
 
-def start_seconds() -> float:
+LIBRARIES = "import yaml, rich.live, typer, pydantic\nclass A(pydantic.BaseModel):\n x: int"
+
+
+def starts_quickly() -> bool:
+    seconds = start_seconds("import launcher.cli")
+    return seconds < 0.5 or seconds < 2.3 * start_seconds(LIBRARIES)
+
+
+def start_seconds(code: str) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", "import launcher.cli"], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
