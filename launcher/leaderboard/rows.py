@@ -130,7 +130,7 @@ def canonical_json(value: Any) -> str:
 
 def _table(data: str, records: Sequence[Record], unprepared: list[str]) -> Table:
     labels = method_labels(records)
-    keys = [_key(record, label) for record, label in zip(records, labels, strict=True)]
+    keys = [_key(record) for record in records]
     columns = stage_columns(records)
     keys = [(*key, *told) for key, told in zip(keys, _across(columns, len(records)), strict=True)]
     columns |= axis_columns(records, keys)
@@ -151,10 +151,12 @@ def _across(columns: dict[str, list[str]], count: int) -> list[tuple[str, ...]]:
     return [tuple(values[index] for values in columns.values()) for index in range(count)]
 
 
-def _key(record: Record, label: str) -> tuple[object, ...]:
+def _key(record: Record) -> tuple[object, ...]:
+    """What only equal trials share but for seeds: of the method its settings, whatever its label shows."""
+    method = canonical_json(identity(record.config.method))
     labelled = record.config.target.labelled
     sizes = (record.size, record.own_size, None if labelled is None else labelled.size)
-    return (label, *sizes, _evaluation(record))
+    return (method, *sizes, _evaluation(record))
 
 
 def _evaluation(record: Record) -> str:

@@ -11,10 +11,9 @@ that ran ignores target labels. So there are three, to be compared:
     L = CE(source, y) + lambda_target CE(target, argmax teacher(target)),   each CE(main) + lambda_aux CE(aux)
 
 The teacher is frozen, in evaluation mode, and sees the student's own crop; its main head alone labels, an
-auxiliary one is not fused. Each mean is over the labelled
-pixels of the whole batch; with `threshold`, target pixels of lower confidence are ignored. Labels made once
-and for all, at full size and with several passes, are the task `pseudo_label`'s, and are learnt without the
-source by the method of that name.
+auxiliary one is not fused. Each mean is over the labelled pixels of the whole batch; with `threshold`, target
+pixels of lower confidence are ignored. Labels made once and for all, at full size and with several passes,
+are the task `pseudo_label`'s, and are learnt without the source by the method of that name.
 """
 
 from torch import Tensor
