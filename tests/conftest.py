@@ -1,5 +1,7 @@
 """Fixtures for every package's tests."""
 
+import os
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +15,17 @@ def image_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEGDA_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def seed() -> int:
+    """Of a test's random moments: another each time, printed where the test fails; SEED repeats one.
+
+    It is no part of a test's name: processes that share the tests collect them one after another.
+    """
+    chosen = int(os.environ.get("SEED", time.time()))
+    print(f"SEED={chosen}")
+    return chosen
 
 
 @pytest.fixture(scope="session")

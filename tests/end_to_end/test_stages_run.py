@@ -77,7 +77,6 @@ def test_prune_keeps_what_children_read(uninterrupted: SmallSweep) -> None:
         assert [path.name for path in files.attempt(1).checkpoints.iterdir()] == ["final.pt"]
 
 
-@pytest.mark.parametrize("seed", [int(time.time())])
 def test_killed_anywhere_it_ends_as_if_nothing_happened(
     uninterrupted: SmallSweep, tmp_path: Path, seed: int
 ) -> None:

@@ -50,7 +50,6 @@ def test_rerun_starts_from_the_first_step(uninterrupted: SmallSweep) -> None:
     assert uninterrupted.results() == before
 
 
-@pytest.mark.parametrize("seed", [int(time.time())])
 def test_killed_anywhere_it_ends_as_if_nothing_happened(
     uninterrupted: SmallSweep, tmp_path: Path, seed: int
 ) -> None:
