@@ -18,6 +18,7 @@ from segda_core.meter import LossMeter
 from segda_core.methods import METHODS
 from segda_core.methods.base import Batch, DomainBatch, Method, Prepared, SegmenterMethod, Tensors, Update
 from segda_core.methods.contrastive import Contrastive
+from segda_core.models.synchronised import synchronise
 from segda_core.transfer import moved
 from segda_core.weights import load_trained, starting_segmenter
 
@@ -47,11 +48,14 @@ def build_method(
     kind = METHODS[config.method.name]
     if not issubclass(kind, SegmenterMethod):
         method = kind(config)
-    elif config.method.learns_from_teacher:
-        segmenter = starting_segmenter(config, made, resumes=resumes)
-        method = kind(config, segmenter, load_trained(made["teacher"], device).segmenter)
     else:
-        method = kind(config, starting_segmenter(config, made, resumes=resumes))
+        segmenter = starting_segmenter(config, made, resumes=resumes)
+        if config.sync_batch_norm:
+            synchronise(segmenter)
+        teacher = (
+            [load_trained(made["teacher"], device).segmenter] if config.method.learns_from_teacher else []
+        )
+        method = kind(config, segmenter, *teacher)
     if config.contrastive is not None:
         assert isinstance(method, SegmenterMethod)
         method = Contrastive(method)

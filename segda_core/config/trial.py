@@ -109,6 +109,8 @@ class TrialConfig(TaskConfig):
     """Images per domain in one step, over all ranks and micro-batches."""
     micro_batches: Annotated[int, Field(gt=0)] = 1
     """Backward passes accumulated into one step; batch norm sees each alone."""
+    sync_batch_norm: bool = False
+    """Batch norm in training takes the images of all ranks together; False: each rank's alone."""
     precision: Literal["fp32", "bf16"] = "fp32"
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     """Largest gradient norm of each update; None: no clipping."""

@@ -2,9 +2,8 @@
 
 A torchvision-style ResNet-101 at output stride 16, all batch norm trained; separable atrous pyramid pooling
 (dilations 6, 12, 18) with channel dropout; a decoder of two separable convolutions that adds stride-4
-features. One head: methods that compare two refuse it. Different: the pyramid's image-level branch has no
-batch norm (see `Context`), and with several ranks each has batch statistics of its own, where SegmenTron
-synchronises them.
+features. One head: methods that compare two refuse it. SegmenTron synchronises batch norm over its ranks, as
+`sync_batch_norm: true` does. Different: the pyramid's image-level branch has no batch norm (see `Context`).
 """
 
 import torch

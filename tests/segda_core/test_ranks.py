@@ -27,12 +27,24 @@ from segda_core.process import StopRequest, Verdict
 from segda_core.pseudo_labels import labels_of_target
 
 STEPS = 3
-CASES = [(method, micro_batches) for method in ONE_NAME_EACH for micro_batches in (1, 2)]
+SYNCHRONISED = ["joint+synchronised", "ema_classmix+synchronised"]
+"""Batch norm, which sees a micro-batch at a time: of all ranks."""
+CASES = [
+    *((method, micro_batches) for method in ONE_NAME_EACH for micro_batches in (1, 2)),
+    *((method, 1) for method in SYNCHRONISED),
+]
 
 
 def config_of(root: Path, method: str, micro_batches: int, ranks: int):
-    model = {"name": "tiny", "width": 8, "norm": "group"}
-    changes = {"model": model, "micro_batches": micro_batches, "ranks": ranks, "steps": 2 * STEPS}
+    synchronised = method in SYNCHRONISED
+    model = {"name": "tiny", "width": 8, "norm": "batch" if synchronised else "group"}
+    changes = {
+        "model": model,
+        "sync_batch_norm": synchronised,
+        "micro_batches": micro_batches,
+        "ranks": ranks,
+        "steps": 2 * STEPS,
+    }
     return small_config(root, method, **changes)
 
 
@@ -142,7 +154,7 @@ def two_ranks(root, tmp_path_factory):
 @pytest.fixture(scope="module")
 def one_rank(root):
     with connect(1) as world:
-        return {method: train(root, method, 1, world) for method in ONE_NAME_EACH}
+        return {method: train(root, method, 1, world) for method in [*ONE_NAME_EACH, *SYNCHRONISED]}
 
 
 @pytest.mark.processes
