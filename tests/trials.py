@@ -41,6 +41,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "cyclegan": {"channels": 4, "blocks": 1, "discriminator_channels": 4, "pool": 5},
 }
 SMALL["student_more_images"] = SMALL["mrnet"]
+SMALL["mrnet+mined"] = {**SMALL["mrnet"], "hard_percentile": 80}
+SMALL["supervised+mined"] = {**SMALL["supervised+balanced"], "hard_percentile": 80}
 """Method options for tiny trials: narrow, at work from the first step; a few predictions are confident."""
 
 
@@ -53,12 +55,15 @@ CONTRASTIVE: dict[str, Any] = {
 }
 """Every level, at work from the first step."""
 
-ONE_NAME_EACH = [
-    *list({kind: name for name, kind in reversed(METHODS.items())}.values())[::-1],
-    "adaptsegnet+contrastive",
+CONTRACT = [
+    *METHODS,
+    *(f"{method}+contrastive" for method in ("adaptsegnet", "joint", "supervised", "pseudo_label")),
     "supervised+balanced",
 ]
-"""The first name of every method: what one class does under several names is run once; and with additions."""
+"""Every method by name, and with additions."""
+
+MINED = ["mrnet+mined", "supervised+mined"]
+"""As published, but no N ranks are equal to one: hard pixels are each micro-batch's own."""
 
 
 def write_domains(root: Path) -> None:

@@ -1,4 +1,4 @@
-"""Contrastive learning by label distributions: an option of methods that train a segmenter on a source."""
+"""Contrastive learning by label distributions: an option of every method that trains a segmenter."""
 
 from typing import Annotated, Literal
 
@@ -67,9 +67,9 @@ class PrototypeLevelConfig(LevelConfig):
 class ContrastiveConfig(Frozen):
     """Draws together what has like label distributions, and apart what has quite different ones.
 
-    Refused with supervised and pseudo_label, which learn no source: its labels say which classes are rare and
-    what their means are; and with cyclegan, which trains no segmenter. With source_only and joint, which take
-    no unlabelled target, source images alone are compared.
+    Refused with cyclegan, which trains no segmenter. What is said of the source holds for the labelled target
+    images of supervised, and the pseudo-labelled ones of pseudo_label, which learn no source; like those of
+    source_only they are compared among themselves. joint's target is compared by its true labels.
     """
 
     image: ImageLevelConfig | None = None

@@ -99,7 +99,7 @@ class TrialConfig(TaskConfig):
     """None where the method trains no segmenter, and only there."""
     method: MethodConfig
     contrastive: ContrastiveConfig | None = None
-    """Beside any method that trains a segmenter on a source: learning by label distributions."""
+    """Beside any method that trains a segmenter: learning by label distributions."""
     optimizer: OptimizerConfig = SgdConfig(name="sgd")
     """Of the segmenter; a method's other networks have their own."""
     schedule: ScheduleConfig = ScheduleConfig()
@@ -169,8 +169,10 @@ class TrialConfig(TaskConfig):
             raise ValueError(f"evaluation.protocol {self.evaluation.protocol} {lacking}")
 
     def _check_contrastive(self, contrastive: ContrastiveConfig) -> None:
-        if not self.method.trains_segmenter() or "source" not in self.method.streams:
-            raise ValueError(f"contrastive needs a method that learns a source; {self.method.name} does not")
+        if not self.method.trains_segmenter():
+            raise ValueError(
+                f"contrastive needs a method that trains a segmenter; {self.method.name} does not"
+            )
         if contrastive.histograms == "shuffled" and self.batch_size == 1:
             raise ValueError("contrastive.histograms shuffled needs a batch_size of 2 or more")
 

@@ -11,20 +11,17 @@ from segda_core.classes import IGNORE_INDEX, NUM_CLASSES
 from segda_core.config import ContrastiveConfig
 from segda_core.contrast.heads import Heads
 from segda_core.contrast.histograms import distribution, one_hot, pooled
-from segda_core.contrast.memory import Domain
 from segda_core.methods.base import DomainBatch, Tensors
 from segda_core.models.base import Logits, Segmenter
 
 SURE = 0.5
 """Probability from which on a target pixel takes part in its image's distribution."""
 
-LEAST: dict[tuple[Domain, str], float] = {
-    ("source", "image"): 0.0,
-    ("source", "region"): 0.5,
-    ("target", "image"): 0.6,
-    ("target", "region"): 0.6,
-}
-"""Share of labelled or sure pixels above which an image or region is used."""
+LEAST_LABELLED = {"image": 0.0, "region": 0.5}
+"""Share of labelled pixels above which an image or region is used."""
+
+LEAST_SURE = {"image": 0.6, "region": 0.6}
+"""Share of sure pixels above which one without labels is used."""
 
 
 @dataclass(frozen=True)
@@ -50,44 +47,41 @@ class Averaged(nn.Module):
         ema.follow(self.segmenter, segmenter, alpha)
         ema.follow(self.heads, heads, alpha)
 
-    def look(
-        self, batch: DomainBatch, domain: Domain, options: ContrastiveConfig
-    ) -> tuple[Tensors, Cells | None]:
+    def look(self, batch: DomainBatch, options: ContrastiveConfig) -> tuple[Tensors, Cells | None]:
         """(by image: `numbers`, and of `image` and `region` the `_keys`, `_shares`, `_usable`; cells)."""
         logits, features = self.segmenter.with_features(batch.images)
         embeddings = self.heads(features)
-        maps = known_classes(batch, domain, logits)
+        maps = known_classes(batch, logits)
+        labelled = batch.labels is not None
+        least = LEAST_LABELLED if labelled else LEAST_SURE
         shares, known = distribution(maps.mean(dim=(2, 3)))
         seen = {
             "numbers": torch.tensor(batch.numbers).to(features.device, non_blocking=True),
             "image_shares": shares,
-            "image_usable": (known > LEAST[domain, "image"]).float(),
+            "image_usable": (known > least["image"]).float(),
         }
         if options.image is not None:
             seen["image_keys"] = embeddings["image"]
         if options.region is not None:
             shares, known = distribution(pooled(maps, options.region.grid))
             seen["region_shares"] = shares
-            seen["region_usable"] = (known > LEAST[domain, "region"]).float()
+            seen["region_usable"] = (known > least["region"]).float()
             seen["region_keys"] = embeddings["region"]
         if options.prototype is None:
             return seen, None
-        least = options.prototype.min_share if domain == "source" else options.prototype.confidence
-        return seen, cells_of(embeddings["prototype"], class_shares(batch, domain, logits), least)
+        share = options.prototype.min_share if labelled else options.prototype.confidence
+        return seen, cells_of(embeddings["prototype"], class_shares(batch, logits), share)
 
 
-def class_shares(batch: DomainBatch, domain: Domain, logits: Logits) -> Tensor:
-    """(batch, 19, h, w): what each pixel shows, by true label or the network's probabilities."""
-    if domain == "target":
-        return logits.main.softmax(dim=1)
-    assert batch.labels is not None
-    return one_hot(batch.labels)
+def class_shares(batch: DomainBatch, logits: Logits) -> Tensor:
+    """(batch, 19, h, w): what each pixel shows, by its label or, where there are none, the network."""
+    return logits.main.softmax(dim=1) if batch.labels is None else one_hot(batch.labels)
 
 
-def known_classes(batch: DomainBatch, domain: Domain, logits: Logits) -> Tensor:
+def known_classes(batch: DomainBatch, logits: Logits) -> Tensor:
     """The same, 0 where a pixel is not labelled or the network not sure."""
-    shares = class_shares(batch, domain, logits)
-    return shares if domain == "source" else shares * (shares.amax(dim=1, keepdim=True) >= SURE)
+    shares = class_shares(batch, logits)
+    return shares if batch.labels is not None else shares * (shares.amax(dim=1, keepdim=True) >= SURE)
 
 
 def cells_of(keys: Tensor, shares: Tensor, least: float) -> Cells:

@@ -1,17 +1,15 @@
 """What contrastive learning remembers of earlier steps: equal on all ranks, and part of the checkpoint."""
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from segda_core.classes import NUM_CLASSES
 from segda_core.config import ImageLevelConfig, PairLevelConfig, RegionLevelConfig, TrialConfig
+from segda_core.contrast.domains import Domain, compared
 from segda_core.contrast.histograms import SHOWN, rare_classes, rarity, similarity, weighted
 from segda_core.contrast.pairs import Pairs, choose_pairs
-
-Domain = Literal["source", "target"]
 
 NUMBERS: dict[Domain, int] = {"source": 0, "target": 1}
 
@@ -110,14 +108,13 @@ class Memory(nn.Module):
         super().__init__()
         assert config.contrastive is not None
         self.options = config.contrastive
-        both = self.options.anchors == "both" and "target" in config.streams
-        self.domains: tuple[Domain, ...] = ("source", "target") if both else ("source",)
+        self.streams = compared(config)
         prototype = self.options.prototype
         self.seen = Seen(pairs=prototype is not None and prototype.cooccurrence)
         self.queues: dict[Domain, Queue] = {}
         if self.options.image is not None:
             sizes = {"source": self.options.image.source_queue, "target": self.options.image.target_queue}
-            self.queues = {domain: Queue(sizes[domain], self.options.dimension) for domain in self.domains}
+            self.queues = {domain: Queue(sizes[domain], self.options.dimension) for domain in self.streams}
         self.registered = nn.ModuleDict({str(domain): queue for domain, queue in self.queues.items()})
         self.prototypes = Prototypes(self.options.prototype_dimension)
 
@@ -154,7 +151,7 @@ class Memory(nn.Module):
 
     def region_keys(self, counts: Mapping[str, Tensor]) -> Entries:
         """Every region of the global batch."""
-        return _together(self._entries(counts, domain, "region") for domain in self.domains)
+        return _together(self._entries(counts, domain, "region") for domain in self.streams)
 
     def region_pairs(
         self, domain: Domain, counts: Mapping[str, Tensor], keys: Entries, level: RegionLevelConfig

@@ -1,4 +1,4 @@
-"""Label-distribution contrastive learning: an option of every method that trains a segmenter on a source.
+"""Label-distribution contrastive learning: an option of every method that trains a segmenter.
 
 The notes' idea, never tried there: known labels say which images are alike. What has like label distributions
 is drawn together in the network's deepest features, what has quite different ones is pushed apart. Every
@@ -19,13 +19,23 @@ image. Source distributions are those of the crop's true labels, target ones the
 probabilities where it is sure of at least 60 % of the pixels. Keys come from a running average of segmenter
 and projections, and get no gradient.
 
-Different from the notes' plan (METHODS of this project, section 5): idf counts the source crops seen so far,
-not all labels beforehand, and is never negative; projections have no batch norm; of SePiCo's forms the
-prototypes alone, without bank, distributions and regulariser, where classes that occur together push harder
-with `cooccurrence`; images are not paired by similarity within a batch. The segmenter sees both domains once
-more in each step, so that any method's own passes stay as they are; batch norm's running statistics are those
-of the method's passes alone, so that on and off differ by the losses. N ranks equal one: keys, distributions
-and counts are the global batch's.
+A method that learns no source (`supervised`, `pseudo_label`) has its target images and their labels in the
+source's place; `joint` compares its target by true labels.
+
+Different from the plan (METHODS of this project, section 5), and why:
+- idf counts the source crops seen so far, not all labels beforehand: crops are what is compared, and nothing
+  has to be read before the first step. It is never negative, for a class that all images show repels nobody.
+- Projections have no batch norm: it would mix both domains' images, and each rank's alone, so that N ranks
+  would not equal one.
+- Of SePiCo's forms the prototypes alone: bank and distributions are refinements of the same pull, three more
+  sets of constants, and the question here is whether label distributions say whom to compare. Its regulariser
+  is left out because its sign as released lowers the uniformity that it is said to raise.
+- Images are not paired by similarity within a batch: batches, and with them every other loss, stay those of
+  the run without the option. For the same reason the segmenter sees both domains once more in each step, and
+  these passes move no running statistics: on and off differ by the losses alone. Of 5.5 `cooccurrence`
+  remains: classes that occur together push harder.
+
+N ranks equal one: keys, distributions and counts are the global batch's.
 """
 
 from collections.abc import Mapping
@@ -36,10 +46,11 @@ from torch.nn import functional
 
 from segda_core import ema
 from segda_core.classes import IGNORE_INDEX, NUM_CLASSES
-from segda_core.config import OutputName, PrototypeLevelConfig, TrialConfig
+from segda_core.config import OutputName, PrototypeLevelConfig, Stream, TrialConfig
 from segda_core.contrast.average import Averaged
+from segda_core.contrast.domains import Domain
 from segda_core.contrast.heads import Heads
-from segda_core.contrast.memory import Domain, Memory
+from segda_core.contrast.memory import Memory
 from segda_core.contrast.pairs import Pairs, pair_losses
 from segda_core.losses import class_pixels, mean_of
 from segda_core.methods.base import (
@@ -80,8 +91,8 @@ class ContrastiveUpdate(Update):
         segmenter = self.inner.segmenter
         with statistics_unmoved(segmenter):
             embeddings: dict[Domain, Tensors] = {
-                domain: self.heads(segmenter.with_features(images_of(batch, domain).images)[1])
-                for domain in self.memory.domains
+                domain: self.heads(segmenter.with_features(images_of(batch, stream).images)[1])
+                for domain, stream in self.memory.streams.items()
             }
         options, places = self.options, list(batch.indices)
         if options.image is not None:
@@ -164,8 +175,8 @@ class Contrastive(SegmenterMethod):
         """The method's, and keys and label distributions, each in its place of the global batch."""
         ready = self.inner.prepare(batch, step)
         counts, tensors = dict(ready.counts), dict(ready.tensors)
-        for domain in self.memory.domains:
-            seen, cells = self.average.look(images_of(batch, domain), domain, self.options)
+        for domain, stream in self.memory.streams.items():
+            seen, cells = self.average.look(images_of(batch, stream), self.options)
             for name, values in seen.items():
                 whole = values.new_zeros(self.config.batch_size, *values.shape[1:])
                 for place, value in zip(batch.indices, values, strict=True):
@@ -197,9 +208,9 @@ class Contrastive(SegmenterMethod):
         self.average.follow(self.inner.segmenter, self.heads, ema.decay(step, self.options.momentum))
 
 
-def images_of(batch: Batch, domain: Domain) -> DomainBatch:
-    """A domain's images of one micro-batch."""
-    found = batch.source if domain == "source" else batch.target
+def images_of(batch: Batch, stream: Stream) -> DomainBatch:
+    """A stream's images of one micro-batch."""
+    found: DomainBatch | None = getattr(batch, stream)
     assert found is not None
     return found
 

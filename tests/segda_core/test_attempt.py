@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from trials import ONE_NAME_EACH, VALIDATION, run, small_config, write_domains, write_trial
+from trials import CONTRACT, MINED, VALIDATION, run, small_config, write_domains, write_trial
 
 from segda_core import checkpoint, environment, scoring
 from segda_core.classes import CLASSES
@@ -70,13 +70,13 @@ def finished(root, tmp_path_factory):
     """One uninterrupted trial of each method."""
     folder = tmp_path_factory.mktemp("runs")
     trials = {}
-    for method in ONE_NAME_EACH:
+    for method in [*CONTRACT, *MINED]:
         trials[method] = write_trial(folder / method, small_config(root, method))
         run(trials[method])
     return trials
 
 
-@pytest.mark.parametrize("method", ONE_NAME_EACH)
+@pytest.mark.parametrize("method", [*CONTRACT, *MINED])
 def test_resumed_equals_uninterrupted_bit_for_bit(method, finished, root, tmp_path):
     whole = finished[method]
     trial = write_trial(tmp_path / "trial", small_config(root, method), attempts=2)
@@ -94,7 +94,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(method, finished, root, tmp_pa
     assert read_json(trial.attempt(2).environment)["first_step"] == 3
 
 
-@pytest.mark.parametrize("method", ONE_NAME_EACH)
+@pytest.mark.parametrize("method", [*CONTRACT, *MINED])
 def test_training_moves_every_network(method, finished):
     early, late = (training_state(finished[method], 1, step)["networks"] for step in (3, 6))
     for name in early:

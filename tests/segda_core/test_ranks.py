@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
-from trials import ONE_NAME_EACH, pseudo_label_config, small_config, write_domains, write_trial
+from trials import CONTRACT, pseudo_label_config, small_config, write_domains, write_trial
 
 from segda_core.data.index import scan
 from segda_core.data.loader import build_loader
@@ -30,7 +30,7 @@ STEPS = 3
 SYNCHRONISED = ["joint+synchronised", "ema_classmix+synchronised"]
 """Batch norm, which sees a micro-batch at a time: of all ranks."""
 CASES = [
-    *((method, micro_batches) for method in ONE_NAME_EACH for micro_batches in (1, 2)),
+    *((method, micro_batches) for method in CONTRACT for micro_batches in (1, 2)),
     *((method, 1) for method in SYNCHRONISED),
 ]
 
@@ -154,7 +154,7 @@ def two_ranks(root, tmp_path_factory):
 @pytest.fixture(scope="module")
 def one_rank(root):
     with connect(1) as world:
-        return {method: train(root, method, 1, world) for method in [*ONE_NAME_EACH, *SYNCHRONISED]}
+        return {method: train(root, method, 1, world) for method in [*CONTRACT, *SYNCHRONISED]}
 
 
 @pytest.mark.processes

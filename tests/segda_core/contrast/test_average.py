@@ -54,7 +54,7 @@ def test_regions_are_columns_by_rows_and_their_keys_of_the_same_place(average):
     labels[0, :4, 10:20] = 1  # 40 % of the region above, and nothing below
     labels[0, 10:16, 30:40] = 17  # 60 % of the last
     batch = DomainBatch(images.byte(), labels, (5,))
-    seen, _ = average.look(batch, "source", OPTIONS)
+    seen, _ = average.look(batch, OPTIONS)
     wanted = torch.eye(19)[:8]
     wanted[5] = 0
     wanted[7, [7, 17]] = torch.tensor([0.4, 0.6])
@@ -75,7 +75,7 @@ def test_a_target_image_counts_where_the_network_is_sure_of_most_pixels(average)
     for image, columns in enumerate((22, 27, 27)):  # 55 %, 67.5 % of the image
         images[image, 1, :, :columns] = 55
     images[2, 1, 10:] = 45  # half of the latter
-    seen, _ = average.look(DomainBatch(images, None, (0, 1, 2)), "target", OPTIONS)
+    seen, _ = average.look(DomainBatch(images, None, (0, 1, 2)), OPTIONS)
     assert seen["image_usable"].tolist() == [0, 1, 0]
     assert seen["region_usable"].tolist() == [[1, 1, 0, 0] * 2, [1, 1, 1, 0] * 2, [1, 1, 1, 0, 0, 0, 0, 0]]
     rest = 0.45 / 18

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from trials import CONTRASTIVE, SMALL
 
-from segda_core.config import PairLevelConfig
+from segda_core.config import METHOD_CONFIGS, PairLevelConfig, Stream
 from segda_core.contrast.average import cells_of
 from segda_core.contrast.histograms import rarity, similarity, weighted
 from segda_core.contrast.memory import Queue
@@ -146,11 +147,16 @@ def test_class_sums_are_the_same_under_autocast():
 
 def later(batch, step):
     """Other images with other labels."""
-    labels = batch.source.labels
-    labels = torch.where(labels == 255, labels, (labels + 5 * step) % 19)
-    numbers = (2 * step, 2 * step + 1)
-    target = replace(batch.target, images=batch.target.images.roll(7 * step, dims=3), numbers=numbers)
-    return replace(batch, source=replace(batch.source, labels=labels, numbers=numbers), target=target)
+
+    def changed(domain):
+        labels, numbers = domain.labels, (2 * step, 2 * step + 1)
+        if labels is not None:
+            labels = torch.where(labels == 255, labels, (labels + 5 * step) % 19)
+            return replace(domain, labels=labels, numbers=numbers)
+        return replace(domain, images=domain.images.roll(7 * step, dims=3), numbers=numbers)
+
+    domains = {stream: getattr(batch, stream) for stream in get_args(Stream)}
+    return replace(batch, **{stream: changed(each) for stream, each in domains.items() if each is not None})
 
 
 @pytest.fixture
@@ -173,11 +179,16 @@ def trained(build):
 def batch(batches, join):
     """Labels in large areas, as images of streets have them."""
     batch = join(batches("adaptsegnet"))
-    for image, labels in enumerate(batch.source.labels):
-        for number, part in enumerate(labels.split(8, dim=0)):
+    areas(batch.source.labels)
+    return batch
+
+
+def areas(labels):
+    """Give images (batch, height, width) other classes in every 8 rows and 16 columns."""
+    for image, each in enumerate(labels):
+        for number, part in enumerate(each.split(8, dim=0)):
             for place, area in enumerate(part.split(16, dim=1)):
                 area[:] = (number + 3 * place + 7 * image * (1 + number)) % 19
-    return batch
 
 
 def test_every_level_counts_and_no_gradient_reaches_keys(trained, batch):
@@ -188,6 +199,36 @@ def test_every_level_counts_and_no_gradient_reaches_keys(trained, batch):
     assert all(parameter.grad is None for parameter in networks["contrast_average"].parameters())
     assert all(p.grad is not None and p.grad.any() for p in networks["contrast_heads"].parameters())
     assert networks["segmenter"].stem[0][0].weight.grad.any()
+
+
+@pytest.mark.parametrize("name", [name for name, each in METHOD_CONFIGS.items() if each.trains_segmenter()])
+def test_every_method_that_trains_a_segmenter_takes_every_level(build, batches, join, name):
+    trial = build("group", contrastive=CONTRASTIVE, **{"name": name, **SMALL.get(name, {})})
+    batch = join(batches(name))
+    for each in (batch.source, batch.target_labelled, batch.target_pseudo):
+        if each is not None:
+            areas(each.labels)
+    for step in range(5):
+        losses = trial.backward([later(batch, step)], step)
+    assert all(losses[f"segmenter/contrast_{level}"] > 0 for level in LEVELS)
+    streams = trial.method.memory.streams
+    assert streams["source"] == METHOD_CONFIGS[name].streams[0]
+    assert ("target" in streams) == (len(METHOD_CONFIGS[name].streams) == 2)
+    gradients = trial.gradients()
+    assert all(g is not None and g.isfinite().all() for g in gradients.values())
+
+
+def test_labels_say_what_the_target_of_joint_shows(build, batches, join):
+    trial, batch = build("group", contrastive=CONTRASTIVE, name="joint"), join(batches("joint", 2))
+    areas(batch.target_labelled.labels)
+    batch.target_labelled.labels[0, :8] = 255
+    (prepared,) = trial.prepare([batch], 0)
+    assert trial.method.memory.streams == {"source": "source", "target": "target_labelled"}
+    for image, labels in enumerate(batch.target_labelled.labels):
+        known = labels[labels != 255]
+        wanted = [(known == c).float().mean().item() for c in range(19)]
+        assert prepared.counts["contrast_target_image_shares"][image].tolist() == pytest.approx(wanted)
+    assert prepared.counts["contrast_target_image_usable"].tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -277,7 +318,7 @@ def test_controls_choose_other_pairs(trained, batch):
         chosen[kind] = pairs.weights
     assert not torch.equal(chosen["shuffled"] > 0, chosen["weighted"] > 0)
     assert not torch.equal(chosen["raw"], chosen["weighted"])
-    assert trained(batch, anchors="source").method.memory.domains == ("source",)
+    assert trained(batch, anchors="source").method.memory.streams == {"source": "source"}
 
 
 def test_projections_learn_at_the_heads_rate_also_after_a_warm_up(build):

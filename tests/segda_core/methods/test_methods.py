@@ -102,7 +102,7 @@ def test_micro_batches_add_up_to_the_whole_batch(build, batches, join, variant):
 
 
 def test_half_precision_is_near_single_precision(build, batches, join, variant):
-    """Of all but discriminators: an untrained one's gradients are differences of like numbers."""
+    """Of all but discriminators: an untrained one's gradients are differences of like numbers (see below)."""
     batch = join(batches(variant["name"]))
     single, half = build(norm="group", **variant), build(norm="group", **variant)
     losses = single.backward([batch])
@@ -114,6 +114,33 @@ def test_half_precision_is_near_single_precision(build, batches, join, variant):
     assert exact.dtype == rough.dtype == torch.float32
     bound = 0.5 if variant["name"] == "cyclegan" else 0.05  # the gradient of |x| is a sign
     assert 0 < (rough - exact).norm() < bound * exact.norm()
+
+
+ADVERSARIAL = [
+    v for v in VARIANTS if v["name"] in ("adaptsegnet", "mrnet", "student_more_images", "cyclegan")
+]
+
+
+@pytest.mark.parametrize("variant", ADVERSARIAL, ids=described, indirect=True)
+def test_half_precision_of_discriminators_that_tell_domains_apart(build, batches, join, variant):
+    batch, gradients = join(batches(variant["name"])), []
+    for bf16 in (False, True):
+        trial = build(norm="group", **variant)
+        names = [name for name in trial.method.networks() if "discriminator" in name]
+        torch.manual_seed(0)
+        for parameter in [p for name in names for p in trial.method.networks()[name].parameters()]:
+            torch.nn.init.normal_(parameter, std=0.1)
+        trial.backward([batch], bf16=bf16)
+        gradients.append(
+            {
+                name: torch.cat([p.grad.flatten() for p in trial.method.networks()[name].parameters()])
+                for name in names
+            }
+        )
+    exact, rough = gradients
+    assert exact
+    for name in exact:
+        assert 0 < (rough[name] - exact[name]).norm() < 0.25 * exact[name].norm(), name
 
 
 def test_labels_that_are_all_ignored_cost_nothing(build, batches, variant):
