@@ -7,6 +7,11 @@ import pytest
 from faults.victim import process_of
 from small_sweep import SmallSweep, kill, wait_until
 
+from launcher.canary import STEPS as CANARY_STEPS
+from launcher.executors.ray_head import Head
+from launcher.find import canaries_of
+from segda_core.layout import read_json
+
 pytestmark = pytest.mark.processes
 
 STEPS = 60
@@ -87,6 +92,24 @@ def test_a_killed_driver_and_a_killed_launcher_lose_nothing(
     code, output = sweep.run("sweep", "quick", *PARENTS)
     assert code == 0, output
     assert_as_local(sweep, local)
+
+
+def test_on_a_cluster_known_by_its_address_a_canary_goes_first(
+    ray_head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a user reaches a cluster that is not ours: by address and token."""
+    for name, value in ray_head.environment.items():
+        monkeypatch.setenv(name, value)
+    grid = {"method": [{"name": "source_only"}], "seed": [0, 1]}
+    sweep = SmallSweep(tmp_path, grid, 6, name="ray", address=ray_head.address)
+    sweep.canary = True
+    code, output = sweep.run("sweep", "quick")
+    assert code == 0, output
+    (canary,) = canaries_of(tmp_path / "runs" / "quick")
+    assert read_json(canary.metrics)["steps"] == CANARY_STEPS
+    assert sweep.outcomes() == ["done", "done"]
+    for files in sweep.trials():
+        assert files.attempt(1).environment.stat().st_mtime > canary.metrics.stat().st_mtime
 
 
 def test_a_head_of_its_own_may_die_and_leaves_nothing(local: SmallSweep, tmp_path: Path) -> None:
