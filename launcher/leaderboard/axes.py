@@ -11,6 +11,9 @@ from segda_core.config import identity
 NAMED = ("method", "model", "optimizer", "schedule")
 """Choices told by their name, and by their options only where one name has several."""
 
+BLOCKS = ("contrastive", "rare_class_sampling")
+"""Blocks of options that a trial has or has not, told in one column each."""
+
 OWN_COLUMN = (
     "data",
     "method",
@@ -42,7 +45,7 @@ def axis_columns(records: Sequence[Record], rows: Sequence[object]) -> dict[str,
     for path in sorted(candidates):
         values = [paths.get(path) for paths in identities]
         if len(set(values)) > 1 and (_related(path, axes) or _varies_within(rows, values)):
-            columns[path] = _shown(dumps, path)
+            columns[path] = _options(records, path) if path in BLOCKS else _shown(dumps, path)
     return columns
 
 
@@ -104,6 +107,27 @@ def _shown(dumps: Sequence[dict[str, Any]], path: str) -> list[str]:
     return [text(_at(dump, path)) for dump in dumps]
 
 
+def _options(records: Sequence[Record], path: str) -> list[str]:
+    """`none`, or what each block sets: its parts by name, and values that another block has otherwise."""
+    found = [getattr(record.config, path) for record in records]
+    blocks = [
+        None if block is None else block.model_dump(mode="json", exclude_defaults=True) for block in found
+    ]
+    there = [block for block in blocks if block is not None]
+    return ["none" if block is None else ", ".join(_set(block, there)) or "on" for block in blocks]
+
+
+def _set(block: Mapping[str, Any], blocks: Sequence[Mapping[str, Any]]) -> list[str]:
+    told = []
+    for key, value in block.items():
+        if isinstance(value, dict):
+            within = _set(value, [other[key] for other in blocks if key in other])
+            told.append(f"{key} ({', '.join(within)})" if within else key)
+        elif any(other.get(key) != value for other in blocks):
+            told.append(f"{key} {text(value)}")
+    return told
+
+
 def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Dotted path -> leaf."""
     flat: dict[str, Any] = {}
@@ -116,10 +140,10 @@ def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _paths(kept: Mapping[str, Any]) -> dict[str, str]:
-    """Dotted path -> canonical JSON, named choices as one."""
-    named = {path: kept[path] for path in NAMED if path in kept}
-    rest = flatten({key: value for key, value in kept.items() if key not in NAMED})
-    return {path: json.dumps(value, sort_keys=True) for path, value in {**named, **rest}.items()}
+    """Dotted path -> canonical JSON, named choices and blocks of options as one."""
+    whole = {path: kept[path] for path in (*NAMED, *BLOCKS) if path in kept}
+    rest = flatten({key: value for key, value in kept.items() if key not in whole})
+    return {path: json.dumps(value, sort_keys=True) for path, value in {**whole, **rest}.items()}
 
 
 def _at(value: Any, path: str) -> Any:

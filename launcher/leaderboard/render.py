@@ -83,22 +83,19 @@ def markdown_references(references: Sequence[Reference]) -> str:
 
 
 def _grid(table: Table, sections: Sequence[Section]) -> Grid:
-    grid = Grid(box=box.SIMPLE_HEAD)
-    methods = [row.method for row in table.rows]
-    for header in headers(table, sections):
+    grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    lines = [[cells(entry, section, sections) for entry in section.entries] for section in sections]
+    for number, header in enumerate(headers(table, sections)):
         if header in NUMBERS:
             grid.add_column(header.replace(" ", "\n"), justify="right", no_wrap=True)
         else:
-            grid.add_column(header, min_width=_longest_word(methods) if header == "method" else None)
-    for section in sections:
-        for entry in section.entries:
-            grid.add_row(*(Text(cell) for cell in cells(entry, section, sections)), style=_style(entry))
+            words = [word for own in lines for line in own for word in [*line[number].split(), header]]
+            grid.add_column(header, min_width=max(map(len, words), default=0))  # broken between words alone
+    for section, own in zip(sections, lines, strict=True):
+        for entry, line in zip(section.entries, own, strict=True):
+            grid.add_row(*(Text(cell) for cell in line), style=_style(entry))
         grid.add_section()
     return grid
-
-
-def _longest_word(texts: Sequence[str]) -> int:
-    return max((len(word) for text in texts for word in text.split()), default=0)
 
 
 def _style(entry: Entry) -> str:

@@ -82,6 +82,16 @@ def test_per_class_on_a_narrow_terminal_shows_every_class(board):
     assert "road" not in shown(board, width=50)
 
 
+def test_eighty_columns_hold_an_axis_and_notes_in_whole_words(board):
+    levels = {"image": {}, "region": {}, "prototype": {}}
+    for contrastive in (None, {**levels, "histograms": "shuffled"}, {**levels, "histograms": "raw"}):
+        board.trial(method="adaptsegnet", contrastive=contrastive, point=("contrastive",))
+    words = shown(board, width=80).split()
+    assert {"adaptsegnet", "contrastive", "none", "prototype,", "histograms", "shuffled", "missing"} <= {
+        *words
+    }
+
+
 @pytest.mark.parametrize("fmt", ["terminal", "markdown"])
 def test_per_class_begins_with_the_mean_over_rare_classes(board, fmt):
     iou = {"road": 0.9, "train": 0.1, "bus": 0.4, "rider": None, "car": 0.7}

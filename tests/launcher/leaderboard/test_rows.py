@@ -105,6 +105,33 @@ def test_a_named_choice_is_one_column(board):
     assert {row.axes["model"] for row in table.rows} == {"tiny (width 16)", "tiny (width 8)", "lite0"}
 
 
+BLOCKS = {
+    "none": None,
+    "image (ramp 9)": {"image": {"ramp": 9}},
+    "image": {"image": {}, "dimension": 128},
+    "image, prototype": {"image": {}, "prototype": {"start": 60}},
+    "image, histograms raw": {"image": {}, "histograms": "raw"},
+    "prototype": {"prototype": {"start": 60}},
+}
+"""What the leaderboard says of a block of options -> the block."""
+
+
+def test_a_block_of_options_is_one_column_with_what_each_sets(board):
+    for contrastive in BLOCKS.values():
+        board.trial(0.3, contrastive=contrastive, point=("contrastive",))
+    (table,) = tables(board)
+    assert table.axes == ["contrastive"]
+    assert {row.axes["contrastive"] for row in table.rows} == BLOCKS.keys()
+    assert len(table.rows) == len(BLOCKS)
+
+
+def test_a_block_that_all_have_alike_is_on(board):
+    for sampling in (None, {}):
+        board.trial(0.3, rare_class_sampling=sampling, point=("rare_class_sampling",))
+    (table,) = tables(board)
+    assert {row.axes["rare_class_sampling"] for row in table.rows} == {"none", "on"}
+
+
 def test_an_axis_given_as_a_mapping_shows_only_what_varies(board):
     for crop in ([64, 32], [96, 48]):
         board.trial(0.3, transforms__source={"crop": crop, "jitter": 0.1}, point=("transforms.source",))
