@@ -50,7 +50,7 @@ def build_method(
         method = kind(config)
     else:
         segmenter = starting_segmenter(config, made, resumes=resumes)
-        if config.sync_batch_norm:
+        if config.sync_batch_norm and config.ranks > 1:
             synchronise(segmenter)
         teacher = (
             [load_trained(made["teacher"], device).segmenter] if config.method.learns_from_teacher else []

@@ -24,6 +24,7 @@ from segda_core.distributed import World
 from segda_core.errors import DataError
 from segda_core.metrics import Scores, confusion_matrices, scores
 from segda_core.models.base import Segmenter
+from segda_core.models.modes import evaluation_mode
 from segda_core.predictor import Predictor, passes
 from segda_core.process import Leave, StopRequest, Verdict
 from segda_core.transfer import moved
@@ -61,17 +62,12 @@ def evaluate(
 ) -> Evaluation | None:
     """Rank i of n takes images i, i + n, ...; None on all ranks but 0; collective.
 
-    The segmenter is in evaluation mode meanwhile. Raises `Leave` on every rank once `stop` asks any of them.
+    Raises `Leave` on every rank once `stop` asks any of them.
     """
     stop = stop or StopRequest()
     own = range(world.rank, len(records), world.ranks)
-    segmenter = predictor.segmenter
-    training = segmenter.training
-    segmenter.eval()
-    try:
+    with evaluation_mode([predictor.segmenter]):  # once for all images
         matrices = _own_matrices(predictor, Subset(ValidationSet(records), own), workers, stop)
-    finally:
-        segmenter.train(training)
     if (verdict := world.agree(stop.verdict)) != Verdict.CONTINUE:
         raise Leave(verdict)
     gathered = world.interleave(matrices, len(records))

@@ -13,6 +13,7 @@ from segda_core.data.labels import Pixels
 from segda_core.data.transforms import resize
 from segda_core.errors import ConfigError
 from segda_core.models.base import Segmenter
+from segda_core.models.modes import evaluation_mode
 from segda_core.transfer import moved
 from segda_core.upsampling import Layer, classes_of, summed_bands
 from segda_core.winners import classes_at_label_size
@@ -51,7 +52,7 @@ def _padding(size: Size, pad_to_odd: bool) -> tuple[int, int]:
 
 
 class Predictor:
-    """Applies one segmenter under one protocol, in float32 and without gradients.
+    """Applies one segmenter under one protocol, in float32, in evaluation mode and without gradients.
 
     Passes give logits where there is one of the main head alone; otherwise probabilities, made at the
     network's own resolution, upsampled and summed.
@@ -66,19 +67,19 @@ class Predictor:
         own = segmenter.align_corners
         self.align_corners = own if protocol.align_corners is None else protocol.align_corners
 
-    @torch.no_grad()
     def predict(self, images: list[Pixels], label_size: Size) -> Tensor:
         """Train ids (batch, height, width) uint8 at `label_size`, of equally large RGB images."""
         runs = passes(self.protocol, self.size, label_size)
         probabilities = len(runs) > 1 or self.protocol.fusion == "main_and_aux"
-        return classes_at_label_size(self._layers(images, label_size, runs, probabilities))
+        with evaluation_mode([self.segmenter]):
+            return classes_at_label_size(self._layers(images, label_size, runs, probabilities))
 
-    @torch.no_grad()
     def confidence(self, images: list[Pixels], label_size: Size) -> tuple[Tensor, Tensor]:
         """Highest mean probability over all passes, and its train id, each (batch, height, width)."""
         runs = passes(self.protocol, self.size, label_size)
-        layers = self._layers(images, label_size, runs, probabilities=True)
-        bands = [(total.amax(dim=1), classes_of(total)) for total in summed_bands(layers)]
+        with evaluation_mode([self.segmenter]):
+            layers = self._layers(images, label_size, runs, probabilities=True)
+            bands = [(total.amax(dim=1), classes_of(total)) for total in summed_bands(layers)]
         confidence, classes = (torch.cat(parts, dim=1) for parts in zip(*bands, strict=True))
         return confidence.div_(len(runs)), classes
 

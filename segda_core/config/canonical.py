@@ -32,8 +32,9 @@ def canonical(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_segmenter(raw: dict[str, Any]) -> dict[str, Any]:
-    """Without model, its optimizer and schedule; of the evaluation stays the size, which has no default."""
-    kept = {key: value for key, value in raw.items() if key not in ("model", "optimizer", "schedule")}
+    """Without model and what is only its; of the evaluation stays the size, which has no default."""
+    only_its = ("model", "optimizer", "schedule", "sync_batch_norm")
+    kept = {key: value for key, value in raw.items() if key not in only_its}
     evaluation = raw.get("evaluation")
     if isinstance(evaluation, dict) and "size" in evaluation:
         kept["evaluation"] = {"size": evaluation["size"]}

@@ -58,7 +58,7 @@ class PrototypeLevelConfig(LevelConfig):
     min_share: Annotated[float, Field(gt=0, le=1)] = 0.75
     """Of a feature cell's pixels that are of one class, for the cell to count."""
     confidence: Annotated[float, Field(ge=0, le=1)] = 0.968
-    """From which on a target cell has the averaged network's label."""
+    """From which on a cell of an image without labels has the averaged network's."""
     cooccurrence: bool = False
     """Weigh the means of other classes by 1 + the share of source crops that show both: what stands side by
     side, as rider and bicycle, is pushed apart harder."""
@@ -69,7 +69,8 @@ class ContrastiveConfig(Frozen):
 
     Refused with cyclegan, which trains no segmenter. What is said of the source holds for the labelled target
     images of supervised, and the pseudo-labelled ones of pseudo_label, which learn no source; like those of
-    source_only they are compared among themselves. joint's target is compared by its true labels.
+    source_only they are compared among themselves. joint's target is compared by its true labels; where
+    ema_classmix has labelled target images beside the others, these take no part.
     """
 
     image: ImageLevelConfig | None = None

@@ -157,7 +157,7 @@ class TrainingSet(Dataset[MicroBatch | DataError]):
 
     def __getitem__(self, key: tuple[int, int]) -> MicroBatch | DataError:
         step, micro_batch = key
-        part = micro_batch * self.ranks + self.rank
+        part = self.rank * self.micro_batches + micro_batch  # over all ranks: what a single one has in it
         indices = share(self.batch_size, part, self.ranks * self.micro_batches)
         try:
             streams = {stream: reader.batch(step, indices) for stream, reader in self.readers.items()}

@@ -42,14 +42,21 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
         self.train(norm.training)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(batch, channels, h, w), normalised in float32 and returned in its own dtype."""
+        """(batch, channels, h, w), normalised in float32 and returned in its own dtype.
+
+        `ValueError` in training where all ranks together have one value for each channel, as torch says it.
+        """
         normalised: Tensor = self._by_batch(images) if self.training else super().forward(images)
         after: Tensor = self.after(normalised)
         return after
 
     def _by_batch(self, images: Tensor) -> Tensor:
-        values = images.float()
-        one = values.new_full((1,), values.numel() / self.num_features)
+        values, own = images.float(), images.numel() // self.num_features
+        if own * dist.get_world_size() == 1:
+            raise ValueError(
+                f"expected more than 1 value per channel when training, got {tuple(images.shape)}"
+            )
+        one = values.new_full((1,), own)
         sums = sum_over_ranks(torch.cat((values.sum(dim=(0, 2, 3)), one)))
         count = sums[-1].detach()
         centred = values - (mean := sums[:-1] / count)[:, None, None]

@@ -10,6 +10,7 @@ from segda_core.classes import CLASSES
 from segda_core.config import TrialConfig
 from segda_core.data.measured import MeasuredImages
 from segda_core.models.base import Segmenter
+from segda_core.models.modes import evaluation_mode
 from segda_core.process import StopRequest
 from segda_core.quality import looks_full, observe
 from segda_core.quality.agreement import agreement, mean_iou
@@ -20,7 +21,6 @@ from segda_core.quality.measure import (
     LEAST_IMAGES,
     Values,
     domain_values,
-    evaluation_mode,
     finite,
     source_looks,
     source_miou,

@@ -5,18 +5,17 @@ cannot notice. Nothing here opens a label of the target.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from segda_core.classes import CLASSES
 from segda_core.config import Size, TrialConfig
 from segda_core.data.measured import MeasuredImages, list_hash
 from segda_core.metrics import scores
 from segda_core.models.base import Segmenter
+from segda_core.models.modes import evaluation_mode
 from segda_core.process import StopRequest
 from segda_core.quality import observe
 from segda_core.quality.agreement import agreement
@@ -69,20 +68,6 @@ def finite(values: Values, names: Iterable[str]) -> Values:
     return {
         name: value if value is not None and math.isfinite(value) else None for name, value in found.items()
     }
-
-
-@contextmanager
-def evaluation_mode(networks: Sequence[nn.Module]) -> Iterator[None]:
-    """Networks in evaluation mode and without gradients; their modes return afterwards."""
-    modes = [network.training for network in networks]
-    for network in networks:
-        network.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for network, mode in zip(networks, modes, strict=True):
-            network.train(mode)
 
 
 def target_looks(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from trials import CONTRACT, MINED, VALIDATION, run, small_config, write_domains, write_trial
+from trials import CONTRACT, MINED, SIZES, VALIDATION, run, small_config, write_domains, write_trial
 
 from segda_core import checkpoint, environment, scoring
 from segda_core.classes import CLASSES
@@ -99,6 +99,19 @@ def test_training_moves_every_network(method, finished):
     early, late = (training_state(finished[method], 1, step)["networks"] for step in (3, 6))
     for name in early:
         assert any(not torch.equal(early[name][key], late[name][key]) for key in early[name])
+
+
+@pytest.mark.parametrize("network", ["student", "teacher"])
+def test_what_is_published_is_what_was_scored_also_with_batch_norm(root, tmp_path, network):
+    """No image of the validation split, nor one that is measured or pictured, moves anything."""
+    changes = {"model": {"name": "tiny", "width": 8, "norm": "batch"}, "steps": 2}
+    config = small_config(root, "ema_classmix", evaluation={**SIZES, "network": network}, **changes)
+    trial = write_trial(tmp_path / "trial", config)
+    run(trial)
+    last = training_state(trial, 1, 2)["networks"]["teacher" if network == "teacher" else "segmenter"]
+    final = torch.load(trial.attempt(1).checkpoints / "final.pt")["networks"]["segmenter"]
+    assert final.keys() == last.keys() and any("running_mean" in name for name in final)
+    assert all(torch.equal(final[name], last[name]) for name in final)
 
 
 def test_a_resumed_attempt_reads_no_initial_weights(root, tmp_path):

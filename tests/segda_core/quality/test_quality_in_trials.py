@@ -103,10 +103,11 @@ def start(trial: TrialFiles, rank: int, port: int) -> subprocess.Popen:
 
 @pytest.mark.processes
 def test_two_ranks_measure_what_one_does(root, tmp_path):
-    """Midway too, while the other rank waits; their weights differ by rounding alone."""
+    """Midway too, while the other rank waits; weights differ by rounding alone, also with batch norm."""
     evaluation = {"size": [64, 32], "every": 2}
-    model = {"name": "tiny", "width": 8, "norm": "group"}
+    model = {"name": "tiny", "width": 8, "norm": "batch"}
     common = {"evaluation": evaluation, "quality": {"midway": True}, "steps": 4, "model": model}
+    common["sync_batch_norm"] = True
     alone = run(tmp_path / "alone", small_config(root, "adaptsegnet", **common))
     both = write_trial(tmp_path / "both", small_config(root, "adaptsegnet", ranks=2, **common))
     with socket.socket() as free:
