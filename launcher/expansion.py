@@ -10,10 +10,11 @@ from launcher.parents import Candidates, Chosen, choose, complaints, inherited, 
 from launcher.points import Axes, Point, axis_paths, in_order, make_axes, search_axes, search_of, values
 from launcher.roles import problems_of_roles, unused_keys
 from launcher.search.sample import random_points
+from launcher.siblings import Siblings, family_of
 from launcher.stages import Stage
 from launcher.trial import Trial
 from segda_core.config import Profile, TaskConfig
-from segda_core.errors import ConfigError, Json, Problem, check
+from segda_core.errors import ConfigError, Json, Problem
 from segda_core.tasks import TASK_CONFIGS
 
 Layers = tuple[Layer, ...]
@@ -57,6 +58,7 @@ class StageExpander:
         self._lower = (profile, Layer("base", str(file), "base", (), base))
         self._axes = _axes(stage, str(file))
         self._fields = TASK_CONFIGS[stage.task].model_fields
+        self._siblings = Siblings(TASK_CONFIGS[stage.task])
         self._below: dict[tuple[str, ...], tuple[Layers, Json]] = {}
 
     def expand(self, trials: Mapping[str, Sequence[Trial]]) -> Expansion:
@@ -105,7 +107,8 @@ class StageExpander:
         for layer in above:
             raw = put(raw, [str(key) for key in layer.path], layer.value)
         layers = (*below, *above)
-        checked = _moved_data(raw, self._stage.profile) or check(TASK_CONFIGS[self._stage.task], raw)
+        family = family_of(point, tuple(trial.id for trial in chosen.values()))
+        checked = _moved_data(raw, self._stage.profile) or self._siblings.check(raw, family)
         if isinstance(checked, list):
             return checked, layers
         if problems := list(problems_of_roles(self._stage, checked, chosen)):

@@ -17,10 +17,15 @@ CANARIES = ".canary"
 
 def trial_directories(sweep: Path) -> list[TrialFiles]:
     """Every trial below `runs/SWEEP`, by name."""
+    return [TrialFiles(sweep / name) for name in trial_names(sweep)]
+
+
+def trial_names(sweep: Path, holds: str = "trial.json") -> list[str]:
+    """Name of every trial's directory below `runs/SWEEP` that has such a file, sorted."""
     with os.scandir(sweep) as entries:
         names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
-    trials = (TrialFiles(sweep / name) for name in names)
-    return [files for files in trials if files.trial.exists()]
+    exists = os.path.exists  # of thousands: Path takes three times as long
+    return [name for name in names if exists(f"{sweep}/{name}/{holds}")]
 
 
 def canaries_of(sweep: Path) -> list[TrialFiles]:

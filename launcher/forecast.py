@@ -102,10 +102,13 @@ class Past:
             return
         self._read.add((method, data))
         found = 0
-        for files in self._directories:
+        for folder in self._directories:
             if found == READ_PER_KIND:
                 return
-            if f"-{method}-{data}-" in f"-{files.root.name}" and files.metrics.exists():
+            if f"-{method}-{data}-" not in f"-{os.path.basename(folder)}":  # noqa: PTH119  # of thousands
+                continue
+            files = TrialFiles(Path(folder))
+            if files.metrics.exists():
                 found += 1
                 self._add_directory(files)
 
@@ -163,9 +166,9 @@ def _kind_of_size(config: TrialConfig) -> Hashable:
     return config.method, config.model, config.optimizer.name, config.checkpoint
 
 
-def _finished_candidates(runs: Path) -> list[TrialFiles]:
+def _finished_candidates(runs: Path) -> list[str]:
     """Every directory two levels below `runs`; none is opened."""
-    return [TrialFiles(Path(trial)) for sweep in _folders(runs) for trial in _folders(sweep)]
+    return [trial for sweep in _folders(runs) for trial in _folders(sweep)]
 
 
 def _folders(folder: str | Path) -> Iterable[str]:

@@ -39,7 +39,7 @@ class Trial:
 
     def files(self, runs: Path) -> TrialFiles:
         """Paths of this trial below the runs folder."""
-        return TrialFiles(Path(runs, self.sweep, self.id))
+        return TrialFiles(runs / self.sweep / self.id)
 
 
 def label(config: TaskConfig, stage: str | None = None) -> str:
