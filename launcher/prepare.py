@@ -7,9 +7,10 @@ from pathlib import Path
 
 import yaml
 
+from launcher.config_file import load_config
 from launcher.trial import Trial, fingerprint
 from segda_core.config import TaskConfig
-from segda_core.errors import ConfigError, load_yaml
+from segda_core.errors import ConfigError
 from segda_core.layout import TrialFiles, publish, write_text
 from segda_core.tasks import parse_config
 
@@ -42,7 +43,7 @@ def renew(files: TrialFiles, config: TaskConfig) -> None:
 
 def read_config(files: TrialFiles) -> TaskConfig:
     """A trial's configuration as its directory holds it."""
-    return parse_config(load_yaml(files.config), str(files.config))
+    return parse_config(load_config(files.config), str(files.config))
 
 
 def _check_unchanged(files: TrialFiles, trial: Trial) -> None:

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice, takewhile
+from itertools import chain, islice
 from typing import Any
 
 from segda_core.layout import TrialFiles, read_json
-from segda_core.trial_history import Row, newest_rows
+from segda_core.trial_history import Part, Row, counted_parts, rows_of
 
 RATE_ROWS = 100
 """Newest rows of the running attempt over which the speed is taken."""
@@ -44,37 +44,40 @@ def read_progress(files: TrialFiles) -> Progress:
     if not numbers:
         return Progress()
     heartbeat = read_json(files.attempt(numbers[-1]).heartbeat)
-    trained = _trained(files, numbers[-1])
+    parts = counted_parts(files, numbers)
+    trained = _trained(parts)
     phase = "start" if heartbeat is None else heartbeat["phase"]
     return Progress(
         phase="train" if trained and phase == "start" else phase,
-        step=_step(files, heartbeat),
-        steps=_steps(files, numbers),
+        step=_step(parts, heartbeat),
+        steps=_steps(files, numbers, heartbeat),
         images_per_second=heartbeat and heartbeat["images_per_second"],
-        miou=next((row["miou"] for row in newest_rows(files, "miou")), None),
+        miou=next((row["miou"] for row in rows_of(parts, "miou")), None),
         steps_per_second=_rate(trained),
         time=heartbeat and heartbeat["time"],
     )
 
 
-def _trained(files: TrialFiles, number: int) -> list[Row]:
-    """The newest training rows of one attempt, the newest first."""
-    rows = takewhile(lambda row: row["attempt"] == number, newest_rows(files, "losses"))
-    return list(islice(rows, RATE_ROWS))
+def _trained(parts: Sequence[Part]) -> list[Row]:
+    """The newest training rows of the newest attempt, the newest first."""
+    return list(islice(rows_of(parts[:1], "losses"), RATE_ROWS))
 
 
-def _step(files: TrialFiles, heartbeat: dict[str, Any] | None) -> int | None:
+def _step(parts: Sequence[Part], heartbeat: dict[str, Any] | None) -> int | None:
     """Steps made; while the newest attempt has not begun, those that the one before it made."""
-    row = next(newest_rows(files), None)
+    row = next(rows_of(parts), None)
     return max((said["step"] for said in (heartbeat, row) if said is not None), default=None)
 
 
-def _steps(files: TrialFiles, numbers: list[int]) -> int | None:
-    """Steps planned, by the newest attempt that says: one that waits in a queue does not."""
-    for number in reversed(numbers):
-        heartbeat = read_json(files.attempt(number).heartbeat)
-        if heartbeat is not None and heartbeat["steps"] is not None:
-            return int(heartbeat["steps"])
+def _steps(files: TrialFiles, numbers: list[int], heartbeat: dict[str, Any] | None) -> int | None:
+    """Steps planned, by the newest attempt that says: one that waits in a queue does not.
+
+    `heartbeat` is the newest attempt's.
+    """
+    earlier = (read_json(files.attempt(number).heartbeat) for number in reversed(numbers[:-1]))
+    for said in chain([heartbeat], earlier):
+        if said is not None and said["steps"] is not None:
+            return int(said["steps"])
     return None
 
 

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from launcher.find import sweep_names, trial_directories
+from launcher.find import sweep_names, trial_names
 from launcher.leaderboard import Today
 from launcher.live import duration, percent
 from launcher.plan import read_plan
@@ -28,7 +28,7 @@ ROWS = 60
 
 def read_sweep(sweep: Path, today: Today) -> list[TrialStatus]:
     """Status of every trial that has a directory or is in the sweep's plan."""
-    names = {files.root.name for files in trial_directories(sweep)}
+    names = set(trial_names(sweep))
     names.update(trial_id for ids in read_plan(sweep.parent, sweep.name).values() for trial_id in ids)
     hashes = today.manifest_hashes
     return [read_status(TrialFiles(sweep / name), hashes.get(name), today.commit) for name in sorted(names)]

@@ -4,10 +4,11 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from launcher.code import current_commit
-from launcher.find import trial_directories
+from launcher.find import trial_names
 from launcher.leaderboard import Today
 from launcher.manifest import read_manifests
 from launcher.prepare import read_config
@@ -27,26 +28,38 @@ def read_today(sweeps: Iterable[Path]) -> Today:
 
     Of trials whose files choose the same images one is parsed: parsing thousands would take too long.
     """
-    alike: dict[str, list[TrialFiles]] = defaultdict(list)
+    alike: dict[str, list[tuple[Path, str]]] = defaultdict(list)
     for sweep in sweeps:
-        for files in trial_directories(sweep):
-            if files.metrics.exists():
-                alike["".join(IMAGES.findall(_text(files.config)))].append(files)
+        for name in trial_names(sweep, "metrics.json"):
+            alike[_images(_without_seed(_text(f"{sweep}/{name}/config.yaml")))].append((sweep, name))
     parsed = {text: trial for text, found in alike.items() if (trial := _one_of(found)) is not None}
     manifests = read_manifests(parsed.values())
-    hashes = {
-        files.root.name: manifests[trial.id].hash for text, trial in parsed.items() for files in alike[text]
-    }
+    hashes = {name: manifests[trial.id].hash for text, trial in parsed.items() for _, name in alike[text]}
     return Today({trial_id: found for trial_id, found in hashes.items() if found}, current_commit())
 
 
-def _text(config: Path) -> str:
-    return config.read_text(encoding="utf-8", errors="replace") if config.is_file() else ""
+def _text(config: str) -> str:
+    try:
+        with open(config, encoding="utf-8", errors="replace") as stream:  # noqa: PTH123  # of thousands
+            return stream.read()
+    except (FileNotFoundError, IsADirectoryError):
+        return ""
 
 
-def _one_of(same: list[TrialFiles]) -> Trial | None:
-    """One of some trials with the same images; None where the first few cannot be read."""
-    for files in same[:TRIED]:
+def _without_seed(text: str) -> str:
+    """What most trials of a sweep share: `_images` is then taken of a few texts alone."""
+    before, _, after = text.partition("\nseed:")
+    return before + "\n" + after.partition("\n")[2]
+
+
+@lru_cache(maxsize=4096)
+def _images(text: str) -> str:
+    return "".join(IMAGES.findall(text))
+
+
+def _one_of(same: list[tuple[Path, str]]) -> Trial | None:
+    """One of some trials (sweep, name) with the same images; None where the first few cannot be read."""
+    for sweep, name in same[:TRIED]:
         with suppress(ConfigError):  # missing, broken or of another version
-            return Trial(files.root.parent.name, read_config(files))
+            return Trial(sweep.name, read_config(TrialFiles(sweep / name)))
     return None

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 SNAPSHOT_FILE = "snapshot.json"
 """In a copy of the code that a launch made: its hash, commit, and the hash of the uncommitted changes."""
 
@@ -190,9 +192,14 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any | None:
     """The file's JSON, or None where there is no such file."""
     try:
-        return json.loads(path.read_bytes())
+        with path.open("rb", buffering=0) as stream:
+            content = stream.read()
     except FileNotFoundError:
         return None
+    try:
+        return from_json(content)  # twice as fast, for folders of thousands of trials
+    except ValueError:
+        return json.loads(content)  # which says what is wrong, and reads names that are not UTF-8
 
 
 def publish(path: Path, final: Path) -> bool:

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from segda_core.classes import IGNORE_INDEX
-from segda_core.data.index import ImageRecord
-from segda_core.data.labels import Pixels, pseudo_label_file, read_image
+from segda_core.data.index import ImageRecord, pseudo_label_file
+from segda_core.data.labels import Pixels, read_image
 from segda_core.data.manifest import TrialImages
 from segda_core.errors import load_yaml, parse
 from segda_core.evaluation import build_predictor

@@ -7,7 +7,7 @@ attempt began, since the newest attempt that started afresh: later rows tell of 
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,14 +27,32 @@ def trial_history(trial: TrialFiles) -> list[Row]:
 
 def newest_rows(trial: TrialFiles, key: str = "step") -> Iterator[Row]:
     """The rows that count and hold `key`, the newest first; no more is read than is asked for."""
+    return rows_of(counted_parts(trial, trial.attempt_numbers()), key)
+
+
+Part = tuple[AttemptFiles, float]
+"""An attempt, and the step up to which its history counts."""
+
+
+def counted_parts(trial: TrialFiles, numbers: Sequence[int]) -> list[Part]:
+    """Those of some attempts (ascending) whose history counts, newest first."""
+    parts: list[Part] = []
     until = math.inf
-    for number in reversed(trial.attempt_numbers()):
+    for number in reversed(numbers):
         attempt = trial.attempt(number)
+        parts.append((attempt, until))
+        if number == numbers[0] or is_fresh(attempt):
+            break
+        until = min(until, _first_step(attempt))
+    return parts
+
+
+def rows_of(parts: Sequence[Part], key: str = "step") -> Iterator[Row]:
+    """`newest_rows` of such attempts, for who asks for several keys."""
+    for attempt, until in parts:
+        number = attempt.number
         rows = _rows_backwards(attempt.history, key)
         yield from ({**row, "attempt": number} for row in rows if row["step"] <= until)
-        if is_fresh(attempt):
-            return
-        until = min(until, _first_step(attempt))
 
 
 def counted_attempts(trial: TrialFiles, up_to: int, since: int = 1) -> list[AttemptFiles]:

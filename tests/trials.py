@@ -10,8 +10,8 @@ from domains import save, write_cityscapes, write_gta5
 
 from segda_core.classes import CLASSES
 from segda_core.config import Domain, TaskConfig, TrialConfig
-from segda_core.data.index import scan
-from segda_core.data.labels import pseudo_label_file, read_label
+from segda_core.data.index import pseudo_label_file, scan
+from segda_core.data.labels import read_label
 from segda_core.errors import load_yaml, parse
 from segda_core.heartbeat import Heartbeat
 from segda_core.layout import TrialFiles, write_json

@@ -1,19 +1,17 @@
 """A sweep's directory as the launcher wrote it: each trial's configuration and place, what is above it."""
 
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
+from launcher.prepare import read_config
 from segda_core import layout
 from segda_core.config import TaskConfig
-from segda_core.errors import ConfigError, load_yaml, parse_yaml
+from segda_core.errors import ConfigError
 from segda_core.layout import TrialFiles
-from segda_core.tasks import parse_config
 
 Size = int | Literal["all"] | None
 """Target images that are opened; None for none."""
@@ -89,20 +87,4 @@ def largest(*sizes: Size) -> Size:
 
 
 def _read(files: TrialFiles) -> Written:
-    config = parse_config(_config_yaml(files.config), str(files.config))
-    return Written(config, layout.read_json(files.trial) or {})
-
-
-_parse_block = lru_cache(maxsize=4096)(parse_yaml)
-
-
-def _config_yaml(path: Path) -> Any:
-    """The file's YAML. Trials of a sweep share most top-level blocks, so each distinct one is parsed once."""
-    blocks = re.split(r"^(?=\w)", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    try:
-        merged: dict[str, Any] = {}
-        for block in blocks:
-            merged.update(_parse_block(block) or {})
-        return merged
-    except (TypeError, ValueError):
-        return load_yaml(path)  # not in the launcher's own form: read whole, with its errors
+    return Written(read_config(files), layout.read_json(files.trial) or {})

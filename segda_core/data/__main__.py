@@ -1,6 +1,6 @@
 """`python -m segda_core.data`: makes and checks images, and tells the launcher what its trials will open.
 
-Never imports torch: the launcher waits for `manifest` before every sweep.
+Never imports torch, and what `manifest` does not need only where it is used: the launcher waits for it.
 """
 
 import argparse
@@ -10,13 +10,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-
-from segda_core.data import cache
-from segda_core.data.check import check_profile, render
 from segda_core.data.index import expand_root
 from segda_core.data.manifest import ManifestReader
-from segda_core.data.store import open_store
 from segda_core.errors import ConfigError, DataError
 
 ROOTS = {"streets": "${SEGDA_DATA:-data}/streets-v1"}
@@ -36,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def make(options: argparse.Namespace) -> int:
     """Write a set of images drawn by segda itself."""
-    from segda_core.data.streets import make_streets  # `manifest` need not wait for a drawing library
+    from segda_core.data.streets import make_streets
 
     make_streets(options.root or expand_root(ROOTS[options.name]))
     return 0
@@ -44,6 +39,10 @@ def make(options: argparse.Namespace) -> int:
 
 def check(options: argparse.Namespace) -> int:
     """Open every image of a profile and print what is there and what is wrong."""
+    from rich.console import Console
+
+    from segda_core.data.check import check_profile, render
+
     report = check_profile(options.profile)
     if options.json:
         print(json.dumps(asdict(report), indent=1))
@@ -54,6 +53,11 @@ def check(options: argparse.Namespace) -> int:
 
 def cache_build(options: argparse.Namespace) -> int:
     """Decode, resize and keep the images of a profile."""
+    from rich.console import Console
+
+    from segda_core.data import cache
+    from segda_core.data.store import open_store
+
     store = open_store()
     for fault in cache.build(options.profile, store):
         print(f"skipped: {fault}", file=sys.stderr)
@@ -65,6 +69,11 @@ def cache_build(options: argparse.Namespace) -> int:
 
 def cache_list(options: argparse.Namespace) -> int:
     """What the cache holds."""
+    from rich.console import Console
+
+    from segda_core.data import cache
+    from segda_core.data.store import open_store
+
     store = open_store()
     if options.json:
         print(json.dumps(cache.as_json(store), indent=1))
@@ -75,6 +84,8 @@ def cache_list(options: argparse.Namespace) -> int:
 
 def cache_clear(options: argparse.Namespace) -> int:
     """Remove everything from the cache."""
+    from segda_core.data.store import open_store
+
     store = open_store()
     print(f"{store.root}: {store.clear() / 1e9:.2f} GB freed")
     return 0

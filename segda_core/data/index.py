@@ -17,6 +17,9 @@ IMAGE_ENDING = "_leftImg8bit"
 LABEL_ENDINGS = ("_gtFine_labelTrainIds.png", "_gtFine_labelIds.png")
 """Of the cityscapes layout; label ids win where an image has both."""
 
+TRAIN_ID_ENDING = "_labelTrainIds.png"
+"""Of labels that hold train ids; all others hold label ids."""
+
 
 @dataclass(frozen=True)
 class ImageRecord:
@@ -40,6 +43,11 @@ class Listing:
 
 
 Scan = Callable[[Domain, Split], Listing]
+
+
+def pseudo_label_file(folder: Path, name: str) -> Path:
+    """Where the task `pseudo_label` writes, and a method's stream reads, the train ids of an image."""
+    return folder / f"{name}{TRAIN_ID_ENDING}"
 
 
 def expand_root(text: str) -> Path:

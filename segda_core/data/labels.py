@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from segda_core.classes import IGNORE_INDEX, LABEL_IDS, NUM_CLASSES
+from segda_core.data.index import TRAIN_ID_ENDING
 from segda_core.errors import DataError
 
 Pixels: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
@@ -16,8 +17,6 @@ Counts: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 """What Pillow raises for files that are cut off, damaged or of absurd size."""
-
-TRAIN_ID_ENDING = "_labelTrainIds.png"
 
 
 def _table(ids: tuple[int, ...]) -> Pixels:
@@ -36,11 +35,6 @@ FROM_TRAIN_IDS = _table(tuple(range(NUM_CLASSES)))
 def to_train_ids(label_ids: Pixels) -> Pixels:
     """Cityscapes label ids to train ids; every id that is none of the 19 classes becomes 255."""
     return _remap(FROM_LABEL_IDS, label_ids)
-
-
-def pseudo_label_file(folder: Path, name: str) -> Path:
-    """Where the task `pseudo_label` writes, and a method's stream reads, the train ids of an image."""
-    return folder / f"{name}{TRAIN_ID_ENDING}"
 
 
 def read_image(path: Path) -> Pixels:

@@ -4,11 +4,10 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from segda_core.classes import CLASSES
 from segda_core.config import Domain, SourceConfig, TargetConfig, TaskConfig, TrialConfig
 from segda_core.data.index import (
     ImageRecord,
@@ -16,11 +15,11 @@ from segda_core.data.index import (
     Scan,
     expand_root,
     listed_names,
+    pseudo_label_file,
     refuse,
     scan,
     with_labels,
 )
-from segda_core.data.labels import Counts, label_counts, pseudo_label_file
 from segda_core.data.subset import pick_subset, source_split
 from segda_core.errors import ConfigError, DataError
 from segda_core.tasks import PseudoLabelConfig, TranslateConfig, parse_config
@@ -200,44 +199,39 @@ def manifest_hash(images: TrialImages, size_of: Callable[[Path], int] = file_siz
     return digest.hexdigest()
 
 
-def absent_classes(
-    records: Sequence[ImageRecord],
-    classes: Sequence[str],
-    count: Callable[[Path], tuple[tuple[int, int], Counts]] = label_counts,
-) -> list[str]:
-    """Classes without one labelled pixel in the records; reads labels until every class was seen."""
-    missing = set(classes)
-    for record in records:
-        if not missing:
-            break
-        if record.label is not None:
-            _, pixels = count(record.label)
-            missing -= {name for name in missing if pixels[CLASSES.index(name)]}
-    return [name for name in classes if name in missing]
-
-
 class ManifestReader:
     """Describes the images of many trials; lists each folder and opens each file once."""
 
     def __init__(self, find_absent_classes: bool) -> None:
-        self._find_absent_classes = find_absent_classes
-        self._scan, self._size, self._counts = cache(scan), cache(file_size), cache(label_counts)
+        self._absent_classes = _absent_classes() if find_absent_classes else None
+        self._scan, self._size = cache(scan), cache(file_size)
 
     def describe(self, key: str, raw: Any) -> Manifest:
         """The manifest of one unchecked trial configuration; `key` names it in problems."""
         try:
             config = parse_config(raw, key)
             images = select_images(config, self._scan)
-            labelled = images.labelled if self._find_absent_classes else []
-            classes = config.evaluation.classes if labelled and isinstance(config, TrialConfig) else ()
             return Manifest(
                 hash=manifest_hash(images, self._size),
                 source=len(images.source),
                 target=images.target_count,
                 labelled=len(images.labelled),
                 validation=len(images.validation),
-                absent_classes=absent_classes(labelled, classes, self._counts),
+                absent_classes=self._absent(config, images.labelled),
                 skipped=images.skipped,
             )
         except (ConfigError, DataError) as error:
             return Manifest(problem=str(error))
+
+    def _absent(self, config: TaskConfig, labelled: Sequence[ImageRecord]) -> list[str]:
+        if self._absent_classes is None or not labelled or not isinstance(config, TrialConfig):
+            return []
+        return self._absent_classes(labelled, config.evaluation.classes)
+
+
+def _absent_classes() -> Callable[[Sequence[ImageRecord], Sequence[str]], list[str]]:
+    """`absent_classes`, opening each label once."""
+    from segda_core.data.absent import absent_classes  # loads numpy, as long as all the rest takes
+    from segda_core.data.labels import label_counts
+
+    return partial(absent_classes, count=cache(label_counts))

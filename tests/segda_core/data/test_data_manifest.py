@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from domains import raw_config
 
+from segda_core.data.absent import absent_classes
 from segda_core.data.labels import label_counts
-from segda_core.data.manifest import absent_classes, manifest_hash, select_images
+from segda_core.data.manifest import manifest_hash, select_images
 from segda_core.data.subset import pick_subset
 from segda_core.errors import DataError
 

@@ -7,7 +7,7 @@ import pytest
 from domains import save
 from PIL import Image
 
-from segda_core.data.labels import pseudo_label_file
+from segda_core.data.index import pseudo_label_file
 from segda_core.data.loader import build_loader
 from segda_core.data.manifest import manifest_hash, select_images
 from segda_core.errors import DataError
