@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 some trials failed, 2 wrong usage, configuration, images or folders, 130 interrupted.
 """
 
+import gc
 import json
 import sys
 import time
@@ -43,6 +44,10 @@ from segda_core.errors import ConfigError, DataError
 WATCH_S = 2.0
 """Seconds between two looks of `segda status --watch`."""
 
+COLLECT_EVERY = 100_000
+"""New objects between two searches for unused ones: those of thousands of trials are all in use, and looking
+through them again and again would take a fifth of a command's time."""
+
 app = typer.Typer(
     name="segda",
     no_args_is_help=True,
@@ -59,6 +64,7 @@ app.add_typer(dashboard_app)
 
 def main() -> None:
     """Entry of the console script."""
+    gc.set_threshold(COLLECT_EVERY)
     try:
         app()
     except (ConfigError, DataError, OSError) as error:  # OSError: a full disk, a folder that is read-only
@@ -214,18 +220,17 @@ def leaderboard(
         raise typer.BadParameter("goes with every format but notes", param_hint="--reference")
     sweeps = [find_sweep(name, runs) for name in names]
     today = read_today(sweeps)
+    seen = board.see(names, runs, all_trials=all_trials, today=today)
+    # before it is printed: who reads slowly shall not write over what a launch has written meanwhile
+    if len(sweeps) == 1 and not all_trials and (fault := board.Board(sweeps[0], today).write(seen)):
+        print(f"the leaderboard's files are not written: {fault}", file=sys.stderr)
     board.show(
-        names,
-        runs,
+        seen,
         Console(),
         "json" if as_json_ else form,
         per_class=per_class,
-        all_trials=all_trials,
         reference=[Path("sweeps/reference"), SHIPPED / "reference"] if reference else [],
-        today=today,
     )
-    if len(sweeps) == 1 and not all_trials and (fault := board.Board(sweeps[0], today).write()):
-        print(f"the leaderboard's files are not written: {fault}", file=sys.stderr)
 
 
 @app.command(epilog="Example: segda prune target_size --dry-run")

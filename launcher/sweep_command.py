@@ -16,7 +16,7 @@ from launcher.entries import prepare_all
 from launcher.entry import Entry
 from launcher.executors.base import Surroundings
 from launcher.launch import ALIVE, Launch
-from launcher.leaderboard import Board, show
+from launcher.leaderboard import Board, see, show
 from launcher.live import duration, make_view
 from launcher.manifest import problems
 from launcher.placement import Places, executors_of, open_places, previews
@@ -151,7 +151,7 @@ def _close(surveyed: Survey, statuses: Sequence[TrialStatus], finished: bool, co
     if not finished:
         say(console, f"interrupted: the same command continues where {name} stopped", "yellow")
         return INTERRUPTED
-    show([name], surveyed.runs, console, today=surveyed.today)
+    show(see([name], surveyed.runs, today=surveyed.today), console)
     if search_of_sweep(surveyed.sweep) is not None:
         best = write_best(surveyed.sweep, surveyed.expansion, surveyed.runs)
         if best is not None:

@@ -2,6 +2,7 @@
 
 from launcher.leaderboard.board import Board
 from launcher.leaderboard.collect import Today
+from launcher.leaderboard.seen import see
 from launcher.leaderboard.show import Format, show
 
-__all__ = ["Board", "Format", "Today", "show"]
+__all__ = ["Board", "Format", "Today", "see", "show"]

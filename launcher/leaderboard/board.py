@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 from launcher.leaderboard.collect import Today
+from launcher.leaderboard.seen import Seen
 from launcher.leaderboard.write import write_leaderboards
 
 
@@ -25,11 +26,14 @@ class Board:
         if self._behind and time.monotonic() >= self._not_before:
             self.write()
 
-    def write(self) -> str | None:
-        """Write the files; why that failed, as on a full disk: derived files shall not end a launch."""
+    def write(self, seen: Seen | None = None) -> str | None:
+        """Write the files, of what was just seen if it was; why that failed, as on a full disk.
+
+        Derived files shall not end a launch.
+        """
         started = time.monotonic()
         try:
-            write_leaderboards(self._folder, today=self._today)
+            write_leaderboards(self._folder, today=self._today, seen=seen)
         except OSError as error:
             return str(error)
         finally:

@@ -2,37 +2,33 @@
 
 from pathlib import Path
 
-from launcher.leaderboard.collect import Today, collect
+from launcher.leaderboard.collect import Today
 from launcher.leaderboard.export import to_csv, to_json
 from launcher.leaderboard.notes import listing
 from launcher.leaderboard.render import markdown
-from launcher.leaderboard.rows import build_tables
+from launcher.leaderboard.seen import Seen, finished_trials, see
 from segda_core.layout import write_text
 
 
-def write_leaderboards(sweep_dir: Path, *, today: Today | None = None) -> None:
+def write_leaderboards(sweep_dir: Path, *, today: Today | None = None, seen: Seen | None = None) -> None:
     """Write leaderboard.md, .csv, .json and .txt (IoU by class and trial), each whole or not at all.
 
-    Written again where a trial finished meanwhile: of several writers the last one then knows every result.
+    `seen` is what a look just now found; without it the first look is taken here. Written again where a trial
+    finished meanwhile: of several writers the last one then knows every result.
     """
-    finished = None
-    while finished != (finished := _finished(sweep_dir)):
-        _write(sweep_dir, today)
+    seen = seen or see([sweep_dir.name], sweep_dir.parent, today=today)
+    _write(sweep_dir, seen)
+    while seen.finished != finished_trials(sweep_dir):
+        seen = see([sweep_dir.name], sweep_dir.parent, today=today)
+        _write(sweep_dir, seen)
 
 
-def _write(sweep_dir: Path, today: Today | None) -> None:
-    found = collect([sweep_dir.name], sweep_dir.parent, today=today)
-    tables = build_tables(found)
+def _write(sweep_dir: Path, seen: Seen) -> None:
     texts = {
-        "md": markdown(tables, found.problems, per_class=True),
-        "csv": to_csv(tables),
-        "json": to_json(tables, found),
-        "txt": listing(tables),
+        "md": markdown(seen.tables, seen.found.problems, per_class=True),
+        "csv": to_csv(seen.tables),
+        "json": to_json(seen.tables, seen.found),
+        "txt": listing(seen.tables),
     }
     for suffix, text in texts.items():
         write_text(sweep_dir / f"leaderboard.{suffix}", text)
-
-
-def _finished(sweep_dir: Path) -> frozenset[str]:
-    """Trials with a result, so far."""
-    return frozenset(path.parent.name for path in sweep_dir.glob("*/metrics.json"))

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from launcher.leaderboard import Board, Today
+from launcher.leaderboard.seen import Seen
 
 
 def test_the_leaderboard_takes_a_tenth_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now, written = [0.0], []
 
-    def write(folder: Path, *, today: Today) -> None:
+    def write(folder: Path, *, today: Today, seen: Seen | None) -> None:
         now[0] += 5
         written.append(now[0])
 
@@ -26,7 +27,7 @@ def test_the_leaderboard_takes_a_tenth_of_the_time(tmp_path: Path, monkeypatch: 
 def test_a_full_disk_does_not_end_a_launch_for_its_leaderboard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(folder: Path, *, today: Today) -> None:
+    def full(folder: Path, *, today: Today, seen: Seen | None) -> None:
         raise OSError("No space left on device")
 
     monkeypatch.setattr("launcher.leaderboard.board.write_leaderboards", full)

@@ -12,14 +12,14 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from launcher.cli import app
-from launcher.leaderboard import Today, show
+from launcher.leaderboard import Today, see, show
 from launcher.leaderboard.write import write_leaderboards
 from segda_core.layout import write_json
 
 
-def shown(board, fmt="terminal", width=140, **options):
+def shown(board, fmt="terminal", width=140, all_trials=False, today=None, **options):
     console = Console(file=io.StringIO(), width=width)
-    show([board.sweep], board.runs, console, fmt, **options)
+    show(see([board.sweep], board.runs, all_trials=all_trials, today=today), console, fmt, **options)
     return console.file.getvalue()
 
 
@@ -212,6 +212,19 @@ def test_files_are_written_whole_and_nothing_else_is_left(ladder):
     assert json.loads((ladder.root / "leaderboard.json").read_text())["tables"][0]["rows"]
     assert "older code" in (ladder.root / "leaderboard.md").read_text()
     assert (ladder.root / "leaderboard.txt").read_text().count("===> mIoU:") == 7
+
+
+def test_what_was_seen_is_written_and_looked_at_again_where_a_trial_finished_since(board):
+    trials = [board.trial(0.2, seed=0), board.trial(seed=1)]
+    seen = see([board.sweep], board.runs)
+    seen.found.problems.append("as it was seen")
+    write_leaderboards(board.root, seen=seen)
+    assert "as it was seen" in (board.root / "leaderboard.md").read_text()
+    write_json(trials[1].metrics, make_metrics(make_config(seed=1), 0.3))
+    write_leaderboards(board.root, seen=seen)
+    (table,) = json.loads((board.root / "leaderboard.json").read_text())["tables"]
+    assert [row["seeds_finished"] for row in table["rows"]] == [2]
+    assert "as it was seen" not in (board.root / "leaderboard.md").read_text()
 
 
 def test_writers_at_once_leave_whole_files_that_know_every_result(board):
