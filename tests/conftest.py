@@ -1,8 +1,10 @@
 """Fixtures for every package's tests."""
 
+import fcntl
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from private_slurm.cluster import Cluster
@@ -15,6 +17,20 @@ def image_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEGDA_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="module")
+def drawn_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """SEGDA_DATA for the modules that draw all of `streets`: the first one does, the next find it there.
+
+    One module at a time: another process of the test run waits, where it would draw the same once more.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "drawn data"
+    folder.mkdir(exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
 
 
 @pytest.fixture

@@ -59,14 +59,14 @@ def test_every_command_of_the_readme_is_run_here() -> None:
 
 
 @pytest.mark.parametrize("command", INSTEAD)
-def test_it_does_what_the_readme_says(command: str, folder: Path) -> None:
-    """In order: the sweep draws the images and makes the weights that the later commands use."""
+def test_it_does_what_the_readme_says(command: str, folder: Path, drawn_data: Path) -> None:
+    """In order: the sweep draws the images, unless they are there, and makes the later commands' weights."""
     if command.startswith("make") and not (ROOT / ".venv" / "installed").exists():
         pytest.skip("the Makefile's .venv is not installed; make setup")
     words, code = INSTEAD[command]
     environment = {
         **os.environ,
-        "SEGDA_DATA": str(folder / "data"),
+        "SEGDA_DATA": str(drawn_data),
         "SEGDA_RUNTIME_DIR": str(folder / "locks"),
         "COLUMNS": "200",
     }

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import signal
 import time
 from pathlib import Path
@@ -134,14 +135,15 @@ def test_a_failing_trial_does_not_stop_the_others(tmp_path: Path) -> None:
     folder.mkdir()
     (tmp_path / "elsewhere").mkdir()
     (folder / "runs").symlink_to(tmp_path / "elsewhere")
-    optimizers = [{"name": "sgd", "lr": rate} for rate in (1e30, 1e-3, 1e-2)]
+    optimizers = [{"name": "sgd", "lr": rate} for rate in (1e30, 1e-2)]
     grid = {"method": [{"name": "source_only"}], "optimizer": optimizers}
-    sweep = SmallSweep(folder, grid, steps=8)
+    sweep = SmallSweep(folder, grid, steps=8, max_parallel=1)
     code, output = sweep.run("sweep", "quick")
     assert code == 1, output
-    assert sorted(sweep.outcomes()) == ["done", "done", "failed nan"]
-    assert "failed   source_only" in output and "log.txt" in output
-    assert output.rstrip().endswith("quick: 1 of 3 trials failed")
+    assert sorted(sweep.outcomes()) == ["done", "failed nan"]
+    assert re.findall("^(failed|done) +source_only", output, re.MULTILINE) == ["failed", "done"], output
+    assert "log.txt" in output
+    assert output.rstrip().endswith("quick: 1 of 2 trials failed")
     code, output = sweep.run("sweep", "quick")
     assert code == 1 and "0 to run" in output and "--retry nan" in output
 

@@ -16,8 +16,8 @@ BASE = {"method": {"name": "source_only"}, "optimizer": {"name": "sgd"}}
 
 
 def a_search(folder: Path, steps: int, every: int, **search: object) -> SmallSweep:
-    """Trials evaluate every so many steps."""
-    base = {**BASE, "evaluation": {"every": every}}
+    """Trials evaluate, and save, every so many steps."""
+    base = {**BASE, "evaluation": {"every": every}, "checkpoint": {"every": every}, "log_every": every}
     return SmallSweep(folder, base, steps, search=search, name="ray")
 
 

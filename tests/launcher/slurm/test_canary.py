@@ -1,9 +1,10 @@
 """Canaries on a real cluster: arrays wait for them, and nothing else starts where one fails."""
 
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from private_slurm.cluster import Cluster
+from slurm_cluster import settle
 from small_sweep import SmallSweep, wait_until
 
 from launcher.canary import STEPS
@@ -12,60 +13,70 @@ from segda_core.layout import TrialFiles, read_json
 
 pytestmark = pytest.mark.processes
 
+SOUND = ("supervised", "joint")
+STAGES = {
+    "sound": {
+        "task": "train",
+        "base": {"method": {"name": "supervised"}},
+        "grid": {"seed": [0, 1]},
+    },
+    "child": {
+        "task": "train",
+        "from": {"init_from": "sound"},
+        "match": {"seed": 0},
+        "base": {"method": {"name": "joint"}},
+    },
+    "broken": {
+        "task": "train",
+        "base": {"method": {"name": "source_only"}, "optimizer": {"name": "sgd", "lr": 1e30}},
+        "grid": {"seed": [0, 1]},
+    },
+    "in_vain": {
+        "task": "train",
+        "from": {"init_from": "broken"},
+        "base": {"method": {"name": "adaptsegnet", "channels": 4}},
+    },
+}
+"""Four kinds: two trials and a child of one that go well, two that cannot, with a child of each."""
 
-def three_kinds(folder: Path, **source_only: object) -> SmallSweep:
-    """Two trials of a kind, one of another, and a child of each of the two; nobody waits for the jobs."""
-    stages = {
-        "first": {
-            "task": "train",
-            "base": {"method": {"name": "source_only"}, **source_only},
-            "grid": {"seed": [0, 1]},
-        },
-        "alone": {"task": "train", "base": {"method": {"name": "supervised"}}},
-        "child": {
-            "task": "train",
-            "from": {"init_from": "first"},
-            "base": {"method": {"name": "joint"}},
-        },
-    }
-    sweep = SmallSweep(folder, {}, 6, stages=stages, name="slurm", timeout_min=10)
+
+@pytest.fixture(scope="module")
+def submitted(
+    shared_slurm: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[SmallSweep, str]]:
+    """The sweep when its jobs are over, which nobody waited for, and what the submission printed."""
+    sweep = SmallSweep(
+        tmp_path_factory.mktemp("canaries"), {}, 6, stages=STAGES, name="slurm", timeout_min=10
+    )
     sweep.canary = True
-    return sweep
-
-
-def run_to_the_end(sweep: SmallSweep, slurm: Cluster) -> str:
-    """Submit, then wait for an empty queue; what the submission printed."""
     code, output = sweep.run("sweep", "quick")
     assert code == 0, output
-    wait_until(lambda: not slurm.check("squeue", "--noheader").strip())
-    return output
+    wait_until(lambda: not shared_slurm.check("squeue", "--noheader").strip())
+    yield sweep, output
+    settle(shared_slurm)
 
 
-def canaries(sweep: SmallSweep) -> list[TrialFiles]:
-    return canaries_of(sweep.folder / "runs" / "quick")
+def method_of(files: TrialFiles) -> str:
+    return files.root.name.split("-")[1]
 
 
-def test_one_trial_of_each_kind_goes_first(slurm: Cluster, tmp_path: Path) -> None:
-    sweep = three_kinds(tmp_path)
-    output = run_to_the_end(sweep, slurm)
-    assert output.count("queued   canary-") == 3 and output.count("queued   ") == 8, output
-    results = [read_json(canary.metrics) for canary in canaries(sweep)]
-    assert [result["steps"] for result in results] == [STEPS] * 3
-    assert sweep.outcomes() == ["done"] * 5
-    for files in sweep.trials():
-        (canary,) = (each for each in canaries(sweep) if method_of(each) == method_of(files))
+def test_one_trial_of_each_kind_goes_first(submitted: tuple[SmallSweep, str]) -> None:
+    sweep, output = submitted
+    assert output.count("queued   canary-") == 4 and output.count("queued   ") == 11, output
+    canaries = {method_of(files): files for files in canaries_of(sweep.folder / "runs" / "quick")}
+    assert len(canaries) == 4
+    assert [read_json(canaries[method].metrics)["steps"] for method in SOUND] == [STEPS] * 2
+    sound = [files for files in sweep.trials() if method_of(files) in SOUND]
+    assert [read_json(files.attempt(1).outcome)["status"] for files in sound] == ["done"] * 3
+    for files in sound:
+        canary = canaries[method_of(files)]
         assert files.attempt(1).environment.stat().st_mtime > canary.metrics.stat().st_mtime
     assert "canary" not in sweep.run("leaderboard", "quick")[1]
 
 
-def test_where_one_fails_its_kind_does_not_start(slurm: Cluster, tmp_path: Path) -> None:
-    sweep = three_kinds(tmp_path, optimizer={"name": "sgd", "lr": 1e30})
-    run_to_the_end(sweep, slurm)
-    assert sorted(sweep.outcomes()) == ["done"] + ["waits"] * 4
+def test_where_one_fails_its_kind_does_not_start(submitted: tuple[SmallSweep, str]) -> None:
+    sweep, _ = submitted
+    assert sorted(sweep.outcomes()) == ["done"] * 3 + ["waits"] * 4
     code, output = sweep.run("sweep", "quick", "--wait")
     assert code == 1 and output.count("waits for canary-source_only") == 2, output
     assert "failed   canary-source_only" in output, "a canary that failed is tried again by the next launch"
-
-
-def method_of(files: TrialFiles) -> object:
-    return files.root.name.split("-")[1]

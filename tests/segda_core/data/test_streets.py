@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from segda_core.classes import CLASSES, LABEL_IDS
-from segda_core.data.streets import make_streets
+from segda_core.data.streets import VERSION, make_streets
 from segda_core.data.streets.scene import draw_sample
 from segda_core.data.streets.write import Sample, all_samples, write_samples, write_streets
 
@@ -157,8 +157,8 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 @pytest.mark.processes
-def test_all_of_it(tmp_path: Path) -> None:
-    root = tmp_path / "streets"
+def test_all_of_it(tmp_path: Path, drawn_data: Path) -> None:
+    root = drawn_data / VERSION
     make_streets(root, workers=2, progress=False)
     assert len(files(root)) == 2 * 1020 + 1
     held_out = (root / "render/holdout.txt").read_text().split()
