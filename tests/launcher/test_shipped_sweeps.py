@@ -8,7 +8,7 @@ from launcher.profile import SHIPPED, load_profile
 from launcher.search.adaptive import ends_of_search
 from launcher.sweep import expand, load_sweep
 from launcher.trial import Trial
-from segda_core.config import METHOD_CONFIGS, Profile, TrialConfig
+from segda_core.config import METHOD_CONFIGS, Profile, SgdConfig, SourceConfig, TrialConfig
 from segda_core.errors import load_yaml, parse
 
 PROFILES = sorted((SHIPPED / "data").rglob("*.yaml"))
@@ -80,6 +80,97 @@ def test_every_run_of_the_notes_is_there_under_its_name(
         assert {subset.size for subset in subsets} == {"all"}
     else:
         assert {(subset.size, subset.pick) for subset in subsets} == {(size, "first"), (size, "random")}
+
+
+GTA, TRANSLATED = ("gta5",), ("cyclegta",)
+SHAPES = {
+    "deeplabv3plus_resnet101_cityscapes_eval": ((), (769, 769), 4, ("none", "none")),
+    "multi_640x360_lsgan_b2": (GTA, (512, 256), 2, ("none", "none")),
+    "multi_640x360_lsgan_b1": (GTA, (640, 360), 1, ("none", "none")),
+    "GTA_TO_CITY_CO": (GTA, (384, 192), 2, ("none", "none")),
+    "gc_640x360_b1": (GTA, (640, 360), 1, ("none", "none")),
+    "agc_640x360_b1": (GTA + TRANSLATED, (640, 360), 1, ("none", "none")),
+    "aagc_640x360_b2": (TRANSLATED, (640, 360), 2, ("none", "none")),
+    "aagc_640x360_b2_multiaug": (TRANSLATED, (640, 360), 2, ("with_invert", "with_invert")),
+    "aagc_640x360_b2_student": (TRANSLATED, (640, 360), 2, ("none", "none")),
+    "aagc_640x360_b2_student_autoaug": (TRANSLATED, (640, 360), 2, ("with_invert", "none")),
+    "gc_640x360_b2_d1000": (GTA, (640, 360), 2, ("none", "none")),
+    "aagc_640x360_b2_d1000": (TRANSLATED, (640, 360), 2, ("none", "none")),
+    "aagc_640x360_b2_d500": (TRANSLATED, (640, 360), 2, ("none", "none")),
+    "cityscapes_seg": ((), (640, 360), 2, ("none", "none")),
+    "cityscapes_seg_30000": ((), (640, 360), 2, ("none", "none")),
+    "cityscapes_seg_d1000": ((), (640, 360), 2, ("none", "none")),
+    "cityscapes_seg_d500": ((), (640, 360), 2, ("none", "none")),
+    "cityscapes_seg_d100": ((), (640, 360), 2, ("none", "none")),
+}
+"""The notes' own bullets: sources, crop, images of a batch, AutoAugment of source and target."""
+
+
+@pytest.mark.parametrize("run", NOTES, ids=lambda run: run["name"])
+def test_runs_of_the_notes_have_their_source_mix_crop_batch_and_augmentation(
+    run: dict[str, Any], trials_of_the_notes: dict[str | None, list[Trial]]
+) -> None:
+    for trial in trials_of_the_notes[run["name"]]:
+        config = trial.config
+        assert isinstance(config, TrialConfig)
+        mix = tuple(each.name if isinstance(each, SourceConfig) else each.output for each in config.source)
+        of_source, of_target = config.transforms.source, config.transforms.target
+        augmented = of_source.autoaugment, of_target.autoaugment
+        assert (mix, of_target.crop, config.batch_size, augmented) == SHAPES[run["name"]]
+        assert not mix or of_source.crop == of_target.crop
+
+
+def test_adaptation_is_repeated_on_every_target_size_by_both_picks() -> None:
+    trials = expand(load_sweep(str(SHIPPED / "notes/notes_target_size.yaml"))).trials
+    subsets = {
+        (subset.size, subset.pick)
+        for trial in trials
+        if isinstance(trial.config, TrialConfig) and trial.config.method.name == "mrnet"
+        if (subset := trial.config.target.subset) is not None
+    }
+    assert subsets == {("all", "random"), *((n, p) for n in (1000, 500, 100) for p in ("first", "random"))}
+
+
+def test_the_deeplabv3plus_recipe_is_segmentrons(
+    trials_of_the_notes: dict[str | None, list[Trial]],
+) -> None:
+    for stage in ("deeplabv3plus_resnet101_cityscapes_eval", "deeplabv3plus"):  # and as the oracle's teacher
+        (trial,) = trials_of_the_notes[stage]
+        config = trial.config
+        assert isinstance(config, TrialConfig) and isinstance(config.optimizer, SgdConfig)
+        optimizer, target = config.optimizer, config.transforms.target
+        assert (optimizer.lr, optimizer.momentum, optimizer.weight_decay) == (0.02, 0.9, 1e-4)
+        assert optimizer.head_lr_multiplier == 10 and not optimizer.nesterov
+        assert config.schedule.warmup_steps == 0 and config.schedule.power == 0.9
+        assert config.steps == 400 * 2975 // 4 and config.checkpoint.every == 10 * 743
+        assert (target.resize, target.scale, target.mirror) == ((2048, 1024), (0.5, 2.0), True)
+        assert config.sync_batch_norm and config.seed == 1024
+
+
+def test_methods_compares_every_method() -> None:
+    trials = expand(load_sweep("methods")).trials
+    compared = {t.config.method.name for t in trials if isinstance(t.config, TrialConfig)}
+    assert compared == METHOD_CONFIGS.keys()
+
+
+def test_contrastive_holds_the_controls() -> None:
+    """METHODS 5.6: without, shuffled, raw, each level alone, source anchors alone; three seeds of each."""
+    trials = [trial.config for trial in expand(load_sweep("contrastive")).trials]
+    found: dict[object, set[int]] = defaultdict(set)
+    for config in trials:
+        assert isinstance(config, TrialConfig)
+        option = config.contrastive
+        levels = [name for name in ("image", "region", "prototype") if option and getattr(option, name)]
+        kind = (*levels, option.histograms, option.anchors) if option else None
+        found[kind].add(config.seed)
+    whole = ("image", "region", "prototype")
+    assert found.keys() == {
+        None,
+        *((level, "weighted", "both") for level in whole),
+        *((*whole, histograms, "both") for histograms in ("weighted", "shuffled", "raw")),
+        (*whole, "weighted", "source"),
+    }
+    assert set(map(frozenset, found.values())) == {frozenset({0, 1, 2})}
 
 
 def test_smoke_covers_every_method_that_needs_no_parent_in_two_steps() -> None:
