@@ -119,7 +119,13 @@ def test_losses_are_the_formulas_and_do_not_depend_on_the_order_of_keys():
         assert losses[i].item() == pytest.approx(wanted, rel=1e-4)
     assert losses[2].item() == 0
     losses.sum().backward()
-    assert anchors.grad.isfinite().all() and not anchors.grad[2].any() and anchors.grad[:2].any()
+    again = anchors.detach().double().requires_grad_()
+    e = (again @ keys.double().T / 0.1).exp()
+    away = (e * pairs.negatives).sum(dim=1, keepdim=True)
+    written = -(pairs.weights * (e / (e + away)).log())[:2].sum()
+    (gradient,) = torch.autograd.grad(written, again)
+    torch.testing.assert_close(anchors.grad, gradient.float(), rtol=1e-4, atol=1e-5)
+    assert not anchors.grad[2].any() and anchors.grad[:2].any()
     order = torch.randperm(60)
     again = pair_losses(anchors, keys[order], pairs_of(alike[:, order], candidates=candidates[:, order]), 0.1)
     torch.testing.assert_close(again, losses)
@@ -257,6 +263,37 @@ def test_target_crops_are_anchors_once_their_queue_is_full(trained, batch):
         assert losses["contrast_image"].item() == pytest.approx(wanted, rel=1e-4)
 
 
+def test_regions_are_compared_with_those_of_the_steps_other_crops(trained, batch):
+    """The mean over the anchors of both domains that count."""
+    trial = trained(batch, image=None, prototype=None)
+    networks, memory, level = trial.method.networks(), trial.method.memory, trial.method.options.region
+    (prepared,) = trial.prepare([later(batch, 4)], 4)
+    losses, _ = trial.updates[0](later(batch, 4), prepared, {}, 4)
+    keys, own = memory.region_keys(prepared.counts), []
+    for domain in ("source", "target"):
+        features = networks["segmenter"].with_features(getattr(later(batch, 4), domain).images)[1]
+        anchors = networks["contrast_heads"](features)["region"].flatten(0, 1)
+        pairs = memory.region_pairs(domain, prepared.counts, keys, level)
+        own += pair_losses(anchors, keys["keys"], pairs, 0.1)[pairs.counted].tolist()
+    assert len(own) > 4 and losses["contrast_region"].item() == pytest.approx(0.1 * np.mean(own), rel=1e-4)
+
+
+def test_half_precision_is_near_single_precision(trained, batch):
+    """Of equal keys and pairs: those of bf16 are others where similarities are near a quantile."""
+    losses, gradients = [], []
+    for bf16 in (False, True):
+        trial = trained(batch)
+        (prepared,) = trial.prepare([later(batch, 4)], 4)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+            found, _ = trial.updates[0](later(batch, 4), prepared, {}, 4)
+        sum(found[f"contrast_{level}"] for level in LEVELS).backward()
+        losses.append([found[f"contrast_{level}"].item() for level in LEVELS])
+        heads = trial.method.networks()["contrast_heads"]
+        gradients.append(torch.cat([parameter.grad.flatten() for parameter in heads.parameters()]))
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+    assert 0 < (gradients[1] - gradients[0]).norm() < 0.1 * gradients[0].norm()
+
+
 def test_weights_rise_from_their_start(trained, batch):
     late = {**CONTRASTIVE["region"], "start": 5, "ramp": 3}
     losses = [trained(batch, region=late).backward([later(batch, 9)], step) for step in (4, 5, 7, 8, 9)]
@@ -302,6 +339,19 @@ def test_crops_without_a_label_cost_nothing(build, batch):
     """Each source anchor and cell falls away; of the target there is nothing to compare with."""
     batch.source.labels.fill_(255)
     trial = build("group", contrastive={**CONTRASTIVE, "anchors": "source"}, **OPTIONS)
+    for step in range(2):
+        losses = trial.backward([batch], step)
+    assert [losses[f"segmenter/contrast_{level}"] for level in LEVELS] == [0, 0, 0]
+    assert all(g is not None and g.isfinite().all() for g in trial.gradients().values())
+
+
+@pytest.mark.parametrize("name", ["joint", "supervised", "pseudo_label"])
+def test_labels_of_the_target_that_are_all_ignored_cost_nothing(build, batches, join, name):
+    batch = join(batches(name))
+    for domain in (batch.source, batch.target_labelled, batch.target_pseudo):
+        if domain is not None:
+            domain.labels.fill_(255)
+    trial = build("group", contrastive=CONTRASTIVE, **{"name": name, **SMALL.get(name, {})})
     for step in range(2):
         losses = trial.backward([batch], step)
     assert [losses[f"segmenter/contrast_{level}"] for level in LEVELS] == [0, 0, 0]
@@ -368,15 +418,21 @@ def test_cells_are_drawn_to_their_classs_mean_from_those_seen_with_it(trained, b
     np.fill_diagonal(weights, 1)
     (prepared,) = trial.prepare([later(batch, 4)], 4)
     cells = prepared.tensors[CELLS]
-    embeddings = torch.nn.functional.normalize(torch.randn(2, 8, *cells.shape[1:]), dim=1)
+    embeddings = torch.nn.functional.normalize(torch.randn(2, 8, *cells.shape[1:]), dim=1).requires_grad_()
     update, memory = trial.updates[0], trial.method.memory.prototypes
     means, seen = memory.means.double().numpy(), memory.seen.numpy()
     assert seen.sum() > 5 and (weights > 1).any() == cooccurrence
-    e = np.exp(np.einsum("bdhw,cd->bhwc", embeddings.double().numpy(), means) / 0.1) * seen
+    again = embeddings.detach().double().requires_grad_()
+    e = (torch.einsum("bdhw,cd->bhwc", again, torch.tensor(means)) / 0.1).exp() * torch.tensor(seen)
     own = [(place, c) for place, c in np.ndenumerate(cells.numpy()) if c != 255 and seen[c]]
-    wanted = np.mean([-np.log(e[place][c] / (e[place] * weights[c]).sum()) for place, c in own])
+    each = [-(e[place][c] / (e[place] * torch.tensor(weights[c])).sum()).log() for place, c in own]
+    wanted = torch.stack(each).mean()
     got = update._prototype_level({"source": embeddings}, prepared, trial.method.options.prototype)
-    assert got.item() == pytest.approx(wanted, rel=1e-4)
+    assert got.item() == pytest.approx(wanted.item(), rel=1e-4)
+    gradients = [
+        torch.autograd.grad(loss, of)[0].float() for loss, of in ((got, embeddings), (wanted, again))
+    ]
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-6)
     assert ("both" in trial.method.memory.seen.state_dict()) == cooccurrence
 
 

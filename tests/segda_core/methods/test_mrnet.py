@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from segda_core.config import ScheduleConfig, SgdConfig
+from segda_core.config import DeepLabV2MRNetConfig, Lite0Config, ScheduleConfig, SgdConfig
 from segda_core.methods.mrnet import MRNet
+from segda_core.models import build_segmenter
 
 HEADS = ("main", "aux")
 OPTIONS = {"name": "mrnet", "channels": 4, "mr_start": 0, "class_balance": {"small_class_pixels": 100}}
@@ -294,3 +295,20 @@ def test_half_precision_of_the_double_backward(build, batch):
         parameters = trial.updates[1].discriminator.parameters()
         gradients[bf16] = torch.cat([parameter.grad.flatten() for parameter in parameters])
     assert 0 < (gradients[True] - gradients[False]).norm() < 0.1 * gradients[False].norm()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Lite0Config(name="lite0", weights="none"),
+        DeepLabV2MRNetConfig(name="deeplabv2_mrnet_resnet101", weights="none"),
+    ],
+    ids=lambda model: model.name,
+)
+def test_it_trains_any_model_with_two_heads(trial, batch, model):
+    config = trial.method.config.model_copy(update={"model": model})
+    method = MRNet(config, build_segmenter(model))
+    losses = type(trial)(method, method.updates()).backward([batch])
+    assert losses["segmenter/memory"] > 0 and all(np.isfinite(loss) for loss in losses.values())
+    trained = [parameter for parameter in method.segmenter.parameters() if parameter.requires_grad]
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in trained)

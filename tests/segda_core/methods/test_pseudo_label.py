@@ -59,6 +59,20 @@ def test_plain_labels_are_a_weighted_mean_over_labelled_pixels(build, batch):
     )
 
 
+def test_the_plain_gradient_is_that_of_the_weighted_means(build, batch):
+    trial = build_with_heads_that_differ(build, rectify=False)
+    segmenter, domain = trial.method.segmenter, batch.target_pseudo
+    trial.backward([batch])
+    weights = torch.tensor(class_weights(domain.labels), dtype=torch.float32)
+    each = [
+        torch.nn.functional.cross_entropy(head, domain.labels, weights, ignore_index=255)
+        for head in logits(segmenter, domain.images)
+    ]
+    gradients = torch.autograd.grad(each[0] + 0.5 * each[1], list(segmenter.parameters()))
+    for parameter, gradient in zip(segmenter.parameters(), gradients, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-5)
+
+
 def test_rectified_labels_are_means_over_all_pixels_without_division_by_weights(build, batch):
     trial = build_with_heads_that_differ(build)
     wanted = {}
