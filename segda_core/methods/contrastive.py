@@ -29,8 +29,8 @@ Different from the plan (METHODS of this project, section 5), and why:
   would not equal one.
 - Of SePiCo's forms the prototypes alone: bank and distributions are refinements of the same pull, three more
   sets of constants, and the question here is whether label distributions say whom to compare. Its regulariser
-  is left out with either sign (as released it lowers the uniformity that it is said to raise): the logarithm of
-  a mean over the whole batch does not add up over ranks and micro-batches, as every loss here does.
+  is left out with either sign (as released it lowers the uniformity that it is said to raise): the logarithm
+  of a mean over the whole batch does not add up over ranks and micro-batches, as every loss here does.
 - Images are not paired by similarity within a batch: batches, and with them every other loss, stay those of
   the run without the option. For the same reason the segmenter sees both domains once more in each step, and
   these passes move no running statistics: on and off differ by the losses alone. Of 5.5 `cooccurrence`
