@@ -11,7 +11,7 @@ from segda_core.parents import digest
 
 pytestmark = pytest.mark.processes
 
-IMAGES = 120
+IMAGES = 60
 
 NARROW = {"name": "cyclegan", "channels": 4, "blocks": 1, "discriminator_channels": 4}
 STAGES = {
