@@ -40,10 +40,13 @@ check: $(INSTALLED) ## formatting, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# Bytecode is kept, whatever the shell asks for: the tests start hundreds of processes.
+test test-fast: export PYTHONDONTWRITEBYTECODE =
+
 test: $(INSTALLED) ## all tests; as root, Debian packages they need are installed first
 	@$(BIN)/python tools/debian_packages.py slurm browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not alone' $(ARGS)
-	$(BIN)/python -m pytest -m alone $(ARGS) || test $$? = 5 # none chosen by ARGS
+	$(BIN)/python -m pytest -m alone $(or $(ARGS),$$(grep -rl --include='*.py' mark.alone tests)) || test $$? = 5 # none chosen by ARGS
 
 test-fast: $(INSTALLED) ## the tests that start no processes
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not processes' $(ARGS)

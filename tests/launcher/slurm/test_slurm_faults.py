@@ -176,16 +176,16 @@ def test_a_controller_that_comes_back_finds_its_jobs(slurm: Cluster, tmp_path: P
     assert_equal_to_those_left_alone(sweep, struck.alone)
 
 
-def on_two_nodes(folder: Path, ranks: int) -> SmallSweep:
-    sweep = sweep_of(folder, 1, ranks=ranks, name="slurm", nodes=2)
+def on_two_nodes(folder: Path, ranks: int, **settings: object) -> SmallSweep:
+    sweep = sweep_of(folder, 1, ranks=ranks, name="slurm", nodes=2, **settings)
     submit(sweep)
     return sweep
 
 
 def test_two_nodes_with_two_ranks_equal_one_with_four(slurm: Cluster, tmp_path: Path) -> None:
     sweep, alone = (
-        on_two_nodes(tmp_path / "two nodes", 4),
-        sweep_of(tmp_path / "one", 1, ranks=4, max_parallel=1),
+        on_two_nodes(tmp_path / "two nodes", 4, steps=20),
+        sweep_of(tmp_path / "one", 1, ranks=4, steps=20, max_parallel=1),
     )
     finish(sweep)
     submit(alone)
