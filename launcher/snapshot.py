@@ -74,7 +74,8 @@ def read_code(checkout: Path = CHECKOUT) -> Code:
     if commit is None:
         return Code(_contents(checkout, _installed(checkout)))
     tracked = _list(checkout, "ls-files", "-z", "--", *COPIED)
-    untracked = _list(checkout, "ls-files", "-z", "--others", "--exclude-standard", "--", *COPIED)
+    ignored = "--exclude-standard", "--exclude=__pycache__"  # whatever the checkout says: jobs write it too
+    untracked = _list(checkout, "ls-files", "-z", "--others", *ignored, "--", *COPIED)
     changes = [_git(checkout, *PLAIN_DIFF, "HEAD", "--", *COPIED)]
     changes += [_git(checkout, *PLAIN_DIFF, "--no-index", "--", "/dev/null", name) for name in untracked]
     return Code(

@@ -97,6 +97,15 @@ def test_many_launches_at_once_make_one(checkout: Path, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "runs" / ".code").iterdir()] == [next(iter(made)).name]
 
 
+def test_bytecode_is_no_code_also_where_nothing_ignores_it(checkout: Path) -> None:
+    before = read_code(checkout)
+    (checkout / ".gitignore").unlink(missing_ok=True)
+    (checkout / "launcher" / "__pycache__").mkdir()
+    (checkout / "launcher" / "__pycache__" / "same.cpython-311.pyc").touch()
+    assert not [name for name in read_code(checkout).files if name.endswith(".pyc")]
+    assert read_code(checkout).files == before.files
+
+
 def test_an_installation_without_repository(checkout: Path, tmp_path: Path) -> None:
     shutil.rmtree(checkout / ".git")
     (checkout / "launcher" / "__pycache__").mkdir()
