@@ -1,7 +1,7 @@
 """Batch norm over the images of all ranks: N ranks then equal one, as without batch norm they always do.
 
-torch's own `SyncBatchNorm` refuses CPU tensors, and its kernels sum in another order than batch norm's; this
-one is written with the differentiable sum alone, so that what is tested on gloo is what runs on NCCL.
+torch's own `SyncBatchNorm` refuses CPU tensors; this one is written with a differentiable sum alone, so that
+what is tested on gloo is what runs on NCCL.
 """
 
 from typing import Any
