@@ -3,7 +3,7 @@
 PYTHON ?= python3
 SWEEP ?= target_size
 REPEAT ?= 20
-BENCH ?= launcher_scale input train_step evaluation ddp
+BENCH ?= launcher_scale input train_step evaluation ddp start_up
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed

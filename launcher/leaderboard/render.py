@@ -27,6 +27,9 @@ NUMBERS = ("rank", "target images", "target labels", "mIoU", "seeds")
 
 REFERENCE_NUMBERS = ("target images", "steps", "mIoU")
 
+GAP = 2
+"""Characters between two columns on the terminal."""
+
 CLASS_WIDTH = 11
 """Characters a column of one class takes on the terminal."""
 
@@ -38,7 +41,7 @@ def print_tables(
     for table in tables:
         sections = rank(table)
         console.print(Text(title(table, sections), style="bold"))
-        console.print(_grid(table, sections))
+        console.print(_grid(table, sections, console.width))
         if per_class:
             _print_classes(table, sections, console)
         for note in [*footnotes(table, sections), *(class_note(table) if per_class else [])]:
@@ -82,20 +85,47 @@ def markdown_references(references: Sequence[Reference]) -> str:
     return "\n\n".join(blocks or ["No published numbers on these data."]) + "\n"
 
 
-def _grid(table: Table, sections: Sequence[Section]) -> Grid:
+def _grid(table: Table, sections: Sequence[Section], width: int) -> Grid:
+    """Numbers are never broken; words where `width` leaves no other way, the longest first."""
     grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     lines = [[cells(entry, section, sections) for entry in section.entries] for section in sections]
-    for number, header in enumerate(headers(table, sections)):
+    columns = headers(table, sections)
+    for header, own_width in zip(columns, _widths(columns, lines, width), strict=True):
         if header in NUMBERS:
-            grid.add_column(header.replace(" ", "\n"), justify="right", no_wrap=True)
+            grid.add_column(header.replace(" ", "\n"), justify="right", no_wrap=True, width=own_width)
         else:
-            words = [word for own in lines for line in own for word in [*line[number].split(), header]]
-            grid.add_column(header, min_width=max(map(len, words), default=0))  # broken between words alone
+            grid.add_column(header, overflow="fold", width=own_width)
     for section, own in zip(sections, lines, strict=True):
         for entry, line in zip(section.entries, own, strict=True):
             grid.add_row(*(Text(cell) for cell in line), style=_style(entry))
         grid.add_section()
     return grid
+
+
+def _widths(columns: Sequence[str], lines: Sequence[Sequence[Sequence[str]]], width: int) -> list[int]:
+    """Characters for each column, so that together they fit into `width`."""
+    room = width - GAP * (len(columns) - 1)
+    whole, words, numbers = [], [], []
+    for number, header in enumerate(columns):
+        column = [line[number] for own in lines for line in own]
+        is_number = header in NUMBERS
+        whole.append(_longest([*column, *(header.split() if is_number else [header])]))
+        words.append(whole[-1] if is_number else _longest(" ".join([*column, header]).split()))
+        numbers.append(whole[-1] if is_number else 1)
+    return _narrowed(whole, _narrowed(words, numbers, room), room)
+
+
+def _longest(texts: Sequence[str]) -> int:
+    return max(map(len, texts), default=0)
+
+
+def _narrowed(wanted: Sequence[int], least: Sequence[int], room: int) -> list[int]:
+    """Widths as wanted, the widest made narrower until all fit, but none narrower than its least."""
+    for most in range(max(wanted), 0, -1):
+        widths = [max(low, min(high, most)) for high, low in zip(wanted, least, strict=True)]
+        if sum(widths) <= room:
+            break
+    return widths
 
 
 def _style(entry: Entry) -> str:

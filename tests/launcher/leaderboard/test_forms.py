@@ -92,6 +92,25 @@ def test_eighty_columns_hold_an_axis_and_notes_in_whole_words(board):
     }
 
 
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_long_name_never_costs_a_number_its_end(board, width):
+    board.trial(
+        0.2324,
+        method={"name": "mrnet", "class_balance": {"small_class_pixels": 4096}},
+        seed=0,
+    )
+    board.trial(
+        0.2346,
+        method={"name": "mrnet", "class_balance": {"small_class_pixels": 4096}},
+        seed=1,
+    )
+    board.trial(0.3, method={"name": "mrnet", "class_balance": {"small_class_pixels": 9}})
+    text = shown(board, width=width)
+    assert "23.35 ± 0.16" in text
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+
+
 @pytest.mark.parametrize("fmt", ["terminal", "markdown"])
 def test_per_class_begins_with_the_mean_over_rare_classes(board, fmt):
     iou = {"road": 0.9, "train": 0.1, "bus": 0.4, "rider": None, "car": 0.7}
