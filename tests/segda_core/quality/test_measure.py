@@ -22,6 +22,7 @@ from segda_core.models import build_segmenter
 from segda_core.models.base import Logits, Segmenter
 from segda_core.process import Leave, StopRequest, Verdict
 from segda_core.quality.catalogue import COMBINED, FULL_METRICS, METRICS
+from segda_core.quality.full import measure_full
 from segda_core.quality.measure import measure
 
 NEED_SOURCE = {"prior", "mmd", "mmd_class", "pad", "src"}
@@ -85,8 +86,10 @@ def test_a_constant_network_by_hand(config):
 
 
 def test_a_network_of_colours_alone_is_not_moved_by_mirroring(config):
-    found = metrics_of(Colours(gain=50), config)
+    network = Colours(gain=50)
+    found = metrics_of(network, config)
     assert 0.5 < found["cons"] < 1  # mirrored it agrees to the last cell; the smaller image blends edges
+    assert measure_full(network, None, select_measured(config, 4), config)["cons"]["mirror"] == 1
     assert found["mi"] > found["ent"] > 0
     assert all(found[name] is None for name in NEED_TWO_HEADS | {"ema"})
 
