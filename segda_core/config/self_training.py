@@ -44,6 +44,15 @@ class PseudoLabelCropConfig(Frozen):
         )
         return top, bottom
 
+    def check_leaves_rows(self, height: int) -> None:
+        """`ValueError` where nothing of target images of that height would count: no self-training at all."""
+        top, bottom = self.rows(height)
+        if top + bottom >= height:
+            raise ValueError(
+                f"method.pseudo_label_crop takes {top} rows at the top and {bottom} at the bottom of target "
+                f"images {height} rows high, which leaves none; margins below 1 are shares of the height"
+            )
+
 
 class MaskedConfig(Frozen):
     """Masked image consistency (MIC, Hoyer et al., CVPR 2023)."""

@@ -149,6 +149,7 @@ class TrialConfig(TaskConfig):
             raise ValueError(f"transforms.target.min_values needs labels; {self.method.name} opens none")
         if isinstance(self.method, EmaClassMixConfig):
             self._check_mixed_sizes()
+            self._check_pseudo_label_crop(self.method)
         if isinstance(self.method, CycleGanConfig):
             self._check_fixed_sizes()
         return self
@@ -186,6 +187,12 @@ class TrialConfig(TaskConfig):
                 f"method {self.method.name} pastes source pixels on target images, but transforms give sizes "
                 f"{source} and {target}; set transforms.source.crop and transforms.target.crop alike"
             )
+
+    def _check_pseudo_label_crop(self, method: EmaClassMixConfig) -> None:
+        """Where the height of target images is known beforehand."""
+        size = self.transforms.target.size
+        if method.pseudo_label_crop is not None and size is not None:
+            method.pseudo_label_crop.check_leaves_rows(size[1])
 
     def _check_fixed_sizes(self) -> None:
         """Earlier images are kept in tensors of one size for each domain."""

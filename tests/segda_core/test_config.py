@@ -236,6 +236,24 @@ def test_contrastive_is_an_option_of_every_method_that_trains_a_segmenter(method
         resolved(**changes)
 
 
+def target_of(height: int, crop: dict[str, float], **target: Any) -> TrialConfig:
+    """A trial of ema_classmix with margins, and crops or resized target images that high."""
+    sizes = {domain: target or {"crop": [512, height]} for domain in ("source", "target")}
+    return resolved(method={"name": "ema_classmix", "pseudo_label_crop": crop}, transforms=sizes)
+
+
+def test_margins_that_leave_no_row_of_pseudo_labels_are_refused() -> None:
+    assert target_of(136, {}).method.pseudo_label_crop.rows(136) == (15, 120)
+    with pytest.raises(ConfigError, match=r"15 rows at the top and 120 at the bottom of .* 135 rows high"):
+        target_of(135, {})
+    with pytest.raises(ConfigError, match=r"60 rows at the top and 80 at the bottom.*shares of the height"):
+        target_of(100, {"top": 0.6, "bottom": 80})
+    with pytest.raises(ConfigError, match="which leaves none"):
+        target_of(64, {}, resize=[128, 64])
+    zoomed = {"resize": [128, 64], "scale": [1.0, 4.0]}  # no crop: their height is not known yet
+    assert target_of(64, {}, **zoomed).transforms.target.size is None
+
+
 def test_a_config_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         resolved().steps = 4
