@@ -77,7 +77,8 @@ class ContrastiveConfig(Frozen):
     region: RegionLevelConfig | None = None
     prototype: PrototypeLevelConfig | None = None
     histograms: Literal["weighted", "raw", "shuffled"] = "weighted"
-    """weighted: logarithmic shares times rarity. Controls: raw shares; those of another image (shuffled)."""
+    """weighted: logarithmic shares times rarity. Controls: raw shares; those of another image, of
+    regions also of another place (shuffled). Of images and regions alone: prototypes read none."""
     anchors: Literal["source", "both"] = "both"
     """source: the target is neither anchor nor key."""
     dimension: Annotated[int, Field(gt=0)] = 128

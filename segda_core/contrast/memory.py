@@ -10,6 +10,8 @@ from segda_core.config import ImageLevelConfig, PairLevelConfig, RegionLevelConf
 from segda_core.contrast.domains import Domain, compared
 from segda_core.contrast.histograms import SHOWN, rare_classes, rarity, similarity, weighted
 from segda_core.contrast.pairs import Pairs, choose_pairs
+from segda_core.contrast.shuffled import region_origins
+from segda_core.data.sampling import control_generator
 
 NUMBERS: dict[Domain, int] = {"source": 0, "target": 1}
 
@@ -108,6 +110,7 @@ class Memory(nn.Module):
         super().__init__()
         assert config.contrastive is not None
         self.options = config.contrastive
+        self.seed = config.seed
         self.streams = compared(config)
         prototype = self.options.prototype
         self.seen = Seen(pairs=prototype is not None and prototype.cooccurrence)
@@ -117,6 +120,8 @@ class Memory(nn.Module):
             self.queues = {domain: Queue(sizes[domain], self.options.dimension) for domain in self.streams}
         self.registered = nn.ModuleDict({str(domain): queue for domain, queue in self.queues.items()})
         self.prototypes = Prototypes(self.options.prototype_dimension)
+        self.region_origins: dict[Domain, Tensor] = {}
+        """Of the step at hand, where distributions are shuffled."""
 
     def add(self, counts: Mapping[str, Tensor], step: int) -> None:
         """Take in a global batch, as `Averaged.look` describes it; under `torch.no_grad`."""
@@ -126,6 +131,13 @@ class Memory(nn.Module):
             queue.push(step, {name: entries[name] for name in ("keys", "shares", "numbers", "usable")})
         if self.options.prototype is not None:
             self.prototypes.add(counts["contrast_source_sums"], counts["contrast_source_cells"])
+        if self.options.region is not None and self.options.histograms == "shuffled":
+            for domain in self.streams:
+                usable = counts[f"contrast_{domain}_region_usable"]
+                batch, regions = usable.shape
+                rng = control_generator(self.seed, step, NUMBERS[domain])
+                origins = region_origins(batch, regions, rng)
+                self.region_origins[domain] = origins.to(usable.device, non_blocking=True)
 
     def image_keys(self) -> Entries:
         """Every crop in the queues."""
@@ -168,20 +180,25 @@ class Memory(nn.Module):
         return weighted(shares, rarity(self.seen.shown, self.seen.images))
 
     def _entries(self, counts: Mapping[str, Tensor], domain: Domain, part: str) -> Entries:
-        """A domain's global batch; as a control (`shuffled`) with the distributions of other images."""
+        """A domain's global batch; as a control (`shuffled`) with the distributions of others."""
         beginning = f"contrast_{domain}_{part}"
-        shares, usable = counts[f"{beginning}_shares"], counts[f"{beginning}_usable"] > 0
-        if self.options.histograms == "shuffled":
-            shares, usable = shares.roll(1, dims=0), usable.roll(1, dims=0)
+        known = counts[f"{beginning}_usable"] > 0
         numbers = counts[f"contrast_{domain}_numbers"]
-        numbers = numbers.view(-1, *(1,) * (usable.ndim - 1)).expand_as(usable)
+        numbers = numbers.view(-1, *(1,) * (known.ndim - 1)).expand_as(known).flatten()
+        shares, usable = counts[f"{beginning}_shares"].flatten(0, -2), known.flatten()
+        if self.options.histograms == "shuffled":
+            shares, usable = (self._of_others(each, domain, part) for each in (shares, usable))
         return {
             "keys": counts[f"{beginning}_keys"].flatten(0, -2),
-            "shares": shares.flatten(0, -2),
-            "numbers": numbers.flatten(),
-            "usable": usable.flatten(),
-            "domains": torch.full_like(numbers, NUMBERS[domain]).flatten(),
+            "shares": shares,
+            "numbers": numbers,
+            "usable": usable,
+            "domains": torch.full_like(numbers, NUMBERS[domain]),
         }
+
+    def _of_others(self, values: Tensor, domain: Domain, part: str) -> Tensor:
+        """Each image's from the image before; each region's from where the step's order says."""
+        return values.roll(1, dims=0) if part == "image" else values[self.region_origins[domain]]
 
 
 def _together(parts: Iterable[Entries]) -> Entries:

@@ -13,7 +13,7 @@ Indices: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 STREAM_NUMBERS: dict[Stream, int] = {"source": 0, "target": 1, "target_labelled": 2, "target_pseudo": 3}
 
-ORDER, AUGMENTATION, METHOD, RARE_CLASS = 1, 2, 3, 4
+ORDER, AUGMENTATION, METHOD, RARE_CLASS, CONTROL = 1, 2, 3, 4, 5
 """First words of the families of seeds, so that no epoch's order shares a generator with a sample."""
 
 
@@ -69,6 +69,11 @@ def rare_class_generator(seed: int, step: int, index: int) -> np.random.Generato
 def method_generator(seed: int, step: int, index: int) -> np.random.Generator:
     """The random numbers a method draws for sample `index` of the global batch of a step."""
     return np.random.default_rng([METHOD, seed, step, index])
+
+
+def control_generator(seed: int, step: int, number: int) -> np.random.Generator:
+    """The random numbers by which a control is made of what a step's global batch shows, one by one."""
+    return np.random.default_rng([CONTROL, seed, step, number])
 
 
 def share(batch_size: int, part: int, parts: int) -> range:

@@ -19,6 +19,11 @@ image. Source distributions are those of the crop's true labels, target ones the
 probabilities where it is sure of at least 60 % of the pixels. Keys come from a running average of segmenter
 and projections, and get no gradient.
 
+Controls (`histograms`): raw shares; or the same distributions on wrong images, `shuffled`: a crop gets that
+of the crop before it in its global batch, each of its regions that of another place there, in an order drawn
+anew for every image and step. How rare a class is stays counted from the true ones. Prototypes read the
+labels of cells and no distribution: for them there is no such control.
+
 A method that learns no source (`supervised`, `pseudo_label`) has its target images and their labels in the
 source's place; `joint` compares its target by true labels.
 
