@@ -119,7 +119,7 @@ def sweep(
     loaded = load_sweep(name, data=data, executor=executor, overrides=settings or [])
     surveyed = survey_sweep(loaded, runs, only or [], retry, rerun or [], absent_classes=dry_run)
     if dry_run:
-        planned = plan_dry_run(surveyed, canary)
+        planned = plan_dry_run(surveyed, wait, canary)
         _print_json(planned.as_json()) if as_json else render_dry_run(planned, Console())
         raise typer.Exit(2 if planned.problems else 0)
     if make_images(surveyed):

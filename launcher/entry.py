@@ -8,7 +8,7 @@ from launcher.executors.base import Job
 from launcher.placement import Place
 from launcher.progress import Progress
 from segda_core.config import TaskConfig
-from segda_core.layout import AttemptFiles, TrialFiles
+from segda_core.layout import TrialFiles
 
 
 class Phase(Enum):
@@ -35,8 +35,8 @@ class Entry:
     phase: Phase = Phase.WAITING
     parents: tuple[TrialFiles, ...] = ()
     """Those it waits for; empty once they are known to be done."""
-    after: tuple[AttemptFiles, ...] = ()
-    """Attempts of parents after which its job shall start, where nobody stays to wait for them."""
+    after: tuple[str, ...] = ()
+    """Jobs of parents after which its own shall start, where nobody stays to wait for them."""
     job: Job | None = None
     queued: bool = False
     """Its job waits in a cluster's queue."""

@@ -21,15 +21,16 @@ OWN_SBATCH_OPTIONS = frozenset(
         ),
         *("nodes", "ntasks", "ntasks-per-node", "cpus-per-task", "gpus-per-node", "mem", "time", "chdir"),
         *("partition", "qos", "account", "constraint", "exclude", "export", "kill-on-invalid-dep"),
+        *("parsable", "quiet", "wait", "test-only"),
     }
 )
-"""sbatch options that segda sets itself, or that have a field of their own."""
+"""sbatch options that segda sets itself, that have a field of their own, or change what sbatch answers."""
 
 
 def _free(options: dict[str, Any]) -> dict[str, Any]:
     taken = sorted({name.replace("_", "-").lstrip("-") for name in options} & OWN_SBATCH_OPTIONS)
     if taken:
-        raise ValueError(f"{', '.join(taken)}: segda sets it itself, or has a field of its own for it")
+        raise ValueError(f"{', '.join(taken)}: segda sets it, has a field for it, or needs sbatch without it")
     return options
 
 
@@ -40,7 +41,7 @@ class ExecutorSettings(Frozen):
     """What every executor is told."""
 
     max_parallel: Annotated[int, Field(gt=0)] | None = None
-    """Trials at once; None: as many as fit."""
+    """Trials of one launch at once; None: as many as fit."""
     retry: Annotated[int, Field(ge=0)] = 2
     """Times a launch tries a trial again that the machine failed (killed, node, nccl, timeout, disk)."""
     stall_min: Annotated[float, Field(gt=0)] = 30

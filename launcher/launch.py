@@ -5,6 +5,7 @@ call at any moment changes nothing but who does the work.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from launcher.life import is_alive
 from launcher.live import View, duration
 from launcher.placement import executors_of
 from launcher.progress import Progress
+from launcher.slurm.queue import jobs_of
 from launcher.states import State, TrialStatus
 from launcher.status import read_status
 from launcher.stop_signals import StopSignals
@@ -35,6 +37,9 @@ NO_ROOM = {
     True: "the cluster takes no more jobs of yours at present",
 }
 """Why nothing can be started, by whether jobs outlive their launcher."""
+
+NO_JOB = "they wait for trials of which no job was found in the queue"
+"""Why a trial cannot be submitted that is to start after others."""
 
 ALIVE = (State.RUNNING, State.QUEUED)
 
@@ -198,9 +203,11 @@ class Launch:
             entry.phase = Phase.OVER
             self._view.say(f"left     {entry.id}: waits for {vain.parent.root.name}: {vain.in_vain}", "red")
         elif not self._waits:
-            attempts = [newest_attempt(wait.parent) for wait in waits]
-            entry.after = tuple(attempt for attempt in attempts if attempt is not None and is_alive(attempt))
-            return len(entry.after) == len(waits)
+            newest = [newest_attempt(wait.parent) for wait in waits]
+            alive = [attempt for attempt in newest if attempt is not None and is_alive(attempt)]
+            jobs = jobs_of(alive) if len(alive) == len(waits) else None
+            entry.after = jobs or ()
+            return jobs is not None
         return False
 
     def _is_ours(self, trial_id: str) -> bool:
@@ -244,11 +251,16 @@ class Launch:
         """
         for entry in self._entries:
             self._advance(entry)
-            if entry.phase is Phase.WAITING:
-                self._may_start(entry)
-        if left := sum(entry.phase is Phase.WAITING for entry in self._entries):
+        waiting = [entry for entry in self._entries if entry.phase is Phase.WAITING]
+        could = [self._may_start(entry) for entry in waiting]
+        why = [
+            NO_ROOM[True] if may else NO_JOB
+            for entry, may in zip(waiting, could, strict=True)
+            if entry.phase is Phase.WAITING
+        ]
+        for reason, count in Counter(why).items():
             advice = "--wait, or the same command later, submits them"
-            self._view.say(f"{left} trials are not submitted: {NO_ROOM[True]}; {advice}", "yellow")
+            self._view.say(f"{count} trials are not submitted: {reason}; {advice}", "yellow")
 
     def _claim(self, entry: Entry) -> AttemptFiles | None:
         """The trial's next attempt; None where it was cancelled, or somebody made one since we decided."""

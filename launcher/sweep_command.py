@@ -34,13 +34,13 @@ DONE, SOME_FAILED, INTERRUPTED = 0, 1, 130
 """Exit codes of `segda sweep`; 2 is wrong usage or configuration."""
 
 
-def dry_run(surveyed: Survey, canary: bool = True) -> DryRun:
+def dry_run(surveyed: Survey, wait: bool = True, canary: bool = True) -> DryRun:
     """What a launch would do; `ConfigError` where its executor can never run one of the trials."""
     images = surveyed.manifests
     look = {trial.id: (surveyed.statuses[trial.id], images[trial.id]) for trial in surveyed.trials}
     run = surveyed.chosen(Action.RUN)
     to_place = [*run, *surveyed.ends]
-    with open_places(surveyed.sweep.stages, to_place, surveyed.surroundings()) as places:
+    with open_places(surveyed.sweep.stages, to_place, surveyed.surroundings(wait=wait)) as places:
         planned = plan_dry_run(
             surveyed.sweep,
             surveyed.expansion,

@@ -103,8 +103,8 @@ class Executor(Protocol):
     def at_once(self, config: TaskConfig) -> int:
         """How many trials like this one it runs side by side, where nobody else uses it."""
 
-    def reserve(self, config: TaskConfig, after: Sequence[AttemptFiles] = ()) -> Room | None:
-        """Room for one more attempt, to start when those of `after` have ended; None while there is none.
+    def reserve(self, config: TaskConfig, after: Sequence[str] = ()) -> Room | None:
+        """Room for one more attempt, to start when the jobs `after` have ended; None while there is none.
 
         Only executors whose jobs outlive the launcher are asked for the latter.
         """

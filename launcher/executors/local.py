@@ -70,7 +70,7 @@ class LocalExecutor:
             fit = len(self._cores) // (config.ranks * config.threads)
         return max(1, min(fit, self._max_parallel or fit))
 
-    def reserve(self, config: TaskConfig, after: Sequence[AttemptFiles] = ()) -> "LocalRoom | None":
+    def reserve(self, config: TaskConfig, after: Sequence[str] = ()) -> "LocalRoom | None":
         """Room for one more attempt; None while other attempts, of any launcher, hold it.
 
         A number of trials the user asked for is taken at its word: cores are then not counted.

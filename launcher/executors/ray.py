@@ -128,7 +128,7 @@ class RayExecutor:
         fit = max(1, int(min(carried)))
         return min(fit, self._config.max_parallel or fit)
 
-    def reserve(self, config: TaskConfig, after: Sequence[AttemptFiles] = ()) -> "RayRoom | None":
+    def reserve(self, config: TaskConfig, after: Sequence[str] = ()) -> "RayRoom | None":
         """Room for one more attempt; None while this launch's own fill the cluster."""
         self._connect()
         running = [job for job in self._jobs.values() if not job.has_ended()]

@@ -2,16 +2,17 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 
 from launcher.executor_config import SlurmConfig
 from launcher.executors.base import Surroundings
 from launcher.executors.slurm_arrays import Arrays, Refusal, Shape, SubmissionError, shape_of
+from launcher.executors.slurm_shares import cut, shares
 from launcher.life import is_alive
 from launcher.slurm.cancel import cancel_jobs, signal_jobs
-from launcher.slurm.limits import Limits, limits
-from launcher.slurm.queue import jobs_of, queue
+from launcher.slurm.limits import DEFAULT_ARRAY, Limits, limits
+from launcher.slurm.queue import queue
 from segda_core.config import TaskConfig
 from segda_core.layout import AttemptFiles, TrialFiles, write_json
 
@@ -37,6 +38,8 @@ class SlurmJob:
 
     attempt: AttemptFiles
     shape: Shape
+    over: bool = field(default=False, init=False)
+    """Whether it was seen to have ended."""
     _next_look: float = field(default=0.0, init=False)
 
     def has_ended(self) -> bool:
@@ -44,7 +47,8 @@ class SlurmJob:
         if time.monotonic() < self._next_look:
             return False
         self._next_look = time.monotonic() + LOOK_S
-        return not is_alive(self._newest())
+        self.over = not is_alive(self._newest())
+        return self.over
 
     def terminate(self) -> None:
         """Ask it to save and leave; returns at once."""
@@ -73,6 +77,7 @@ class SlurmExecutor:
         self._limits: Limits | None = None
         self._in_queue = 0
         self._lined_up: list[SlurmJob] = []
+        self._jobs: list[SlurmJob] = []
         self._renewed = time.monotonic()
         self._error: SubmissionError | None = None
         self._pause = PAUSE_S
@@ -92,26 +97,35 @@ class SlurmExecutor:
         """As many as the user allows; what a cluster has free nobody knows."""
         return self._config.max_parallel or UNKNOWN_AT_ONCE
 
-    def reserve(self, config: TaskConfig, after: Sequence[AttemptFiles] = ()) -> "SlurmRoom | None":
-        """Room for one more job below the cluster's limits; its queue is where trials wait for nodes."""
-        if self._error is not None:
+    def reserve(self, config: TaskConfig, after: Sequence[str] = ()) -> "SlurmRoom | None":
+        """Room for one more job below the cluster's limits; its queue is where trials wait for nodes.
+
+        A launcher that waits for its jobs keeps `max_parallel` by submitting no more than that.
+        """
+        if self._error is not None or self._all_at_work():
             return None
         if self._limits is None:
             self._limits = limits(self._config.account, self._config.qos)
             self._in_queue = queue().active()
-        if self._limits.jobs is not None and self._in_queue + len(self._lined_up) >= self._limits.jobs:
+        most = None if self._limits is None else self._limits.jobs
+        if most is not None and self._in_queue + len(self._lined_up) >= most:
             self._in_queue = queue().active()
             return None
-        jobs = jobs_of(after)
-        return None if jobs is None else SlurmRoom(self, replace(shape_of(config, self._config), after=jobs))
+        return SlurmRoom(self, replace(shape_of(config, self._config), after=tuple(after)))
 
     def line_up(self, attempt: AttemptFiles, shape: Shape) -> SlurmJob:
-        """Keep an attempt for the next `flush`; a full array is submitted at once, before its claims age."""
+        """Keep an attempt for the next `flush`; a full array is submitted at once where it is not throttled.
+
+        Arrays that divide what may run at once must all be known first.
+        """
         job = SlurmJob(attempt, shape)
         self._lined_up.append(job)
-        alike = [other for other in self._lined_up if other.shape == shape]
-        if self._limits is not None and len(alike) >= self._limits.array:
-            self._submit(alike, self._config.max_parallel)
+        self._jobs.append(job)
+        self._renew()
+        if self._config.max_parallel is None:
+            alike = [other for other in self._lined_up if other.shape == shape]
+            if len(alike) >= self._most:
+                self._submit(alike, None)
         return job
 
     def flush(self) -> None:
@@ -132,17 +146,27 @@ class SlurmExecutor:
     def close(self) -> None:
         """Give back what no job stands for."""
         self._end_unsubmitted(self._lined_up)
+        with suppress(SubmissionError):  # the controller is silent: what it took fails when it starts
+            self._arrays.withdraw_doubtful()
 
     def preview(self, configs: Sequence[TaskConfig]) -> list[str]:
-        """The sbatch scripts that would be submitted for these trials."""
-        shapes = [shape_of(config, self._config) for config in configs]
-        most = limits(self._config.account, self._config.qos).array
-        scripts = []
-        for shape in dict.fromkeys(shapes):
-            count = shapes.count(shape)
-            parts = [min(most, count - first) for first in range(0, count, most)]
-            scripts += [self._arrays.script(shape, part, self._share(part, len(shapes))) for part in parts]
-        return scripts
+        """The sbatch scripts that would be submitted for these trials, or at first where the launch stays."""
+        at_first = self._config.max_parallel if self._waits else None
+        shapes = [shape_of(config, self._config) for config in configs][:at_first]
+        self._limits = self._limits or limits(self._config.account, self._config.qos)
+        parts = cut(shapes, self._most, self._config.max_parallel)
+        return [self._arrays.script(shapes[part[0]], len(part), parallel) for part, parallel in parts]
+
+    @property
+    def _most(self) -> int:
+        """Trials of one array."""
+        return DEFAULT_ARRAY if self._limits is None else self._limits.array
+
+    def _all_at_work(self) -> bool:
+        if not self._waits or self._config.max_parallel is None:
+            return False
+        self._jobs = [job for job in self._jobs if not job.over]
+        return len(self._jobs) >= self._config.max_parallel
 
     def _silent(self) -> bool:
         return self._error is not None and self._error.refusal is Refusal.SILENT
@@ -151,37 +175,35 @@ class SlurmExecutor:
         if time.monotonic() < self._not_before:
             return
         self._error = None
-        total = len(self._lined_up)
-        in_order = sorted(self._lined_up, key=lambda job: job.shape)
-        for _, group in groupby(in_order, key=lambda job: job.shape):
-            alike = list(group)
-            if not self._submit(alike, self._share(len(alike), total)):
+        jobs = self._lined_up
+        for part, parallel in cut([job.shape for job in jobs], self._most, self._config.max_parallel):
+            if not self._submit([jobs[position] for position in part], parallel):
                 break
-
-    def _share(self, count: int, total: int) -> int | None:
-        """How many of an array may run at once, where several divide what the user allows."""
-        allowed = self._config.max_parallel
-        return None if allowed is None else max(1, allowed * count // total)
 
     def _submit(self, jobs: Sequence[SlurmJob], parallel: int | None) -> bool:
         """Submit one array, in halves where it is more than Slurm takes; False where the rest must wait."""
+        self._renew()
         try:
             self._arrays.submit(jobs[0].shape, [job.attempt for job in jobs], parallel)
         except SubmissionError as error:
-            if error.refusal is Refusal.WRONG:
+            if error.refusal in (Refusal.FULL, Refusal.BIG) and len(jobs) > 1:
+                return self._submit_halves(jobs, parallel)
+            if error.refusal in (Refusal.WRONG, Refusal.BIG):
                 self._error = error
                 self._end_unsubmitted(jobs)
                 self._error = None
                 return True
-            if error.refusal is Refusal.FULL and len(jobs) > 1:
-                middle = len(jobs) // 2
-                return self._submit(jobs[:middle], parallel) and self._submit(jobs[middle:], parallel)
             self._postpone(error)
             return False
         self._pause = PAUSE_S
         self._in_queue += len(jobs)
         self._take_out(jobs)
         return True
+
+    def _submit_halves(self, jobs: Sequence[SlurmJob], parallel: int | None) -> bool:
+        halves = [jobs[: len(jobs) // 2], jobs[len(jobs) // 2 :]]
+        each = [None, None] if parallel is None else list(shares([len(half) for half in halves], parallel))
+        return all(self._submit(half, share) for half, share in zip(halves, each, strict=True))
 
     def _postpone(self, error: SubmissionError) -> None:
         self._error = error

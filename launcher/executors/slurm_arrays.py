@@ -14,7 +14,7 @@ from submitit.slurm import slurm as submitit_slurm
 from launcher.executor_config import SlurmConfig
 from launcher.executors.base import Resources, code_environment
 from launcher.executors.slurm_task import NodeTask
-from launcher.slurm.command import outside_a_job
+from launcher.slurm.command import SlurmError, ask, outside_a_job
 from segda_core.config import TaskConfig
 from segda_core.errors import ConfigError
 from segda_core.layout import AttemptFiles, read_json, write_json
@@ -25,6 +25,7 @@ MANY_TIMEOUTS = 1_000_000
 SAVE_BEFORE_S = 90
 """Seconds before the time limit at which Slurm asks a job to save; Slurm may be a minute early."""
 
+BIG = "Invalid job array specification"
 FULL = ("MaxSubmit", "GrpSubmit", "temporarily unable to accept")
 SILENT = (
     *("Unable to contact", "Socket timed out", "Connection refused", "Connection timed out", "timed out on"),
@@ -43,6 +44,8 @@ class Refusal(Enum):
 
     WRONG = auto()
     """It never will as it is asked for: no such partition, more than a node has …"""
+    BIG = auto()
+    """More tasks than an array may have there."""
     FULL = auto()
     """More jobs than this user may have in the queue."""
     SILENT = auto()
@@ -52,13 +55,17 @@ class Refusal(Enum):
 class SubmissionError(RuntimeError):
     """An array that was not submitted."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, refusal: Refusal | None = None) -> None:
         super().__init__(f"sbatch: {message}")
-        self.refusal = Refusal.WRONG
-        if any(text in message for text in SILENT):
-            self.refusal = Refusal.SILENT
-        elif any(text in message for text in FULL):
-            self.refusal = Refusal.FULL
+        self.refusal = refusal or _refusal(message)
+
+
+def _refusal(message: str) -> Refusal:
+    if any(text in message for text in SILENT):
+        return Refusal.SILENT
+    if any(text in message for text in FULL):
+        return Refusal.FULL
+    return Refusal.BIG if BIG in message else Refusal.WRONG
 
 
 @dataclass(frozen=True, order=True)
@@ -90,6 +97,8 @@ class Arrays:
         self._folder = folder
         self._code = code
         self._count = 0
+        self._doubtful: list[str] = []
+        """Arrays that Slurm may have taken, although sbatch got no answer."""
 
     def submit(self, shape: Shape, attempts: Sequence[AttemptFiles], parallel: int | None) -> None:
         """Submit an array of attempts; `SubmissionError` where Slurm does not take it.
@@ -97,6 +106,7 @@ class Arrays:
         Each attempt says beforehand which job it becomes, so that no moment exists in which it has one that
         cannot be found.
         """
+        self.withdraw_doubtful()
         self._count += 1
         said = read_json(attempts[0].submission)
         assert said is not None
@@ -111,7 +121,19 @@ class Arrays:
                 self._executor(shape, name, parallel, folder, self._code).submit_array(tasks)
         except (FailedJobError, FailedSubmissionError) as error:
             shutil.rmtree(folder, ignore_errors=True)
-            raise SubmissionError(_reason(str(error))) from error
+            refused = SubmissionError(_reason(str(error)))
+            if refused.refusal is Refusal.SILENT:
+                self._doubtful.append(name)
+            raise refused from error
+
+    def withdraw_doubtful(self) -> None:
+        """Cancel arrays that Slurm took without saying so; `SubmissionError` while it stays silent."""
+        while self._doubtful:
+            try:
+                ask(["scancel", f"--name={self._doubtful[0]}"])
+            except SlurmError as error:
+                raise SubmissionError(str(error), Refusal.SILENT) from error
+            self._doubtful.pop(0)
 
     def script(self, shape: Shape, count: int, parallel: int | None) -> str:
         """The sbatch script of an array of `count` trials; names of the launch to come stand in capitals."""

@@ -2,13 +2,18 @@
 
 import os
 import pwd
+import re
+import time
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 from launcher.slurm.command import SlurmError, ask
 
 DEFAULT_ARRAY = 1001
 """Slurm's default for MaxArraySize."""
+
+KEEP_S = 15.0
+"""Seconds that an answer, or that there was none, is used for."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +26,14 @@ class Limits:
     """Jobs in the queue at once; None: no limit that we can see."""
 
 
-@cache
 def settings() -> dict[str, str]:
     """The cluster's configuration; empty where the controller does not answer."""
+    return settings_at(int(time.monotonic() / KEEP_S))
+
+
+@lru_cache(maxsize=1)
+def settings_at(now: int) -> dict[str, str]:
+    """Those of a moment, in units of `KEEP_S`."""
     try:
         lines = ask(["scontrol", "show", "config"]).splitlines()
     except SlurmError:
@@ -32,10 +42,13 @@ def settings() -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def limits(account: str | None, qos: str | None) -> Limits:
-    """The limits that hold for jobs charged to `account` under `qos`."""
+def limits(account: str | None, qos: str | None) -> Limits | None:
+    """The limits that hold for jobs charged to `account` under `qos`; None while the controller is silent."""
     told = settings()
-    array = int(told.get("MaxArraySize", DEFAULT_ARRAY))
+    if not told:
+        return None
+    tasks = re.findall(r"\bmax_array_tasks=(\d+)", told.get("SchedulerParameters", ""))
+    array = min(map(int, [told.get("MaxArraySize", DEFAULT_ARRAY), *tasks]))
     enforced = {word.strip() for word in told.get("AccountingStorageEnforce", "none").lower().split(",")}
     if not enforced & {"limits", "safe", "qos", "all"}:
         return Limits(array, None)

@@ -1,28 +1,17 @@
 """A launch, a cancellation and canaries where Slurm says no; commands that refuse stand in for a cluster."""
 
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rich.console import Console
+from slurm_commands import entries_of, forget, has_job, stand_in, submit, write_command
 
 from launcher.canary import add_canaries, at_work
 from launcher.cancel import cancel, take_out_of_queue
-from launcher.claim import Submission
 from launcher.cli import cancel as cancel_command
 from launcher.entry import Entry
-from launcher.executor_config import SlurmConfig
-from launcher.executors import make_executor
-from launcher.executors.base import Surroundings
 from launcher.executors.slurm import SlurmExecutor
 from launcher.find import canaries_of
-from launcher.launch import Launch
-from launcher.live import PlainView
-from launcher.placement import Place
-from launcher.prepare import prepare
-from launcher.slurm.limits import settings
-from launcher.slurm.queue import queue
 from launcher.states import State
 from launcher.status import read_status
 from launcher.trial import Trial
@@ -33,26 +22,10 @@ from sweeps import expanded
 @pytest.fixture(autouse=True)
 def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Folder of Slurm's commands: sbatch knows no partition, the queue is empty."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    for name in ("srun", "squeue", "scontrol", "scancel"):
-        write_command(folder / name, "exit 0")
+    folder = stand_in(tmp_path, monkeypatch)
     write_command(folder / "sbatch", "echo 'sbatch: error: invalid partition specified: nope' >&2; exit 1")
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
-    forget()
     yield folder
     forget()
-
-
-def write_command(path: Path, body: str) -> None:
-    path.write_text(f"#!/bin/sh\n{body}\n")
-    path.chmod(0o755)
-
-
-def forget() -> None:
-    """What this process was told by another cluster."""
-    settings.cache_clear()
-    queue.cache_clear()
 
 
 @pytest.fixture
@@ -64,12 +37,6 @@ def trials(tmp_path: Path) -> list[Trial]:
 @pytest.fixture
 def entries(trials: list[Trial], tmp_path: Path) -> list[Entry]:
     return entries_of(trials, tmp_path)
-
-
-def submit(entries: Sequence[Entry]) -> str:
-    output = io.StringIO()
-    Launch(entries, PlainView(Console(file=output, width=1000)), waits=False).run(lambda ended: None)
-    return output.getvalue()
 
 
 def queued(files: TrialFiles) -> AttemptFiles:
@@ -114,27 +81,8 @@ echo Submitted batch job 7""",
     assert [has_job(trial, tmp_path) for trial in trials] == [True] * 5
 
 
-def entries_of(trials: Sequence[Trial], folder: Path) -> list[Entry]:
-    """They are to run under Slurm."""
-    slurm = SlurmConfig(name="slurm")
-    place = Place(make_executor(slurm, Surroundings(folder / "runs" / "demo", waits=False)), slurm)
-    submission = Submission("slurm", "hash", snapshot="code")
-    made = [(prepare(trial, folder / "runs"), trial.config) for trial in trials]
-    return [
-        Entry(files, config, place, submission, max(files.attempt_numbers(), default=0))
-        for files, config in made
-    ]
-
-
 def state(trial: Trial, folder: Path) -> State:
     return read_status(trial.files(folder / "runs")).state
-
-
-def has_job(trial: Trial, folder: Path) -> bool:
-    """Whether its newest attempt was submitted and not given back."""
-    files = trial.files(folder / "runs")
-    attempt = files.attempt(files.attempt_numbers()[-1])
-    return attempt.submission.exists() and not attempt.outcome.exists()
 
 
 def test_a_claim_that_is_given_back_says_why(entries: list[Entry]) -> None:

@@ -4,13 +4,12 @@ import shlex
 from pathlib import Path
 
 import pytest
+from slurm_commands import stand_in
 
 from launcher.executor_config import SlurmConfig
 from launcher.executors.base import Surroundings
 from launcher.executors.slurm import SlurmExecutor
 from launcher.executors.slurm_arrays import Refusal, SubmissionError
-from launcher.slurm.limits import settings
-from launcher.slurm.queue import queue
 from segda_core.config import TaskConfig
 from sweeps import expanded
 
@@ -21,12 +20,7 @@ POLICY = "Job violates accounting/QOS policy (job submit limit, user's size and/
 @pytest.fixture(autouse=True)
 def _cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands that name no limit stand in for a cluster."""
-    for name in ("srun", "sbatch", "squeue", "scontrol", "scancel"):
-        (path := tmp_path / name).write_text("#!/bin/sh\nexit 0\n")
-        path.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    settings.cache_clear()
-    queue.cache_clear()
+    stand_in(tmp_path, monkeypatch)
 
 
 def configs(folder: Path, *overrides: str) -> list[TaskConfig]:
@@ -103,6 +97,7 @@ def test_ranks_that_do_not_fit_the_nodes(
         (f"QOSMinGRES; Batch job submission failed: {POLICY}", Refusal.WRONG),
         ("invalid partition specified: nope", Refusal.WRONG),
         ("Unable to contact slurm controller (connect failure)", Refusal.SILENT),
+        ("Batch job submission failed: Invalid job array specification", Refusal.BIG),
     ],
 )
 def test_only_where_waiting_helps_is_a_refusal_tried_again(message: str, refusal: Refusal) -> None:
