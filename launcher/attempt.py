@@ -117,12 +117,17 @@ class Runner:
                 self._look(torchrun)
             if self._deadline is not None and time.monotonic() > self._deadline:
                 self._ending = replace(self._ending, out_of_patience=True)
-                self._end_rest(grace=0)
+                if self._end_rest(grace=0):
+                    return -signal.SIGKILL
             time.sleep(POLL_S)
         return torchrun.returncode
 
-    def _end_rest(self, grace: float) -> None:
-        end_processes(self._attempt.root, grace, self._node.rank)
+    def _end_rest(self, grace: float) -> list[int]:
+        """Pids that cannot be killed."""
+        left = end_processes(self._attempt.root, grace, self._node.rank)
+        if left:
+            print(f"runner: KILL does not end the processes {left}; nothing waits for them", flush=True)
+        return left
 
     def _look(self, torchrun: "subprocess.Popen[bytes]") -> None:
         if self._deadline is not None:

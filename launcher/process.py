@@ -19,6 +19,9 @@ NODE_VARIABLE = "SEGDA_NODE"
 PARENT_VARIABLE = "SEGDA_PARENT"
 """Environment variable with the pid whose death a runner must not outlive."""
 
+KILL_PATIENCE_S = 10.0
+"""Seconds after which a process that KILL did not end is left to the kernel."""
+
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -115,16 +118,29 @@ def descendants(ancestor: int) -> list[int]:
     return found
 
 
-def end_processes(attempt: Path, grace: float, node: int | None = None) -> None:
-    """Send TERM to every process of the attempt, and KILL to those left after `grace` seconds."""
+def end_processes(attempt: Path, grace: float, node: int | None = None) -> list[int]:
+    """Send TERM to every process of the attempt, and KILL to those left after `grace` seconds.
+
+    Returns the pids that are still there: see `kill_all`.
+    """
     send(processes_of(attempt, node), signal.SIGTERM)
     deadline = time.monotonic() + grace
-    while (left := processes_of(attempt, node)) and time.monotonic() < deadline:
+    while processes_of(attempt, node) and time.monotonic() < deadline:
         time.sleep(0.05)
-    while left:
+    return kill_all(lambda: processes_of(attempt, node))
+
+
+def kill_all(find: Callable[[], list[int]]) -> list[int]:
+    """Send KILL to what `find` finds until it finds nothing more.
+
+    Returns what is there after `KILL_PATIENCE_S`: a process deep in a driver or a dead file system. It ends
+    when it comes back from there, and does nothing of ours any more.
+    """
+    deadline = time.monotonic() + KILL_PATIENCE_S
+    while (left := find()) and time.monotonic() < deadline:
         send(left, signal.SIGKILL)
         time.sleep(0.02)
-        left = processes_of(attempt, node)
+    return left
 
 
 def environment_of(pid: int) -> set[bytes]:

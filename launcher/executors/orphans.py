@@ -23,4 +23,5 @@ class Orphans:
         self._since = self._since or time.monotonic()
         if time.monotonic() - self._since > PATIENCE_S:
             end_processes(self._attempt.root, grace=0)
+            return False
         return True

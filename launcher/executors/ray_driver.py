@@ -143,6 +143,7 @@ def main() -> None:
     death_signal(int(os.environ[PARENT_VARIABLE]))()
     settings = DriverSettings(**json.loads(sys.stdin.readline()))
     os.environ.update(TUNE_ENVIRONMENT)
+    os.chdir(settings.storage)  # workers import from the driver's working directory first
     context = ray.init(
         settings.address,
         log_to_driver=False,

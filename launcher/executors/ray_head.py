@@ -29,8 +29,8 @@ from launcher.process import (
     descendants,
     environment_of,
     identity,
+    kill_all,
     on_this_machine,
-    send,
     still_runs,
 )
 from segda_core.layout import read_json, write_json
@@ -199,12 +199,9 @@ class Keeper:
     def _end_all(self) -> None:
         """Wait for the head's processes, and kill those left; runners are told by the kernel, and save."""
         deadline = time.monotonic() + STOP_PATIENCE_S
-        while (left := self._processes()) and time.monotonic() < deadline:
+        while self._processes() and time.monotonic() < deadline:
             time.sleep(POLL_S)
-        while left:
-            send(left, signal.SIGKILL)
-            time.sleep(POLL_S)
-            left = self._processes()
+        kill_all(self._processes)
 
     def _processes(self) -> list[int]:
         """All that descend from this process, but no runners and their workers."""

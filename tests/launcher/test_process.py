@@ -65,5 +65,18 @@ def test_ends_every_process_of_an_attempt_and_no_other(tmp_path: Path) -> None:
         process.communicate()
 
 
+def test_what_no_kill_ends_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a worker in a file system that does not answer: here no signal is sent at all."""
+    monkeypatch.setattr("launcher.process.KILL_PATIENCE_S", 0.2)
+    monkeypatch.setattr("launcher.process.send", lambda pids, signum: None)
+    attempt = tmp_path / "attempts/1"
+    process = start(attempt, "import time; time.sleep(60)")
+    began = time.monotonic()
+    assert end_processes(attempt, grace=0.1) == [process.pid]
+    assert time.monotonic() - began < 5
+    process.kill()
+    process.communicate()
+
+
 def test_counts_the_out_of_memory_killer() -> None:
     assert out_of_memory_kills() >= 0

@@ -60,12 +60,17 @@ def assert_as_local(sweep: SmallSweep, local: SmallSweep) -> None:
 
 
 def test_a_grid_and_its_child_give_the_local_results(
-    local: SmallSweep, tmp_path: Path, stand_in: StandIn
+    local: SmallSweep, tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """In a folder that holds other code, as a checkout does that was edited after the launch."""
     folder = tmp_path / 'it\'s "a" $HOME path; with spaces'
     folder.mkdir()
     sweep = on_ray(folder, STEPS)
     stand_in(folder / "locks")
+    for package in ("launcher", "segda_core"):
+        (folder / package).mkdir()
+        (folder / package / "__init__.py").write_text("raise RuntimeError('not the code launched')\n")
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
     code, output = sweep.run("sweep", "quick")
     assert code == 0, output
     assert sweep.outcomes() == ["done"] * 3
