@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from trials import CONTRASTIVE, SMALL
 
 from segda_core.config import METHOD_CONFIGS, PairLevelConfig, Stream
-from segda_core.contrast.average import cells_of
+from segda_core.contrast.average import Averaged, cells_of
 from segda_core.contrast.histograms import rarity, similarity, weighted
 from segda_core.contrast.memory import Queue
 from segda_core.contrast.pairs import choose_pairs, pair_losses
@@ -240,8 +240,14 @@ def test_labels_say_what_the_target_of_joint_shows(build, batches, join):
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_level_alone_gives_what_it_gives_beside_the_others(trained, batch, level):
     alone = {other: None for other in LEVELS if other != level}
-    losses = trained(batch, **alone).backward([later(batch, 4)], 4)
-    assert [name for name in losses if "contrast" in name] == [f"segmenter/contrast_{level}"]
+    together, single = trained(batch), trained(batch, **alone)
+    state = {name: network.state_dict() for name, network in together.method.networks().items()}
+    for name, network in single.method.networks().items():
+        network.load_state_dict({key: state[name][key] for key in network.state_dict()})
+    losses, own = (trial.backward([later(batch, 4)], 4) for trial in (together, single))
+    assert [name for name in own if "contrast" in name] == [f"segmenter/contrast_{level}"]
+    value = losses[f"segmenter/contrast_{level}"]
+    assert own[f"segmenter/contrast_{level}"] == pytest.approx(value, rel=1e-5) and value > 0
 
 
 def test_target_crops_are_anchors_once_their_queue_is_full(trained, batch):
@@ -301,9 +307,10 @@ def test_weights_rise_from_their_start(trained, batch):
     assert values[0] == 0 and (values / values[-1]).tolist() == pytest.approx([0, 0.25, 0.75, 1, 1], rel=0.05)
 
 
-def test_micro_batches_add_up_to_the_whole_batch(build, batches, join):
-    parts = batches("adaptsegnet", 3)
-    whole, split = (build("group", batch_size=3, contrastive=CONTRASTIVE, **OPTIONS) for _ in range(2))
+@pytest.mark.parametrize("histograms", ["weighted", "shuffled"])
+def test_micro_batches_add_up_to_the_whole_batch(build, batches, join, histograms):
+    parts, contrastive = batches("adaptsegnet", 3), {**CONTRASTIVE, "histograms": histograms}
+    whole, split = (build("group", batch_size=3, contrastive=contrastive, **OPTIONS) for _ in range(2))
     for step in range(3):
         losses = whole.backward([join(parts)], step)
         assert split.backward(parts, step) == pytest.approx(losses, rel=1e-4)
@@ -434,6 +441,50 @@ def test_cells_are_drawn_to_their_classs_mean_from_those_seen_with_it(trained, b
     ]
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-6)
     assert ("both" in trial.method.memory.seen.state_dict()) == cooccurrence
+
+
+def test_prototypes_are_means_of_the_averaged_networks_source_cells_of_all_steps(build, batch):
+    """Not of the student's, which is another network here, nor of the target's, which is there as well."""
+    trial = build("group", contrastive={**CONTRASTIVE, "image": None, "region": None}, **OPTIONS)
+    method = trial.method
+    with torch.no_grad():
+        for parameter in [*method.segmenter.parameters(), *method.heads.parameters()]:
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    networks = {"average": method.average, "student": Averaged(method.segmenter, method.heads)}
+    sums, count = {name: np.zeros((19, 8)) for name in networks}, np.zeros(19)
+    for step in range(3):
+        (prepared,) = trial.prepare([later(batch, step)], step)
+        assert prepared.counts["contrast_target_cells"].sum() > 0
+        source = later(batch, step).source
+        keys = {name: keys_of(network, source.images) for name, network in networks.items()}
+        for (image, row, column), c in np.ndenumerate(classes_of_cells(source.labels, keys["average"])):
+            if c != 255:
+                count[c] += 1
+                for name in networks:
+                    sums[name][c] += keys[name][image, :, row, column].numpy()
+    assert method.memory.prototypes.seen.tolist() == (count > 0).tolist() and len(set(count)) > 2
+    wanted = {name: each / np.maximum(count, 1)[:, None] for name, each in sums.items()}
+    np.testing.assert_allclose(method.memory.prototypes.means, wanted["average"], rtol=1e-4, atol=1e-5)
+    assert np.abs(wanted["student"] - wanted["average"]).max() > 0.1
+
+
+@torch.no_grad()
+def keys_of(network, images):
+    features = network.segmenter.with_features(images)[1]
+    return torch.nn.functional.normalize(network.heads.prototype(features), dim=1)
+
+
+def classes_of_cells(labels, keys):
+    """(batch, h, w): the class of half of a cell's pixels at least, or 255."""
+    classes = np.full((len(keys), *keys.shape[2:]), 255)
+    height, width = labels.shape[1] // keys.shape[2], labels.shape[2] // keys.shape[3]
+    for image, row, column in np.ndindex(classes.shape):
+        rows, columns = row * height, column * width
+        pixels = labels[image, rows : rows + height, columns : columns + width].flatten()
+        counts = np.bincount(pixels, minlength=256)[:19]
+        if counts.max() >= 0.5 * height * width:
+            classes[image, row, column] = counts.argmax()
+    return classes
 
 
 def test_prototype_scores_are_single_precision_under_autocast(trained, batch):
