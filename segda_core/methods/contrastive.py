@@ -38,8 +38,8 @@ Different from the plan (METHODS of this project, section 5), and why:
   of a mean over the whole batch does not add up over ranks and micro-batches, as every loss here does.
 - Images are not paired by similarity within a batch: batches, and with them every other loss, stay those of
   the run without the option. For the same reason the segmenter sees both domains once more in each step, and
-  these passes move no running statistics: on and off differ by the losses alone. Of 5.5 `cooccurrence`
-  remains: classes that occur together push harder.
+  these passes move no running statistics, nor the random numbers of dropout in what follows: on and off
+  differ by the losses alone. Of 5.5 `cooccurrence` remains: classes that occur together push harder.
 
 N ranks equal one: keys, distributions and counts are the global batch's.
 """
@@ -94,8 +94,9 @@ class ContrastiveUpdate(Update):
     ) -> tuple[Tensors, Tensors]:
         """What the method learns, and what of both domains belongs together."""
         losses, carried = self.inner(batch, prepared, carried, step)
-        segmenter = self.inner.segmenter
-        with statistics_unmoved(segmenter):
+        segmenter, device = self.inner.segmenter, self.memory.seen.images.device
+        forked = [device] if device.type == "cuda" else []
+        with statistics_unmoved(segmenter), torch.random.fork_rng(forked):
             embeddings: dict[Domain, Tensors] = {
                 domain: self.heads(segmenter.with_features(images_of(batch, stream).images)[1])
                 for domain, stream in self.memory.streams.items()

@@ -322,14 +322,17 @@ def test_micro_batches_add_up_to_the_whole_batch(build, batches, join, histogram
 def test_batch_norm_and_weights_are_those_without_levels_where_these_weigh_nothing(
     build, batches, join, micro_batches
 ):
+    """Dropout draws for the levels' own pass, and the micro-batches that follow are none the wiser."""
     parts = batches("adaptsegnet")
     parts = [join(parts)] if micro_batches == 1 else parts
     weightless = {level: {**CONTRASTIVE[level], "weight": 0} for level in LEVELS}
-    states = []
+    states, dropout = [], torch.nn.Dropout2d(0.5)
     for contrastive in (None, {**CONTRASTIVE, **weightless}):
         trial = build("batch", contrastive=contrastive, **OPTIONS)
         before = {name: values.clone() for name, values in trial.method.segmenter.state_dict().items()}
+        trial.method.segmenter.main_head.register_forward_pre_hook(lambda _, inputs: dropout(*inputs))
         for step in range(2):
+            torch.manual_seed(step)  # as the engine does
             trial.backward(parts, step)
             trial.step()
             for update in trial.updates:
