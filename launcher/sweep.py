@@ -6,6 +6,7 @@ from pathlib import Path
 
 from launcher.executor_config import ExecutorConfig
 from launcher.expansion import Expansion, StageExpander
+from launcher.idle import idle
 from launcher.layers import Layer, merge
 from launcher.leaks import leaks
 from launcher.points import Part, axis_paths
@@ -115,7 +116,7 @@ def _joined(parts: Iterable[Expansion]) -> Expansion:
         whole.merged.extend(part.merged)
         whole.notes.extend(part.notes)
         whole.layers.update(part.layers)
-    whole.notes.extend(leaks(whole.trials))
+    whole.notes.extend([*leaks(whole.trials), *idle(whole.trials)])
     return whole
 
 

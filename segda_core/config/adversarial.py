@@ -86,6 +86,11 @@ class MemoryRegularisationConfig(MethodSettings):
         """The two heads regularise each other."""
         return True
 
+    def idle(self, steps: int) -> list[str]:
+        """The start of memory regularisation and entropy, unless both weigh nothing."""
+        never = (self.lambda_mr or self.lambda_entropy) and self.mr_start >= steps
+        return [f"method.mr_start {self.mr_start}"] if never else []
+
 
 class MRNetConfig(MemoryRegularisationConfig):
     """Memory regularisation, Seg-Uncertainty's first stage (Zheng & Yang, IJCAI 2020)."""

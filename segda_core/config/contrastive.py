@@ -87,6 +87,15 @@ class ContrastiveConfig(Frozen):
     momentum: Beta = 0.999
     """Of the running average of the segmenter that makes keys and target label distributions."""
 
+    def idle(self, steps: int) -> list[str]:
+        """Starts, with their values, of levels that a trial of so many steps never reaches."""
+        levels = {"image": self.image, "region": self.region, "prototype": self.prototype}
+        return [
+            f"contrastive.{name}.start {level.start}"
+            for name, level in levels.items()
+            if level is not None and level.weight and level.start >= steps
+        ]
+
     @model_validator(mode="after")
     def _check(self) -> "ContrastiveConfig":
         if self.image is None and self.region is None and self.prototype is None:

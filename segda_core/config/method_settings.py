@@ -45,6 +45,10 @@ class MethodSettings(Frozen):
         """Whether the model must have an auxiliary head."""
         return False
 
+    def idle(self, steps: int) -> list[str]:
+        """Settings, with their values, that a trial of so many steps never reaches."""
+        return []
+
 
 class SourceOnlyConfig(MethodSettings):
     """Train on labelled source images alone: the lower anchor of every comparison."""

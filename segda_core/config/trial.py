@@ -223,6 +223,12 @@ class TrialConfig(TaskConfig):
         return self.steps
 
     @property
+    def idle(self) -> list[str]:
+        """Settings, with their values, that its steps never reach: options that would be claimed in vain."""
+        contrastive = [] if self.contrastive is None else self.contrastive.idle(self.steps)
+        return [*self.method.idle(self.steps), *contrastive]
+
+    @property
     def streams(self) -> tuple[Stream, ...]:
         """What the method may open; loaders yield nothing else."""
         if self.method.target_labels == "optional" and self.uses_target_labels:

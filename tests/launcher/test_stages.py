@@ -391,6 +391,12 @@ def test_a_translator_does_not_depend_on_a_segmenters_settings(tmp_path: Path) -
     assert problem.endswith("method cyclegan needs images of one size; set transforms.source.crop")
 
 
+def test_an_option_that_never_acts_is_told_of_its_stage(tmp_path: Path) -> None:
+    first = {"task": "train", "base": {"method": {"name": "mrnet"}, "steps": 9}}
+    notes = expanded(tmp_path, base={"steps": 5}, stages={"pretrain": first, "adapt": ADAPT}).notes
+    assert notes[0] == "pretrain: trials of 9 steps end before method.mr_start 15000, which never acts"
+
+
 def test_ancestors_that_open_more_target_images_are_told(tmp_path: Path) -> None:
     def notes(**pretrain: Any) -> list[str]:
         few = {**ADAPT, "grid": {"target.subset.size": [10, 40]}}

@@ -124,6 +124,27 @@ def test_exclude_reaches_into_zip_and_says_when_it_matches_nothing(tmp_path: Pat
     assert expansion.notes == [f"{tmp_path}/sweeps/demo.yaml: exclude[1] matches no point"]
 
 
+def test_options_that_trials_end_before_are_told_once_of_a_kind(tmp_path: Path) -> None:
+    levels = {"image": {}, "region": {"start": 20}, "prototype": {"start": 0}}
+    grid = {
+        "method": [{"name": "mrnet"}, {"name": "source_only"}],
+        "contrastive": [None, levels],
+        "steps": [20, 21, 15_001],
+        "seed": [0, 1, 2],
+    }
+    told = "trials of {} steps end before {}, which never acts"
+    assert expanded(tmp_path, grid=grid).notes == [
+        told.format(20, "method.mr_start 15000"),
+        told.format(21, "method.mr_start 15000"),
+        told.format(20, "contrastive.image.start 3000"),
+        told.format(20, "contrastive.region.start 20"),
+        told.format(21, "contrastive.image.start 3000"),
+    ]
+    weightless = {"image": {"weight": 0.0}, "prototype": {"start": 4}}
+    mrnet = {"name": "mrnet", "lambda_mr": 0.0}
+    assert expanded(tmp_path, base={"steps": 5, "contrastive": weightless, "method": mrnet}).notes == []
+
+
 def test_a_sweep_without_axes_is_one_trial(tmp_path: Path) -> None:
     assert [trial.point for trial in expanded(tmp_path).trials] == [{}]
 
