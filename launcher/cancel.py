@@ -1,12 +1,14 @@
 """`segda cancel`: a marker in the trial's directory, which its runner sees and every launcher respects."""
 
+import time
 from collections.abc import Iterable
 
+from launcher.life import life_of
 from launcher.slurm.cancel import cancel_jobs
-from launcher.slurm.command import SlurmError
+from launcher.slurm.command import NoSlurmError, SlurmError
 from launcher.states import State
 from launcher.status import read_status
-from segda_core.layout import TrialFiles
+from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
 
 
 def cancel(trials: Iterable[TrialFiles]) -> list[TrialFiles]:
@@ -30,12 +32,23 @@ def waiting_for(trials: Iterable[TrialFiles], parents: Iterable[TrialFiles]) -> 
 
 def take_out_of_queue(trials: Iterable[TrialFiles]) -> str | None:
     """Cancel the jobs that wait for marked trials; why that failed: they then leave as soon as they start."""
-    newest = (files.attempt(numbers[-1]) for files in trials if (numbers := files.attempt_numbers()))
+    newest = [files.attempt(numbers[-1]) for files in trials if (numbers := files.attempt_numbers())]
     try:
         cancel_jobs(newest, only_waiting=True)
     except SlurmError as error:
+        if isinstance(error, NoSlurmError):
+            _end_waiting(newest)
         return f"their jobs stay in the queue and leave when they start: {error}"
     return None
+
+
+def _end_waiting(attempts: Iterable[AttemptFiles]) -> None:
+    """Nobody here can ask for their jobs: without an end of our own they might be waited for for ever."""
+    cancelled = {"status": "cancelled", "cause": None, "message": "by `segda cancel`"}
+    for attempt in attempts:
+        if "job_name" in (read_json(attempt.submission) or {}) and life_of(attempt).waits:
+            before = read_json(attempt.outcome) or {"step": None}
+            write_json(attempt.outcome, {**before, **cancelled, "time": time.time()})
 
 
 def uncancel(files: TrialFiles) -> None:

@@ -45,7 +45,8 @@ class Ending:
 def judge(files: TrialFiles, attempt: AttemptFiles, ending: Ending) -> dict[str, Any]:
     """Content of outcome.json."""
     status, cause, message = _verdict(files, attempt, ending)
-    return {"status": status, "cause": cause, "message": message, "step": _step(attempt), "time": time.time()}
+    ended = {"step": _step(attempt), "asked_by": ending.asked_by, "time": time.time()}
+    return {"status": status, "cause": cause, "message": message, **ended}
 
 
 def _verdict(files: TrialFiles, attempt: AttemptFiles, ending: Ending) -> tuple[str, str | None, str]:

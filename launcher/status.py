@@ -6,7 +6,7 @@ from typing import Any
 from launcher.inputs import changed, with_inputs
 from launcher.life import life_of
 from launcher.progress import UNREADABLE, read_progress
-from launcher.slurm.ending import CANCELLED, CAUSES, end_of
+from launcher.slurm.ending import CANCELLED, CAUSES, FORGOTTEN, PREEMPTED, end_of, why_unknown
 from launcher.slurm.requeue import goes_on
 from launcher.states import State, TrialStatus
 from segda_core.layout import AttemptFiles, TrialFiles, read_json
@@ -14,6 +14,12 @@ from segda_core.layout import AttemptFiles, TrialFiles, read_json
 STOPPED = {"status": "stopped", "cause": None, "message": "ended early by the search"}
 KILLED = {"status": "failed", "cause": "killed", "message": "it ended without a word"}
 """The outcome of an attempt that is not alive and left none."""
+
+LEFT_ALONE = {
+    CANCELLED: "its job was cancelled outside segda (scancel)",
+    FORGOTTEN: "its job was cancelled before it started, or failed then: Slurm forgot which",
+}
+"""Last state of a job -> why the launch that meets it does not submit its trial again."""
 
 
 def read_status(
@@ -80,14 +86,19 @@ def _outcome(files: TrialFiles, attempt: AttemptFiles) -> dict[str, Any]:
         return outcome or KILLED
     if files.cancel.exists():
         return outcome or {"status": "cancelled", "message": "by `segda cancel`"}
-    started = attempt.runner(0).exists()
-    state = end_of(submission["job_name"], submission["array_index"], started)
-    if state == CANCELLED:
-        return {"status": "unsubmitted", "message": "its job was cancelled outside segda (scancel)"}
+    name, index = submission["job_name"], submission["array_index"]
+    state = end_of(name, index, started=attempt.runner(0).exists())
+    if state in LEFT_ALONE:
+        return {"status": "unsubmitted", "message": LEFT_ALONE[state]}
+    if state == PREEMPTED and (outcome is None or outcome["status"] == "failed"):
+        return {"status": "saved", "message": "Slurm preempted it before it had saved"}
     if outcome is None and state in CAUSES:
         cause, message = CAUSES[state]
         return {"status": "failed", "cause": cause, "message": message}
-    return outcome or {**KILLED, "message": f"its job ended without a word ({state or 'Slurm forgot it'})"}
+    return outcome or {
+        **KILLED,
+        "message": f"its job ended without a word ({state or why_unknown(name, index)})",
+    }
 
 
 def _ended(files: TrialFiles, attempt: AttemptFiles, outcome: dict[str, Any]) -> TrialStatus:

@@ -16,6 +16,7 @@ from launcher.launch import Launch
 from launcher.live import PlainView
 from launcher.placement import Place
 from launcher.prepare import prepare
+from launcher.slurm import ending
 from launcher.slurm.limits import settings_at
 from launcher.slurm.queue import queue
 from launcher.trial import Trial
@@ -44,6 +45,8 @@ def forget() -> None:
     """What this process was told by another cluster."""
     settings_at.cache_clear()
     queue.cache_clear()
+    ending._accounted.cache_clear()
+    ending._recorded.cache_clear()
 
 
 def entries_of(trials: Sequence[Trial], folder: Path, waits: bool = False, **settings: object) -> list[Entry]:

@@ -92,14 +92,26 @@ def find_turn(files: TrialFiles, job_name: str, index: int, start: JobStart, nod
 
 def newest_of_ours(files: TrialFiles, job_name: str, index: int, named: bool = False) -> AttemptFiles | None:
     """The trial's newest attempt (of those `named` as somebody's) if it is this job's, and not over."""
-    attempts = [files.attempt(number) for number in files.attempt_numbers()]
+    attempts = _attempts(files)
     if named:
         attempts = [attempt for attempt in attempts if attempt.submission.exists()]
     if not attempts or files.metrics.exists() or files.cancel.exists():
         return None
-    newest = attempts[-1]
-    said = read_json(newest.submission) or {}
-    return newest if (said.get("job_name"), said.get("array_index")) == (job_name, index) else None
+    return attempts[-1] if _is_of(attempts[-1], job_name, index) else None
+
+
+def attempts_of_job(files: TrialFiles, job_name: str, index: int) -> list[AttemptFiles]:
+    """The trial's attempts that one job made, in order."""
+    return [attempt for attempt in _attempts(files) if _is_of(attempt, job_name, index)]
+
+
+def _attempts(files: TrialFiles) -> list[AttemptFiles]:
+    return [files.attempt(number) for number in files.attempt_numbers()]
+
+
+def _is_of(attempt: AttemptFiles, job_name: str, index: int) -> bool:
+    said = read_json(attempt.submission) or {}
+    return (said.get("job_name"), said.get("array_index")) == (job_name, index)
 
 
 def _make_next(files: TrialFiles, newest: AttemptFiles, start: JobStart) -> AttemptFiles | None:

@@ -14,9 +14,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from launcher.command import Node
 from launcher.executors.base import Resources, start_runner
-from launcher.executors.slurm_start import JobStart, Turn, find_turn, newest_of_ours, take_turn
+from launcher.executors.slurm_start import (
+    JobStart,
+    Turn,
+    attempts_of_job,
+    find_turn,
+    newest_of_ours,
+    take_turn,
+)
 from launcher.process import end_processes
-from launcher.slurm.requeue import goes_on, requeue
+from launcher.slurm.requeue import NO_STEP, goes_on, in_vain, requeue
 from launcher.waiting import absent_parents
 from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
 
@@ -86,12 +93,19 @@ class NodeTask:
         end_processes(turn.attempt.root, ORPHAN_PATIENCE_S, start.node)
 
     def _close(self, files: TrialFiles, attempt: AttemptFiles, start: JobStart, signals: "Signals") -> str:
-        """Have Slurm queue the job again where it was interrupted; `JobEndedError` where it failed."""
+        """Have Slurm queue the job again where it was interrupted; `JobEndedError` where it failed.
+
+        A job whose starts all reach the time limit before they gain a step is queued again only if preempted.
+        """
         outcome: dict[str, Any] | None = read_json(attempt.outcome)
         if signals.came and goes_on(outcome) and not files.cancel.exists():
             signals.ignore()
-            if requeue(start.job_id, signals.asked_to_save):
+            stuck = in_vain(attempts_of_job(files, self.job_name, self.array_index))
+            if requeue(start.job_id, signals.asked_to_save and not stuck):
                 return "queued again"
+            if stuck:
+                outcome = {**(outcome or {}), "status": "failed", "cause": "timeout", "message": NO_STEP}
+                write_json(attempt.outcome, outcome)
         if outcome is None or outcome["status"] != "done":
             raise JobEndedError(str(outcome or "the runner was killed"))
         return "done"

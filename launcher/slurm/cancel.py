@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from launcher.slurm.command import SlurmError, ask
+from launcher.slurm.command import NoSlurmError, SlurmError, ask
 from launcher.slurm.queue import Job, queue
 from segda_core.layout import AttemptFiles, read_json
 
@@ -22,13 +22,13 @@ def signal_jobs(attempts: Iterable[AttemptFiles], name: str) -> None:
 
 
 def _jobs(attempts: Iterable[AttemptFiles]) -> list[Job]:
-    """Those in the queue; `SlurmError` where the controller does not say."""
+    """Those in the queue; `SlurmError` where the controller does not say, or there is none."""
     queue().look_again()
     submissions = (read_json(attempt.submission) or {} for attempt in attempts)
     named = [said for said in submissions if "job_name" in said]
     found = [queue().find(said["job_name"], said["array_index"]) for said in named]
-    if fault := next((sighting.fault for sighting in found if sighting.fault), None):
-        raise SlurmError(fault)
+    if silent := next((sighting for sighting in found if not sighting.answered), None):
+        raise (NoSlurmError if silent.no_slurm else SlurmError)(silent.fault)
     return [sighting.job for sighting in found if sighting.job is not None and sighting.job.is_active]
 
 

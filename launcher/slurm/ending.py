@@ -20,6 +20,9 @@ CAUSES = {
 """State of a job -> cause and message of its attempt."""
 
 CANCELLED = "CANCELLED"
+PREEMPTED = "PREEMPTED"
+FORGOTTEN = "FORGOTTEN"
+"""Not a state of Slurm's: it knows other jobs of the array, but not this one, which never started."""
 
 SACCT_DAYS = 30
 
@@ -30,7 +33,7 @@ RECORD = re.compile(r"\b(Name|JobState|ArrayTaskId)=(\S+)")
 
 
 def end_of(name: str, index: int, started: bool) -> str | None:
-    """The job's last state, as `TIMEOUT`; None where nothing remembers it."""
+    """The job's last state, as `TIMEOUT`; None where nothing is known of it."""
     sighting = queue().find(name, index)
     if sighting.job is not None:
         return sighting.job.state
@@ -38,7 +41,12 @@ def end_of(name: str, index: int, started: bool) -> str | None:
     for states in (_accounted(name, now), _recorded(now).get(name, {})):
         if state := states.get(index) or states.get(None):
             return state
-    return CANCELLED if sighting.gone and not started else None
+    return FORGOTTEN if sighting.gone and not started else None
+
+
+def why_unknown(name: str, index: int) -> str:
+    """Where `end_of` knows nothing: whether anybody could be asked."""
+    return queue().find(name, index).fault or "Slurm forgot it"
 
 
 States = dict[int | None, str]

@@ -19,6 +19,8 @@ KEEP_S = 2.0
 KEEP_FAULT_S = 15.0
 """Seconds before a controller that did not answer is asked again."""
 
+NO_SLURM = "no Slurm here to ask"
+
 ACTIVE = frozenset(
     {
         *("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "REQUEUED", "REQUEUE_FED"),
@@ -67,7 +69,9 @@ class Sighting:
     """Not in the queue although others of its array are: it ended long ago, or was cancelled before it
     started, of which Slurm keeps no trace."""
     fault: str = ""
-    """Why there is no answer, and since when; empty where this machine has no Slurm to ask."""
+    """Why there is no answer, and since when."""
+    no_slurm: bool = False
+    """This machine has no Slurm to ask."""
 
 
 class Queue:
@@ -87,7 +91,7 @@ class Queue:
             job = self._jobs.get((name, index)) or self._jobs.get((name, None))
             return Sighting(job, gone=job is None and name in self._names)
         if isinstance(self._fault, NoSlurmError):
-            return Sighting(None, answered=False)
+            return Sighting(None, answered=False, fault=NO_SLURM, no_slurm=True)
         since = time.strftime("%H:%M:%S", time.localtime(self._silent_since))
         return Sighting(None, answered=False, fault=f"unknown since {since}: {self._fault}")
 

@@ -2,13 +2,19 @@
 
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from launcher.slurm.command import SlurmError, ask
-from segda_core.layout import MACHINE_CAUSES
+from segda_core.layout import MACHINE_CAUSES, AttemptFiles, read_json
 
 TRIES, PAUSE_S = 5, 2.0
+
+STARTS_IN_VAIN = 3
+"""Starts in a row that meet the time limit before they gain a step, after which a job is not queued again."""
+
+NO_STEP = f"no step within the time limit, {STARTS_IN_VAIN} times in a row; timeout_min allows more"
 
 
 def goes_on(outcome: dict[str, Any] | None) -> bool:
@@ -16,6 +22,19 @@ def goes_on(outcome: dict[str, Any] | None) -> bool:
     if outcome is None or outcome["status"] == "saved":
         return True
     return outcome["status"] == "failed" and outcome["cause"] in MACHINE_CAUSES
+
+
+def in_vain(attempts: Sequence[AttemptFiles]) -> bool:
+    """Whether the newest of a job's attempts, in order, all met its time limit without gaining a step."""
+    newest = attempts[-STARTS_IN_VAIN:]
+    return len(newest) == STARTS_IN_VAIN and all(map(_gained_nothing, newest))
+
+
+def _gained_nothing(attempt: AttemptFiles) -> bool:
+    outcome, begun = read_json(attempt.outcome), read_json(attempt.environment)
+    if outcome is None or outcome.get("asked_by") != "SIGUSR2":
+        return False
+    return begun is None or (outcome["step"] or 0) <= begun["first_step"]
 
 
 @dataclass(frozen=True)

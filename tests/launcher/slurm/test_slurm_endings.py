@@ -1,0 +1,233 @@
+"""What becomes of trials by what is known of their jobs; commands that stand in for a cluster say that."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from slurm_commands import entries_of, forget, stand_in, write_command
+
+from launcher.cancel import cancel, take_out_of_queue, uncancel
+from launcher.claim import Submission, claim
+from launcher.decide import Action, Requests, decide
+from launcher.executors.base import Resources
+from launcher.executors.slurm_start import JobStart
+from launcher.executors.slurm_task import JobEndedError, NodeTask, Signals
+from launcher.slurm.requeue import NO_STEP
+from launcher.states import State
+from launcher.status import read_status
+from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
+from sweeps import expanded
+
+JOB = {"executor": "slurm", "job_name": "segda-x-1", "array_index": 0, "host": "login", "boot_id": "x"}
+REST = "8_1|1|PENDING|Priority|segda-x-1"
+"""Another job of the same array."""
+
+
+@pytest.fixture(autouse=True)
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Folder of Slurm's commands: the queue is empty, and nothing remembers what was in it."""
+    yield stand_in(tmp_path, monkeypatch)
+    forget()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> TrialFiles:
+    """A trial whose first attempt was submitted."""
+    files = entries_of(expanded(tmp_path, grid={"seed": [0]}).trials, tmp_path)[0].files
+    write_json(files.attempt(1).submission, JOB)
+    return files
+
+
+def begin(attempt: AttemptFiles, first_step: int = 0) -> None:
+    """On a node that is long silent."""
+    write_json(attempt.runner(0), {"host": "node", "boot_id": "y", "pid": 1, "pid_start": 1})
+    write_json(attempt.environment, {"first_step": first_step})
+    grow_old(attempt)
+
+
+def grow_old(attempt: AttemptFiles) -> None:
+    then = time.time() - 300
+    os.utime(attempt.root, (then, then))
+
+
+def say_queue(commands: Path, *lines: str) -> None:
+    write_command(commands / "squeue", "\n".join(f"echo '{line}'" for line in lines))
+
+
+def seen(files: TrialFiles) -> tuple[State, str | None]:
+    status = read_status(files)
+    return status.state, status.cause
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        ("TIMEOUT", (State.FAILED, "timeout")),
+        ("DEADLINE", (State.FAILED, "timeout")),
+        ("NODE_FAIL", (State.FAILED, "node")),
+        ("BOOT_FAIL", (State.FAILED, "node")),
+        ("OUT_OF_MEMORY", (State.FAILED, "oom")),
+        ("FAILED", (State.FAILED, "killed")),
+        ("PREEMPTED", (State.MISSING, None)),
+        ("CANCELLED by 0", (State.MISSING, None)),
+    ],
+)
+@pytest.mark.parametrize("source", ["squeue", "sacct"])
+def test_a_jobs_last_state_says_how_an_attempt_ended_that_left_no_word(
+    files: TrialFiles, commands: Path, source: str, last: str, expected: tuple[State, str | None]
+) -> None:
+    begin(files.attempt(1))
+    if source == "squeue":
+        say_queue(commands, f"8_0|0|{last.split()[0]}|None|segda-x-1")
+    else:
+        write_command(commands / "sacct", f"echo '8_0|{last}'")
+    assert seen(files) == expected
+    decision = decide(read_status(files), Requests())
+    assert (decision.action is Action.RUN) == (expected[1] != "oom")
+
+
+@pytest.mark.parametrize("status", [None, "failed"])
+def test_a_preempted_job_has_not_failed_and_is_tried_again_by_the_same_launch(
+    files: TrialFiles, commands: Path, status: str | None
+) -> None:
+    """Also where its runner had to kill the workers, which left no time to save."""
+    begin(files.attempt(1))
+    if status:
+        write_json(files.attempt(1).outcome, {"status": status, "cause": "killed", "message": "", "step": 3})
+    grow_old(files.attempt(1))
+    say_queue(commands, "8_0|0|PREEMPTED|None|segda-x-1")
+    found = read_status(files)
+    assert (found.state, found.message) == (State.MISSING, "Slurm preempted it before it had saved")
+    assert not found.not_again
+
+
+def test_of_a_job_that_never_began_and_is_forgotten_both_ends_are_said(
+    files: TrialFiles, commands: Path
+) -> None:
+    say_queue(commands, REST)
+    found = read_status(files)
+    assert found.message == "its job was cancelled before it started, or failed then: Slurm forgot which"
+    assert found.state is State.MISSING and found.not_again
+
+
+@pytest.fixture
+def no_slurm(commands: Path) -> None:
+    """As on a workstation that shares the cluster's files."""
+    for path in commands.iterdir():
+        path.unlink()
+    os.environ["PATH"] = str(commands)  # set for the test alone by `commands`
+
+
+@pytest.mark.usefixtures("no_slurm")
+def test_without_slurm_here_a_queued_trial_stays_queued(files: TrialFiles) -> None:
+    grow_old(files.attempt(1))
+    found = read_status(files)
+    assert (found.state, found.message) == (State.QUEUED, "no Slurm here to ask")
+    assert decide(found, Requests()).action is Action.WAIT
+    assert claim(files, Submission("slurm", "hash")) is None
+
+
+@pytest.mark.usefixtures("no_slurm")
+def test_without_slurm_here_a_silent_trial_is_not_said_to_be_forgotten(files: TrialFiles) -> None:
+    begin(files.attempt(1))
+    found = read_status(files)
+    assert found.message == "its job ended without a word (no Slurm here to ask)"
+
+
+@pytest.mark.usefixtures("no_slurm")
+@pytest.mark.parametrize("saved", [False, True])
+def test_without_slurm_here_cancelling_frees_a_queued_trial(files: TrialFiles, saved: bool) -> None:
+    attempt = files.attempt(1)
+    if saved:
+        write_json(attempt.outcome, {"status": "saved", "cause": None, "message": "", "step": 3})
+    grow_old(attempt)
+    fault = take_out_of_queue(cancel([files]))
+    assert fault is not None and fault.endswith("no Slurm here to ask")
+    assert read_status(files).state is State.CANCELLED
+    uncancel(files)
+    assert claim(files, Submission("local", "hash")) == files.attempt(2)
+
+
+START = JobStart("8_0", 2, node=0, host="first")
+
+
+@pytest.fixture
+def signals() -> Iterator[Signals]:
+    """USR2 has come; the handlers of the task are taken back."""
+    before = {signum: signal.getsignal(signum) for signum in (signal.SIGUSR2, signal.SIGTERM)}
+    signals = Signals()
+    signals.asked_to_save = True
+    yield signals
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
+
+
+def say_job(commands: Path, more: str = "") -> None:
+    """The job runs, and the file `requeued` is made where it is queued again."""
+    write_command(
+        commands / "scontrol",
+        f"""
+test "$1" = requeue && touch "{commands}/requeued"
+echo JobState=RUNNING {more}""",
+    )
+
+
+def end_attempts(files: TrialFiles, *ends: tuple[int | None, int], by: str = "SIGUSR2") -> AttemptFiles:
+    """Attempts of one job, asked to save; of each the step it began with (None: it did not) and its last."""
+    for number, (first, last) in enumerate(ends, start=1):
+        attempt = files.attempt(number)
+        write_json(attempt.submission, JOB)
+        if first is not None:
+            write_json(attempt.environment, {"first_step": first})
+        outcome = {"status": "saved", "cause": None, "message": "saved", "step": last, "asked_by": by}
+        write_json(attempt.outcome, outcome)
+    return attempt
+
+
+def close(files: TrialFiles, attempt: AttemptFiles, signals: Signals) -> str:
+    """What the job's task does when its runner has ended."""
+    return NodeTask(files.root, 1, "segda-x-1", 0, Resources(), None)._close(files, attempt, START, signals)
+
+
+@pytest.mark.parametrize("stuck", [((None, 0),) * 3, ((0, 9), (9, 9), (9, 9), (9, 9))])
+def test_a_job_that_never_gains_a_step_within_its_time_limit_ends(
+    files: TrialFiles, commands: Path, signals: Signals, stuck: tuple[tuple[int | None, int], ...]
+) -> None:
+    say_job(commands)
+    newest = end_attempts(files, *stuck)
+    with pytest.raises(JobEndedError, match="no step within the time limit"):
+        close(files, newest, signals)
+    assert not (commands / "requeued").exists()
+    outcome = read_json(newest.outcome)
+    assert (outcome["status"], outcome["cause"], outcome["message"]) == ("failed", "timeout", NO_STEP)
+    say_queue(commands, "8_0|0|FAILED|None|segda-x-1")
+    assert seen(files) == (State.FAILED, "timeout")
+
+
+@pytest.mark.parametrize(
+    ("ends", "by", "more"),
+    [
+        (((None, 0),) * 2, "SIGUSR2", ""),
+        (((0, 9), (9, 9), (9, 9)), "SIGUSR2", ""),
+        (((None, 0), (None, 0), (0, 1)), "SIGUSR2", ""),
+        (((None, 0),) * 3, "SIGTERM", ""),
+        (((None, 0),) * 3, "SIGUSR2", "PreemptTime=2026-01-01T00:00:00"),
+    ],
+)
+def test_a_job_that_may_get_on_is_queued_again(
+    files: TrialFiles,
+    commands: Path,
+    signals: Signals,
+    ends: tuple[tuple[int | None, int], ...],
+    by: str,
+    more: str,
+) -> None:
+    """Too few starts in vain, a step gained, or preempted."""
+    say_job(commands, more)
+    newest = end_attempts(files, *ends, by=by)
+    assert close(files, newest, signals) == "queued again"
+    assert (commands / "requeued").exists()
+    assert read_json(newest.outcome)["status"] == "saved"
