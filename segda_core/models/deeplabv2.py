@@ -3,7 +3,8 @@
 A ResNet-101 with a max-pool that rounds up, kept at stride 8 by dilation 2 in layer3 and 4 in layer4. Each
 head sums dilated 3x3 convolutions straight to the classes: the auxiliary one on layer3, the main one on
 layer4. Different: RGB with ImageNet's mean and std, and the stride on the 3x3 convolutions, as torchvision's
-weights expect (`stride_on: 1x1` and `trunk_input: bgr_caffe` are the release's, for its caffe weights).
+weights expect (`stride_on: 1x1` and `trunk_input: bgr_caffe` are the release's, for its caffe weights); all
+four dilations act, where the release returns after the second (`dilations: [6, 12]`).
 """
 
 from functools import reduce
