@@ -40,6 +40,8 @@ class Entry:
     job: Job | None = None
     queued: bool = False
     """Its job waits in a cluster's queue."""
+    odd_wait: str = ""
+    """Why, where that may never pass by itself."""
     progress: Progress = field(default_factory=Progress)
     retries: int = 0
     """Times that it was started again after a failure of the machine."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from launcher.claim import claim
 from launcher.entry import Entry, Phase
 from launcher.executors.base import Executor
-from launcher.launch_view import ending, look
+from launcher.launch_view import ending, look, odd_waits
 from launcher.life import is_alive
 from launcher.live import View, duration
 from launcher.placement import executors_of
@@ -57,6 +57,7 @@ class Launch:
         self._answered = 0
         self._next_look = 0.0
         self._said_no_room = False
+        self._odd_waits: set[str] = set()
 
     def run(self, meanwhile: Callable[[bool], None]) -> bool:
         """Run until no trial is left to run; whether it got that far without being interrupted.
@@ -275,6 +276,8 @@ class Launch:
         if time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + LOOK_S
             self._view.show(look(self._entries))
+            for line in odd_waits(self._entries, self._odd_waits):
+                self._view.say(line, "yellow")
 
 
 def _to_be_continued(status: TrialStatus) -> bool:

@@ -1,17 +1,17 @@
 """What a launch tells about its trials: how those stand that run, and how one ended."""
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 from launcher.entry import Entry, Phase
-from launcher.life import life_of
+from launcher.life import DEAD, Life, life_of
 from launcher.live import Overview, Row, duration, percent
 from launcher.progress import UNREADABLE, read_progress
 from launcher.states import State, TrialStatus
 from launcher.waiting import newest_attempt
-from segda_core.layout import TrialFiles
 
 IN_WORK = (Phase.RUNNING, Phase.ELSEWHERE)
 
@@ -23,7 +23,8 @@ def look(entries: Sequence[Entry]) -> Overview:
         with suppress(*UNREADABLE):  # of an earlier attempt: no reason to end the launch of all others
             progress = read_progress(entry.files)
             entry.progress = replace(progress, steps=entry.config.planned_steps or progress.steps)
-        entry.queued = entry.goes_on and _is_queued(entry.files)
+        life = _life_in_queue(entry)
+        entry.queued, entry.odd_wait = life.waits, life.message if life.oddly else ""
     here = [entry for entry in shown if not entry.queued]
     return Overview(
         finished=sum(entry.phase is Phase.OVER for entry in entries),
@@ -33,6 +34,22 @@ def look(entries: Sequence[Entry]) -> Overview:
         waiting=sum(entry.phase is Phase.WAITING and bool(entry.parents) for entry in entries),
         seconds_left=_seconds_left(entries),
     )
+
+
+def odd_waits(entries: Sequence[Entry], said: set[str]) -> Iterator[str]:
+    """A line for each reason to wait that may never pass, and that is not among those said already."""
+    waiting = [entry for entry in entries if entry.phase in IN_WORK and entry.odd_wait]
+    alike = Counter(map(_kind_of_wait, waiting))
+    for entry in waiting:
+        if (kind := _kind_of_wait(entry)) not in said:
+            said.add(kind)
+            more = f" and {alike[kind] - 1} more" if alike[kind] > 1 else ""
+            yield f"waits    {entry.id}{more}: {entry.odd_wait}"
+
+
+def _kind_of_wait(entry: Entry) -> str:
+    """Without the names of nodes that Slurm may add."""
+    return entry.odd_wait.partition(",")[0]
 
 
 def ending(entry: Entry, status: TrialStatus) -> tuple[str, str]:
@@ -47,9 +64,9 @@ def ending(entry: Entry, status: TrialStatus) -> tuple[str, str]:
     return f"{status.state:<9}{entry.id}" + (f": {status.message}" if status.message else ""), "yellow"
 
 
-def _is_queued(files: TrialFiles) -> bool:
-    newest = newest_attempt(files)
-    return newest is not None and life_of(newest).waits
+def _life_in_queue(entry: Entry) -> Life:
+    newest = newest_attempt(entry.files) if entry.goes_on else None
+    return DEAD if newest is None else life_of(newest)
 
 
 def _seconds_left(entries: Sequence[Entry]) -> float | None:

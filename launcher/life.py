@@ -30,6 +30,8 @@ class Life:
     """Nothing of it runs now; its job is in a scheduler's queue, for the first time or again."""
     message: str = ""
     """Why it waits, or why nothing certain is known."""
+    oddly: bool = False
+    """Whether that may never pass by itself."""
 
 
 DEAD = Life(alive=False)
@@ -62,9 +64,10 @@ def _in_slurm(attempt: AttemptFiles, submission: dict[str, Any], outcome: dict[s
     job, idle = sighting.job, outcome is not None or not attempt.runner(0).exists()
     if job is not None and job.is_active:
         reason = f"Slurm: {job.reason}" if job.is_waiting and job.reason != "None" else ""
-        return Life(alive=True, waits=idle or job.is_waiting, message=reason)
+        return Life(alive=True, waits=idle or job.is_waiting, message=reason, oddly=job.waits_oddly)
     if sighting.fault:  # a job that waits is taken to go on waiting, one that runs is judged by its heartbeat
-        return Life(alive=idle or _is_recent(attempt), waits=idle, message=sighting.fault)
+        alive = idle or _is_recent(attempt)
+        return Life(alive, waits=idle, message=sighting.fault, oddly=True)
     if job is not None and job.has_ended:
         return DEAD
     if idle and sighting.gone:

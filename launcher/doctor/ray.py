@@ -1,13 +1,11 @@
 """Ray: whether the head of `make dashboard` runs and answers, and what dead ones left."""
 
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 from launcher.doctor.finding import Finding, Level, Scope
-from launcher.executors.ray_head import FOLDERS, Head, read_head, standing_head
+from launcher.executors.ray_head import FOLDERS, Head, ask_dashboard, read_head, standing_head
 from launcher.process import on_this_machine, still_runs
 
 PATIENCE_S = 10.0
@@ -31,16 +29,12 @@ def check_ray(scope: Scope) -> Iterator[Finding]:
 def _answer(head: Head) -> Finding:
     facts = {"address": head.address, "dashboard": head.dashboard, "cpus": head.cpus, "gpus": head.gpus}
     message = f"head {head.address} ({head.cpus} CPUs, {head.gpus} GPUs), dashboard {head.dashboard}"
-    token = head.token.read_text().strip()
-    request = urllib.request.Request(
-        f"{head.dashboard}/api/version", headers={"Authorization": f"Bearer {token}"}
-    )
     try:
-        with urllib.request.urlopen(request, timeout=PATIENCE_S):
-            return Finding(Level.OK, message, facts=facts)
-    except (urllib.error.URLError, OSError) as error:
+        ask_dashboard(head, PATIENCE_S)
+    except OSError as error:
         advice = "make dashboard-stop, then make dashboard; trials on it go on with the next segda sweep"
         return Finding(Level.PROBLEM, f"{message}: it does not answer: {error}", advice, facts)
+    return Finding(Level.OK, message, facts=facts)
 
 
 def _dead_heads() -> list[Path]:

@@ -4,7 +4,6 @@ import fcntl
 import os
 import signal
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from launcher.executors.ray_cluster import wait_for_head
 from launcher.executors.ray_head import (
     Head,
+    ask_dashboard,
     free_port,
     new_folder,
     standing_head,
@@ -62,14 +62,10 @@ def _one_at_a_time() -> Iterator[None]:
 
 def _wait_for_answer(head: Head) -> None:
     """Until the dashboard takes our token: its port may have gone to another program meanwhile."""
-    request = urllib.request.Request(f"{head.dashboard}/api/version")
-    request.add_header("Authorization", f"Bearer {head.token.read_text()}")
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + ANSWER_PATIENCE_S
     while True:
         try:
-            with opener.open(request, timeout=ANSWER_PATIENCE_S):
-                return
+            return ask_dashboard(head, ANSWER_PATIENCE_S)
         except OSError as error:
             if time.monotonic() > deadline:
                 raise ConfigError([f"{head.dashboard} does not answer: {error}"]) from error

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -113,6 +114,17 @@ def standing_head() -> Head | None:
 def write_standing(head: Head, runtime: Path) -> None:
     """Make this the head that launches of a runtime folder find."""
     write_json(runtime / STANDING, head.folder)
+
+
+def ask_dashboard(head: Head, patience: float) -> None:
+    """Have it take our token; `OSError` where it does not. It is on loopback, so no proxy is asked."""
+    token = head.token.read_text().strip()
+    request = urllib.request.Request(
+        f"{head.dashboard}/api/version", headers={"Authorization": f"Bearer {token}"}
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=patience):
+        pass
 
 
 def free_port(wanted: int = 0) -> int:

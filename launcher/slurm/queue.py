@@ -29,6 +29,14 @@ ACTIVE = frozenset(
 )
 """States of a job that runs or will run."""
 
+ORDINARY = frozenset(
+    {
+        *("None", "Priority", "Resources", "Dependency", "BeginTime", "JobArrayTaskLimit", "Licenses"),
+        *("Prolog", "Cleaning"),
+    }
+)
+"""Why jobs wait that will start by themselves; other reasons may never pass, and a user should know them."""
+
 BETWEEN = frozenset({"PREEMPTED", "NODE_FAIL"})
 """States that end a job, or last for the moment until Slurm has queued it again."""
 
@@ -51,6 +59,11 @@ class Job:
     def is_waiting(self) -> bool:
         """Whether it waits to be started (again)."""
         return self.is_active and self.state not in ("RUNNING", "COMPLETING", "SUSPENDED")
+
+    @property
+    def waits_oddly(self) -> bool:
+        """Whether it may wait for ever: held, or for what it will not get."""
+        return self.is_waiting and self.reason not in ORDINARY
 
     @property
     def has_ended(self) -> bool:
