@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from launcher.executor_config import SlurmConfig
 from launcher.executors.base import Surroundings
 from launcher.executors.slurm_arrays import Arrays, Refusal, Shape, SubmissionError, shape_of
-from launcher.executors.slurm_shares import cut, shares
+from launcher.executors.slurm_shares import Throttle, cut, shares
 from launcher.life import is_alive
 from launcher.slurm.cancel import cancel_jobs, signal_jobs
 from launcher.slurm.limits import DEFAULT_ARRAY, Limits, limits
@@ -78,6 +78,7 @@ class SlurmExecutor:
         self._in_queue = 0
         self._lined_up: list[SlurmJob] = []
         self._jobs: list[SlurmJob] = []
+        self._throttle = Throttle(config.max_parallel)
         self._renewed = time.monotonic()
         self._error: SubmissionError | None = None
         self._pause = PAUSE_S
@@ -135,6 +136,7 @@ class SlurmExecutor:
         a launcher that does not gives such attempts back.
         """
         deadline = time.monotonic() + PATIENCE_S
+        self._throttle = Throttle(self._config.max_parallel)
         self._submit_all()
         while self._silent() and not self._waits and time.monotonic() < deadline:
             time.sleep(PAUSE_S)
@@ -183,8 +185,9 @@ class SlurmExecutor:
     def _submit(self, jobs: Sequence[SlurmJob], parallel: int | None) -> bool:
         """Submit one array, in halves where it is more than Slurm takes; False where the rest must wait."""
         self._renew()
+        shape = replace(jobs[0].shape, after=(*jobs[0].shape.after, *self._throttle.behind(parallel)))
         try:
-            self._arrays.submit(jobs[0].shape, [job.attempt for job in jobs], parallel)
+            array = self._arrays.submit(shape, [job.attempt for job in jobs], parallel)
         except SubmissionError as error:
             if error.refusal in (Refusal.FULL, Refusal.BIG) and len(jobs) > 1:
                 return self._submit_halves(jobs, parallel)
@@ -195,6 +198,7 @@ class SlurmExecutor:
                 return True
             self._postpone(error)
             return False
+        self._throttle.add(array, parallel)
         self._pause = PAUSE_S
         self._in_queue += len(jobs)
         self._take_out(jobs)

@@ -100,8 +100,8 @@ class Arrays:
         self._doubtful: list[str] = []
         """Arrays that Slurm may have taken, although sbatch got no answer."""
 
-    def submit(self, shape: Shape, attempts: Sequence[AttemptFiles], parallel: int | None) -> None:
-        """Submit an array of attempts; `SubmissionError` where Slurm does not take it.
+    def submit(self, shape: Shape, attempts: Sequence[AttemptFiles], parallel: int | None) -> str:
+        """Submit an array of attempts; its id, or `SubmissionError` where Slurm does not take it.
 
         Each attempt says beforehand which job it becomes, so that no moment exists in which it has one that
         cannot be found.
@@ -118,13 +118,14 @@ class Arrays:
         folder = self._folder / name
         try:
             with outside_a_job():
-                self._executor(shape, name, parallel, folder, self._code).submit_array(tasks)
+                jobs = self._executor(shape, name, parallel, folder, self._code).submit_array(tasks)
         except (FailedJobError, FailedSubmissionError) as error:
             shutil.rmtree(folder, ignore_errors=True)
             refused = SubmissionError(_reason(str(error)))
             if refused.refusal is Refusal.SILENT:
                 self._doubtful.append(name)
             raise refused from error
+        return str(jobs[0].job_id).partition("_")[0]
 
     def withdraw_doubtful(self) -> None:
         """Cancel arrays that Slurm took without saying so; `SubmissionError` while it stays silent."""

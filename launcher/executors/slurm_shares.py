@@ -12,7 +12,8 @@ Part = tuple[list[int], int | None]
 def cut(shapes: Sequence[Shape], most: int, allowed: int | None) -> list[Part]:
     """Arrays for trials of these shapes, each of one shape and at most `most` trials.
 
-    Together they run `allowed` trials at once, or one each where there are more arrays than that.
+    Together they run `allowed` trials at once, or one each where there are more arrays than that: then some
+    have to follow others, see `Throttle`.
     """
     in_order = sorted(range(len(shapes)), key=lambda position: shapes[position])
     parts = []
@@ -32,3 +33,31 @@ def shares(counts: Sequence[int], allowed: int) -> Iterator[int]:
         share = max(1, min(left * count // trials, left - later))
         yield share
         left, trials = left - share, trials - count
+
+
+class Throttle:
+    """Keeps arrays that are submitted together to a number of trials at once: some follow others."""
+
+    def __init__(self, allowed: int | None) -> None:
+        self._allowed = allowed
+        self._ahead: dict[str, int] = {}
+
+    def behind(self, parallel: int | None) -> tuple[str, ...]:
+        """Arrays that must have ended before one more may run `parallel` trials at once."""
+        if self._allowed is None or parallel is None:
+            return ()
+        excess = sum(self._ahead.values()) + parallel - self._allowed
+        found = []
+        for array, share in self._ahead.items():
+            if excess > 0:
+                found.append(array)
+                excess -= share
+        return tuple(found)
+
+    def add(self, array: str, parallel: int | None) -> None:
+        """Note that an array was submitted that follows those `behind` names.
+
+        Room of theirs that it does not need is free only when it begins, so nobody else is given it.
+        """
+        freed = sum(self._ahead.pop(followed) for followed in self.behind(parallel))
+        self._ahead[array] = max(parallel or 0, freed)

@@ -50,6 +50,12 @@ def queue(cluster: Cluster) -> list[list[str]]:
     return [line.split() for line in lines]
 
 
+def throttles(cluster: Cluster) -> list[str]:
+    """How many tasks of each array in the queue may run at once."""
+    lines = cluster.check("squeue", "--noheader", "--format=%i").split()
+    return sorted(line.partition("%")[2].rstrip("]") for line in lines)
+
+
 def cancel_outside(cluster: Cluster) -> None:
     cluster.check("scancel", "--user", cluster.place.user)
 
@@ -145,6 +151,12 @@ def test_arrays_are_cut_and_divided_by_what_a_cluster_takes(tmp_path: Path) -> N
         names = [job[0] for job in queue(cluster)]
         assert sorted(names.count(name) for name in set(names)) == [2, 4, 4]
         assert [state for state, _ in states(sweep)] == ["queued"] * 10
+        assert throttles(cluster) == ["1", "2", "2"]
+        cancel_outside(cluster)
+        submit(sweep, "--max-parallel", "2")
+        assert throttles(cluster) == ["1", "1", "1"]
+        awaited = cluster.check("squeue", "--noheader", "--format=%E").split()
+        assert sum(each.startswith("afterany:") for each in awaited) == 1, "two arrays run, the third follows"
 
 
 def test_what_the_controller_has_forgotten(tmp_path: Path) -> None:

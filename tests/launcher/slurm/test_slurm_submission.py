@@ -10,7 +10,7 @@ from slurm_commands import SILENT, entries_of, forget, has_job, stand_in, submit
 from launcher.entry import Entry
 from launcher.executor_config import SlurmConfig
 from launcher.executors import slurm
-from launcher.executors.slurm_shares import shares
+from launcher.executors.slurm_shares import Throttle, shares
 from launcher.slurm import limits as slurm_limits
 from launcher.slurm.limits import Limits, limits
 from launcher.trial import Trial
@@ -20,7 +20,9 @@ from sweeps import expanded
 RECORD = """
 for script; do :; done
 sed -n 's/^#SBATCH --array=//p' "$script" >> "$(dirname "$0")/arrays"
-echo Submitted batch job 7"""
+sed -n 's/^#SBATCH --dependency=//p' "$script" >> "$(dirname "$0")/dependencies"
+echo Submitted batch job "$(wc -l < "$(dirname "$0")/arrays")"
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +76,26 @@ def test_several_arrays_together_keep_max_parallel_as_the_dry_run_shows(
     assert previewed(entries) == ["0-9%2", "0-9%2", "0-4%1"]
     submit(entries)
     assert arrays(commands) == ["0-9%2", "0-9%2", "0-4%1"]
+
+
+def test_where_there_are_more_arrays_than_max_parallel_some_follow_others(
+    tmp_path: Path, commands: Path
+) -> None:
+    say_limits(commands, "MaxArraySize            = 2")
+    submit(entries_of(trials_of(tmp_path, 10), tmp_path, max_parallel=2))
+    assert arrays(commands) == ["0-1%1"] * 5
+    assert (commands / "dependencies").read_text().split() == ["afterany:1", "afterany:2", "afterany:3"]
+
+
+def test_an_array_follows_as_many_as_make_room_for_it() -> None:
+    throttle = Throttle(5)
+    for array, parallel in (("1", 2), ("2", 2), ("3", 1)):
+        assert throttle.behind(parallel) == ()
+        throttle.add(array, parallel)
+    assert throttle.behind(3) == ("1", "2")
+    throttle.add("4", 3)
+    assert throttle.behind(1) == ("3",), "until the fourth begins, the first two use all that it does not"
+    assert Throttle(None).behind(None) == ()
 
 
 def test_a_launch_that_stays_has_no_more_jobs_than_max_parallel(tmp_path: Path, commands: Path) -> None:
