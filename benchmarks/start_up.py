@@ -23,7 +23,6 @@ from launcher.prepare import read_config
 from segda_core.config import TrialConfig
 from segda_core.layout import AttemptFiles, TrialFiles, read_json
 
-ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -88,15 +87,14 @@ def times_of(config: TrialConfig, images_per_second: float, files: AttemptFiles)
     assert outcome is not None
     with files.history.open() as lines:
         first = json.loads(next(lines))
-    images_per_step = config.batch_size * len(config.streams)
-    began = first["time"] - first["step"] * images_per_step / first["images_per_second"]
+    began = first["time"] - first["step"] * config.images_per_step / first["images_per_second"]
     return Times(
         method=config.method.name,
         launch=submission["launch_id"],
         launched=submission["time"],
         ended=outcome["time"],
         before=began - submission["time"],
-        steps=config.steps * images_per_step / images_per_second,
+        steps=config.steps * config.images_per_step / images_per_second,
     )
 
 

@@ -144,7 +144,7 @@ def measure(config: TrialConfig, words: argparse.Namespace, world: World, rate: 
         torch.cuda.reset_peak_memory_stats()
     seconds = min(run(engine, batch, 1 + words.steps * number, words.steps) for number in range(words.repeat))
     peak = torch.cuda.max_memory_allocated() if world.device.type == "cuda" else None
-    images = config.batch_size * len(config.streams)
+    images = config.images_per_step
     count = float(operations.count)
     return Row(config.method.name, config.precision, seconds, images, count, count / rate, peak)
 

@@ -154,7 +154,7 @@ def _segmenter_parameters(model: ModelConfig) -> float:
 
 def _images(config: TrialConfig) -> int:
     """Images of all streams over the whole training."""
-    return config.steps * config.batch_size * len(config.streams)
+    return config.steps * config.images_per_step
 
 
 def _kind_of_speed(config: TrialConfig) -> Hashable:

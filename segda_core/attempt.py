@@ -61,7 +61,7 @@ class Attempt:
         self.scoring = None
         if isinstance(method, SegmenterMethod):
             self.scoring = Scoring(config, execution, method, self.images)
-        self.pace = Pace(images_per_step=config.batch_size * len(config.streams))
+        self.pace = Pace(config.images_per_step)
         self.history: History | None = None
         self.completed = 0
         self.earlier_seconds = 0.0

@@ -229,6 +229,11 @@ class TrialConfig(TaskConfig):
         return [*self.method.idle(self.steps), *contrastive]
 
     @property
+    def images_per_step(self) -> int:
+        """Of all streams and ranks together."""
+        return self.batch_size * len(self.streams)
+
+    @property
     def streams(self) -> tuple[Stream, ...]:
         """What the method may open; loaders yield nothing else."""
         if self.method.target_labels == "optional" and self.uses_target_labels:
