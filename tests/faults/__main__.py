@@ -18,7 +18,7 @@ from private_slurm.up import missing_programs
 from ray_heads import ray_head_of
 from slurm_cluster import slurm_cluster
 
-from faults.report import Count, markdown, read_page, run_line, total
+from faults.report import Count, Page, run_line, total
 from faults.rounds import Struck, left_alone, local_round, ray_round, slurm_round
 from launcher.code import current_commit
 
@@ -31,21 +31,24 @@ RAY_CPUS = 8
 def main() -> None:
     """Run the rounds; exit code 1 where a trial was lost, ran twice or differs."""
     words = _words()
-    counts, runs = read_page(words.page) if words.add else ({}, [])
+    page, clean = Page(words.page), True
+    if not words.add:
+        page.clear()
     with tempfile.TemporaryDirectory(prefix="segda-faults-") as text, _executors(Path(text)) as rounds:
         folder = Path(text)
         alone = left_alone(folder / "alone")
         for number in range(1, words.repeat + 1):
             began = time.monotonic()
+            counts: dict[tuple[str, str], Count] = {}
             for executor, struck in _one_of_each(rounds, folder, words.seed, number):
                 counts.setdefault((executor, struck.fault), Count()).add(struck.victim, alone)
-            seconds = time.monotonic() - began
-            print(f"round {number} of {words.repeat}: {seconds:.0f} s; {total(counts.values())}", flush=True)
             machine = f"{os.cpu_count()} CPU cores"
             this = run_line(number, words.seed, machine, _versions(), added=words.add)
-            page = markdown(counts, [*runs, this])
-            words.page.write_text(page)  # what was measured stays, should the next round be interrupted
-    sys.exit(not all(count.is_clean for count in counts.values()))
+            on_page = page.add(counts, this)  # what was measured stays, should the next round be interrupted
+            seconds = time.monotonic() - began
+            print(f"round {number} of {words.repeat}: {seconds:.0f} s; {total(on_page.values())}", flush=True)
+            clean = clean and all(count.is_clean for count in counts.values())
+    sys.exit(not clean)
 
 
 def _one_of_each(

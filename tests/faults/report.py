@@ -1,9 +1,10 @@
 """What became of trials that faults were made to, counted, and docs/faults.md."""
 
+import fcntl
 import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 from small_sweep import SmallSweep, history_of, result_of
@@ -28,6 +29,9 @@ class Count:
     @property
     def is_clean(self) -> bool:
         return self.lost == self.duplicated == 0 and self.equal == self.tried
+
+    def __add__(self, other: "Count") -> "Count":
+        return Count(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
     def add(self, victim: Victim, alone: SmallSweep) -> None:
         """Count one more, by the files of the trial and of the one left alone."""
@@ -87,11 +91,40 @@ def markdown(counts: Counts, runs: Iterable[str]) -> str:
     return TEXT.format(runs="\n".join(runs), rows="\n".join(rows), **total(counts.values()))
 
 
-def read_page(path: Path) -> tuple[dict[tuple[str, str], Count], list[str]]:
+def read_page(text: str) -> tuple[dict[tuple[str, str], Count], list[str]]:
     """Counts and runs that a page tells of."""
-    text = path.read_text()
     counts = {(row[0], row[1]): Count(*map(int, row[2:])) for row in ROW.findall(text)}
     return counts, [line for line in text.splitlines() if line.startswith("    make faults ")]
+
+
+@dataclass
+class Page:
+    """The file, as one run adds to it round by round; another run may add to it at the same time."""
+
+    path: Path
+    _run: str | None = field(default=None, init=False)
+    """This run's line on it."""
+
+    def clear(self) -> None:
+        """Forget earlier runs."""
+        self.path.write_text("")
+
+    def add(self, counts: Counts, run: str) -> dict[tuple[str, str], Count]:
+        """Add a round's counts, and put `run` where this run's line was; all counts on the page."""
+        with self.path.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            on_page, runs = read_page(file.read())
+            if self._run in runs:
+                runs[runs.index(self._run)] = run
+            else:
+                runs.append(run)
+            for key, count in counts.items():
+                on_page[key] = on_page.get(key, Count()) + count
+            file.seek(0)
+            file.write(markdown(on_page, runs))
+            file.truncate()
+        self._run = run
+        return on_page
 
 
 def total(counts: Iterable[Count]) -> dict[str, int]:

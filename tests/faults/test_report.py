@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from small_sweep import SmallSweep
 
-from faults.report import Count, markdown, read_page, run_line
+from faults.report import Count, Page, markdown, read_page, run_line
 from faults.victim import Victim
 from segda_core.layout import TrialFiles, write_json
 
@@ -58,5 +58,21 @@ def test_the_page_has_a_line_for_each_fault_and_their_sum_and_is_read_back(tmp_p
     )
     assert "| local | kill -9 worker | 3 | 0 | 1 | 3 |\n| ray | scancel, waiting | 2 | 1 | 0 | 1 |\n" in page
     assert "5 tried, 1 lost, 1 duplicated, 4 equal" in page
-    (tmp_path / "faults.md").write_text(page)
-    assert read_page(tmp_path / "faults.md") == (counts, [run, more])
+    assert read_page(page) == (counts, [run, more])
+
+
+def test_runs_at_the_same_time_add_to_one_page(tmp_path: Path) -> None:
+    page = tmp_path / "faults.md"
+    page.write_text(markdown({("ray", "scancel"): Count(9, 9, 9, 0)}, [line(9, 9)]))
+    one, other = Page(page), Page(page)
+    one.clear()
+    one.add({("local", "kill -9 worker"): Count(1, 0, 0, 1)}, line(1, 7))
+    other.add({("local", "kill -9 worker"): Count(1, 1, 0, 0)}, line(1, 8))
+    one.add({("local", "kill -9 worker"): Count(1, 0, 0, 1)}, line(2, 7))
+    on_page = other.add({("slurm", "scancel"): Count(1, 0, 1, 1)}, line(2, 8))
+    expected = {("local", "kill -9 worker"): Count(3, 1, 0, 2), ("slurm", "scancel"): Count(1, 0, 1, 1)}
+    assert on_page == expected and read_page(page.read_text()) == (expected, [line(2, 7), line(2, 8)])
+
+
+def line(repeat: int, seed: int) -> str:
+    return run_line(repeat, seed, machine="2 CPU cores", versions="slurm-wlm 22.05.8")
