@@ -156,3 +156,11 @@ def test_the_network_says_of_what_class_a_cell_without_labels_is(coarse):
     wanted = torch.tensor([[[4, 255, 255, 4], [255, 4, 4, 9]]])
     assert torch.equal(cells.labels, wanted)
     torch.testing.assert_close(cells.sums, sums_of(coarse, images, wanted))
+
+
+def test_class_sums_are_the_same_under_autocast():
+    keys = torch.nn.functional.normalize(torch.randn(2, 8, 16, 32), dim=1)
+    shares = torch.nn.functional.one_hot(torch.full((2, 16, 32), 3), 19).permute(0, 3, 1, 2).float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = cells_of(keys, shares, 0.75).sums
+    assert torch.equal(half, cells_of(keys, shares, 0.75).sums)

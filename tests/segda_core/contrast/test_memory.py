@@ -7,7 +7,7 @@ import pytest
 import torch
 from trials import small_config
 
-from segda_core.contrast.memory import Memory
+from segda_core.contrast.memory import Memory, Queue
 
 BATCH, STEPS = 4, 14
 OPTIONS = {
@@ -185,3 +185,15 @@ def test_pairs_of_regions_are_those_of_plain_loops(steps):
         pairs = memory.region_pairs(domain, own, keys, level)
         crossed_and_counted += assert_pairs(pairs, anchors, entries["source"] + entries["target"], level)
     assert [set(each) for each in zip(*crossed_and_counted, strict=True)] == [{True, False}] * 2
+
+
+def test_a_queue_forgets_the_oldest():
+    queue = Queue(5, 1)
+    for step in range(3):
+        values = torch.tensor([2.0 * step, 2.0 * step + 1])
+        entries = {"keys": values[:, None], "shares": values[:, None].expand(2, 19), "numbers": values.long()}
+        queue.push(step, {**entries, "usable": values >= 0})
+    assert (
+        queue.numbers.tolist() == [5, 1, 2, 3, 4] == queue.keys[:, 0].tolist() == queue.shares[:, 3].tolist()
+    )
+    assert queue.is_full(3, 2) and not queue.is_full(2, 2)
