@@ -15,6 +15,7 @@ from launcher.executors.base import Executor
 from launcher.launch_view import ending, look, odd_waits
 from launcher.life import is_alive
 from launcher.live import View, duration
+from launcher.momentary import Patience
 from launcher.placement import executors_of
 from launcher.progress import Progress
 from launcher.slurm.queue import jobs_of
@@ -54,6 +55,7 @@ class Launch:
         self._view = view
         self._waits = waits or not all(executor.outlives_launcher for executor in self._executors)
         self._stops = StopSignals()
+        self._patience = Patience()
         self._answered = 0
         self._next_look = 0.0
         self._said_no_room = False
@@ -121,11 +123,12 @@ class Launch:
 
     def _advance(self, entry: Entry) -> bool:
         """Move a trial on where its attempt has ended; whether the trial ended with it."""
-        if entry.phase is Phase.RUNNING:
-            assert entry.job is not None
-            return entry.job.has_ended() and self._settle(entry)
-        if entry.phase is Phase.ELSEWHERE and time.monotonic() >= self._next_look:
-            return self._settle(entry)
+        with self._patience.look(entry.id):
+            if entry.phase is Phase.RUNNING:
+                assert entry.job is not None
+                return entry.job.has_ended() and self._settle(entry)
+            if entry.phase is Phase.ELSEWHERE and time.monotonic() >= self._next_look:
+                return self._settle(entry)
         return False
 
     def _settle(self, entry: Entry) -> bool:
@@ -181,7 +184,7 @@ class Launch:
         due = [entry for entry in waiting if self._may_start(entry)]
         full: list[Executor] = []
         for entry in due:
-            if entry.place.executor not in full and not self._start(entry):
+            if entry.place.executor not in full and not self._try_to_start(entry):
                 self._say_why_nothing_runs(entry)
                 full.append(entry.place.executor)
         for executor in self._executors:
@@ -195,20 +198,22 @@ class Launch:
 
     def _may_start(self, entry: Entry) -> bool:
         """Whether a trial need not wait for parents here; where it would wait in vain, it is over."""
-        waits = find_waits(entry.parents, self._is_ours)
         entry.after = ()
-        if not waits:
-            entry.parents = ()
-            return True
-        if vain := next((wait for wait in waits if wait.in_vain), None):
-            entry.phase = Phase.OVER
-            self._view.say(f"left     {entry.id}: waits for {vain.parent.root.name}: {vain.in_vain}", "red")
-        elif not self._waits:
-            newest = [newest_attempt(wait.parent) for wait in waits]
-            alive = [attempt for attempt in newest if attempt is not None and is_alive(attempt)]
-            jobs = jobs_of(alive) if len(alive) == len(waits) else None
-            entry.after = jobs or ()
-            return jobs is not None
+        with self._patience.look(f"parents of {entry.id}"):
+            waits = find_waits(entry.parents, self._is_ours)
+            if not waits:
+                entry.parents = ()
+                return True
+            if vain := next((wait for wait in waits if wait.in_vain), None):
+                entry.phase = Phase.OVER
+                why = f"waits for {vain.parent.root.name}: {vain.in_vain}"
+                self._view.say(f"left     {entry.id}: {why}", "red")
+            elif not self._waits:
+                newest = [newest_attempt(wait.parent) for wait in waits]
+                alive = [attempt for attempt in newest if attempt is not None and is_alive(attempt)]
+                jobs = jobs_of(alive) if len(alive) == len(waits) else None
+                entry.after = jobs or ()
+                return jobs is not None
         return False
 
     def _is_ours(self, trial_id: str) -> bool:
@@ -221,6 +226,13 @@ class Launch:
             self._said_no_room = True
             self._view.say(f"waiting for room: {NO_ROOM[entry.goes_on]}", "yellow")
 
+    def _try_to_start(self, entry: Entry) -> bool:
+        """`_start`, at a later look where files cannot be read for the moment."""
+        with self._patience.look(f"start of {entry.id}"):
+            return self._start(entry)
+        entry.not_before = time.monotonic() + LOOK_S
+        return True
+
     def _start(self, entry: Entry) -> bool:
         """Claim and submit one trial, unless somebody else does; False where there is no room."""
         room = entry.place.executor.reserve(entry.config, entry.after)
@@ -231,6 +243,8 @@ class Launch:
             job = None if attempt is None else room.start(attempt)
         except (OSError, ValueError) as error:  # a full disk, a directory deleted by hand, a broken file
             room.release()
+            if self._patience.covers(f"start of {entry.id}", error):
+                raise
             newest = max(entry.files.attempt_numbers(), default=0)
             self._act_on(entry, TrialStatus(entry.id, State.FAILED, "disk", str(error), newest))
             return True
@@ -275,7 +289,8 @@ class Launch:
     def _show(self) -> None:
         if time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + LOOK_S
-            self._view.show(look(self._entries))
+            with self._patience.look("progress"):
+                self._view.show(look(self._entries))
             for line in odd_waits(self._entries, self._odd_waits):
                 self._view.say(line, "yellow")
 
