@@ -14,12 +14,12 @@ from launcher.entry import Entry
 from launcher.find import CANARIES, canaries_of
 from launcher.placement import Places
 from launcher.prepare import prepare, read_config
-from launcher.states import State
+from launcher.states import State, TrialStatus
 from launcher.status import read_status
 from launcher.trial import Trial, doing
 from launcher.waiting import CANARY
 from segda_core.config import CheckpointConfig, QualityConfig, TrialConfig
-from segda_core.layout import TrialFiles
+from segda_core.layout import MACHINE_CAUSES, TrialFiles
 from segda_core.parents import read_parents
 
 STEPS = 2
@@ -59,9 +59,14 @@ def add_canaries(entries: Sequence[Entry], groups: Sequence[Sequence[Trial]], ru
 
 
 def at_work(sweep: Path) -> list[TrialFiles]:
-    """The canaries of a sweep that run or are queued."""
-    alive = (State.RUNNING, State.QUEUED)
-    return [canary for canary in canaries_of(sweep) if read_status(canary).state in alive]
+    """The canaries of a sweep that run or are queued, or that a launch may be about to start (again)."""
+    return [canary for canary in canaries_of(sweep) if _may_run(read_status(canary))]
+
+
+def _may_run(status: TrialStatus) -> bool:
+    if status.state is State.FAILED:
+        return status.cause in MACHINE_CAUSES
+    return status.state in (State.RUNNING, State.QUEUED, State.MISSING)
 
 
 def _kind(config: TrialConfig, roles: Iterable[str]) -> str:
