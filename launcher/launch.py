@@ -22,8 +22,8 @@ from launcher.slurm.queue import jobs_of
 from launcher.states import State, TrialStatus
 from launcher.status import read_status
 from launcher.stop_signals import StopSignals
-from launcher.waiting import find_waits, newest_attempt
-from segda_core.layout import MACHINE_CAUSES, AttemptFiles
+from launcher.waiting import find_waits, is_being_submitted, newest_attempt
+from segda_core.layout import MACHINE_CAUSES, AttemptFiles, TrialFiles
 from segda_core.parents import read_parents
 
 POLL_S = 0.25
@@ -32,6 +32,9 @@ LOOK_S = 1.0
 
 BACKOFF_S, BACKOFF_LIMIT_S = 2.0, 60.0
 """First and longest pause before a trial is tried again; it doubles each time."""
+
+CLAIM_PATIENCE_S = 60.0
+"""Seconds that a launch which will not wait gives another one between claiming and submitting."""
 
 NO_ROOM = {
     False: "other launches of yours hold the GPUs or cores",
@@ -192,9 +195,27 @@ class Launch:
         return bool(due) and not full
 
     def _submit_children(self) -> None:
-        """Generation after generation: a job can follow one that is in the queue."""
-        while not self._stops.count and self._start_waiting():
-            continue
+        """Generation after generation: a job can follow one that is in the queue.
+
+        What another launcher has just claimed, a canary perhaps, will be there in a moment.
+        """
+        deadline = time.monotonic() + CLAIM_PATIENCE_S
+        while not self._stops.count:
+            too_early = self._others_submit()
+            if not self._start_waiting():
+                if not too_early or time.monotonic() > deadline:
+                    return
+                time.sleep(LOOK_S)
+
+    def _others_submit(self) -> bool:
+        """Whether a parent is about to get its job from another launcher."""
+        waiting = [entry for entry in self._entries if entry.phase is Phase.WAITING]
+        parents = dict.fromkeys(parent for entry in waiting for parent in entry.parents)
+        return any(map(self._another_submits, parents))
+
+    def _another_submits(self, parent: TrialFiles) -> bool:
+        ours = self._by_id.get(parent.root.name)
+        return (ours is None or ours.phase is not Phase.RUNNING) and is_being_submitted(parent)
 
     def _may_start(self, entry: Entry) -> bool:
         """Whether a trial need not wait for parents here; where it would wait in vain, it is over."""
@@ -209,6 +230,8 @@ class Launch:
                 why = f"waits for {vain.parent.root.name}: {vain.in_vain}"
                 self._view.say(f"left     {entry.id}: {why}", "red")
             elif not self._waits:
+                if any(self._another_submits(wait.parent) for wait in waits):
+                    return False
                 newest = [newest_attempt(wait.parent) for wait in waits]
                 alive = [attempt for attempt in newest if attempt is not None and is_alive(attempt)]
                 jobs = jobs_of(alive) if len(alive) == len(waits) else None

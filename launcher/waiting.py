@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from launcher.life import ENDS_WITH_LAUNCHER, is_alive
+from launcher.slurm.queue import jobs_of
 from launcher.states import State
 from launcher.status import read_status
 from segda_core.layout import AttemptFiles, TrialFiles, read_json
@@ -34,6 +36,21 @@ def newest_attempt(files: TrialFiles) -> AttemptFiles | None:
     """A trial's newest attempt, if it has any."""
     numbers = files.attempt_numbers()
     return files.attempt(numbers[-1]) if numbers else None
+
+
+def is_being_submitted(files: TrialFiles) -> bool:
+    """Whether a launcher has claimed the trial for a cluster, and its job is not in the queue yet.
+
+    An attempt says which job it becomes before it is submitted: who finds none may have come too early.
+    """
+    newest = newest_attempt(files)
+    if newest is None or newest.runner(0).exists() or not is_alive(newest):
+        return False
+    said = read_json(newest.submission)
+    if said is None:  # claimed this moment
+        return True
+    named = "job_name" in said
+    return jobs_of([newest]) == () if named else said["executor"] not in ENDS_WITH_LAUNCHER
 
 
 def has_begun(files: TrialFiles) -> bool:

@@ -1,19 +1,34 @@
-"""A canary that nobody has claimed yet; commands stand in for a cluster."""
+"""A canary that nobody has claimed yet, or that two launchers add; commands stand in for a cluster."""
 
+import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from slurm_commands import entries_of, forget, stand_in, submit
+from slurm_commands import entries_of, forget, stand_in, submit, write_command
 
 from launcher.canary import add_canaries
 from launcher.cli import cancel as cancel_command
 from launcher.entry import Entry
+from launcher.find import canaries_of
 from launcher.states import State
 from launcher.status import read_status
 from launcher.trial import Trial
 from segda_core.layout import write_json
 from sweeps import expanded
+
+FORK = multiprocessing.get_context("fork")
+
+SLOW_SBATCH = """
+sleep 1.5
+for script; do :; done
+name=$(sed -n 's/^#SBATCH --job-name=//p' "$script")
+last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$script")
+id=$$
+for task in $(seq 0 ${last:-0}); do echo "${id}_$task|$task|PENDING|None|$name" >> "%(queue)s"; done
+echo "$id $(sed -n 's/^#SBATCH --dependency=//p' "$script")" >> "%(queue)s.log"
+echo Submitted batch job $id"""
+"""Takes a while, as with hundreds of trials, and keeps a queue and a log of ids and dependencies."""
 
 
 @pytest.fixture(autouse=True)
@@ -51,3 +66,35 @@ def test_a_canary_that_failed_by_itself_is_not_counted_as_cancelled(tmp_path: Pa
     write_json(canary.files.attempt(1).outcome, content)
     cancel_command("demo", [], False, tmp_path / "runs")
     assert not canary.files.cancel.exists()
+
+
+@pytest.mark.processes
+def test_of_two_launches_at_once_one_runs_the_canary_and_both_submit_their_trials(
+    tmp_path: Path, commands: Path
+) -> None:
+    queue = tmp_path / "queue"
+    write_command(commands / "sbatch", SLOW_SBATCH % {"queue": queue})
+    write_command(commands / "squeue", f"cat '{queue}' 2>/dev/null || true")
+    trials = expanded(tmp_path, grid={"seed": [0, 1, 2]}).trials
+    launches = [
+        FORK.Process(target=launch, args=(chosen, tmp_path, name))
+        for chosen, name in ((trials[:2], "one"), ([trials[0], trials[2]], "two"))
+    ]
+    for process in launches:
+        process.start()
+    for process in launches:
+        process.join(60)
+        assert process.exitcode == 0
+    said = [(tmp_path / name).read_text() for name in ("one", "two")]
+    (canary,) = canaries_of(tmp_path / "runs" / "demo")
+    assert canary.attempt_numbers() == [1]
+    assert [trial.files(tmp_path / "runs").attempt_numbers() for trial in trials] == [[1]] * 3, said
+    assert not any("not submitted" in text for text in said), said
+    jobs = dict(line.split(" ") for line in (tmp_path / "queue.log").read_text().splitlines())
+    first = next(job for job, after in jobs.items() if not after)
+    assert len(jobs) == 3, "the canary, and an array of each launch"
+    assert [after for job, after in jobs.items() if job != first] == [f"afterany:{first}_0"] * 2
+
+
+def launch(trials: list[Trial], folder: Path, name: str) -> None:
+    (folder / name).write_text(submit(with_canary(trials, folder)))
