@@ -27,7 +27,7 @@ def discriminator_accuracy(
     """
     rng = np.random.default_rng(seed)
     parts = [_split(maps, rng) for maps in (source, target)]
-    with torch.random.fork_rng(), torch.enable_grad():
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():  # initial weights are drawn on the host
         torch.manual_seed(seed)
         network = OutputDiscriminator(CHANNELS).to(device)
         optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, betas=(0.9, 0.99))
