@@ -101,7 +101,7 @@ class NodeTask:
         if signals.came and goes_on(outcome) and not files.cancel.exists():
             signals.ignore()
             stuck = in_vain(attempts_of_job(files, self.job_name, self.array_index))
-            if requeue(start.job_id, signals.asked_to_save and not stuck):
+            if requeue(start.job_id, start.restart_count, signals.asked_to_save and not stuck):
                 return "queued again"
             if stuck:
                 outcome = {**(outcome or {}), "status": "failed", "cause": "timeout", "message": NO_STEP}

@@ -42,27 +42,32 @@ class JobNow:
     """A running job as its controller sees it."""
 
     running: bool
-    """Neither cancelled nor requeued already, although its processes still run."""
+    """Neither cancelled, requeued nor started anew already, although its processes still run."""
     preempted: bool
     """Slurm takes its nodes away: without `preempt_send_user_signal` it sends TERM alone."""
 
     @classmethod
-    def ask(cls, job_id: str) -> "JobNow":
-        """What the controller says; `SlurmError` where it says nothing."""
+    def ask(cls, job_id: str, restart_count: int) -> "JobNow":
+        """What the controller says of one start of the job; `SlurmError` where it says nothing.
+
+        A start left over on a lost node runs no more, whatever runs elsewhere under the same number.
+        """
         told = ask(["scontrol", "--oneliner", "show", "job", job_id])
-        running = re.search(r"\bJobState=RUNNING\b", told) is not None
+        running = all(
+            re.search(rf"\b{it}\b", told) for it in ("JobState=RUNNING", f"Restarts={restart_count}")
+        )
         return cls(running, running and re.search(r"\bPreemptTime=\d", told) is not None)
 
 
-def requeue(job_id: str, asked_to_save: bool) -> bool:
-    """Have Slurm end the job and queue it again, where Slurm's signal meant that; whether it did.
+def requeue(job_id: str, restart_count: int, asked_to_save: bool) -> bool:
+    """Have Slurm end this start of a job and queue it again, if Slurm's signal meant that; whether it did.
 
     TERM alone may be a preemption or scancel, and scancel may follow a first signal: a job that was cancelled
     must not come back. Where the controller stays silent, a launcher will submit the trial again.
     """
     for _ in range(TRIES):
         try:
-            now = JobNow.ask(job_id)
+            now = JobNow.ask(job_id, restart_count)
             if not now.running or not (asked_to_save or now.preempted):
                 return False
             ask(["scontrol", "requeue", job_id])

@@ -165,13 +165,13 @@ def signals() -> Iterator[Signals]:
         signal.signal(signum, handler)
 
 
-def say_job(commands: Path, more: str = "") -> None:
+def say_job(commands: Path, more: str = "", restarts: int = START.restart_count) -> None:
     """The job runs, and the file `requeued` is made where it is queued again."""
     write_command(
         commands / "scontrol",
         f"""
 test "$1" = requeue && touch "{commands}/requeued"
-echo JobState=RUNNING {more}""",
+echo JobState=RUNNING Restarts={restarts} {more}""",
     )
 
 
@@ -231,3 +231,14 @@ def test_a_job_that_may_get_on_is_queued_again(
     assert close(files, newest, signals) == "queued again"
     assert (commands / "requeued").exists()
     assert read_json(newest.outcome)["status"] == "saved"
+
+
+@pytest.mark.parametrize("more", ["", "PreemptTime=2026-01-01T00:00:00"])
+def test_what_is_left_of_an_earlier_start_does_not_end_the_present_one(
+    files: TrialFiles, commands: Path, signals: Signals, more: str
+) -> None:
+    """Its node was lost for so long that Slurm started the job on another."""
+    say_job(commands, more, restarts=START.restart_count + 1)
+    with pytest.raises(JobEndedError, match="saved"):
+        close(files, end_attempts(files, (0, 9)), signals)
+    assert not (commands / "requeued").exists()

@@ -30,6 +30,7 @@ from private_slurm.cluster import Cluster
 from slurm_cluster import settle
 from small_sweep import SmallSweep, wait_until
 
+from launcher.slurm.requeue import requeue
 from segda_core.layout import AttemptFiles, read_json
 
 pytestmark = pytest.mark.processes
@@ -202,9 +203,14 @@ def test_both_nodes_of_a_job_that_is_queued_again_meet_in_the_next_attempt(
     hold_each([victim])
     assert len(victim.held) == 2
     assert all(victim.attempt.runner(node).exists() for node in (0, 1))
-    slurm.check("scancel", "--signal=USR2", job_of(slurm, victim.attempt))
+    job = job_of(slurm, victim.attempt)
+    slurm.check("scancel", "--signal=USR2", job)
     victim.go_on_when_asked()
-    submit(alone)
+    local = alone.start("sweep", "quick")
+    wait_until(sweep.trial(0).attempt(2).runner(0).exists)
+    assert not requeue(job, 0, asked_to_save=True), "asked by the start that is over"
+    code, output = alone.finish(local)
+    assert code == 0, output
     finish(sweep)
     assert_equal_to_those_left_alone(sweep, alone)
     wait_until(lambda: victim.statuses() == ["saved", "done"])  # a little later than the result
