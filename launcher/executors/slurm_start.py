@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from launcher.executors.base import Resources
+from launcher.life import is_alive
 from launcher.process import identity
 from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
 
@@ -64,11 +65,13 @@ def take_turn(files: TrialFiles, job_name: str, index: int, start: JobStart, nod
 
     None where the trial is done, cancelled, or in other hands: then nothing of it is touched.
     """
+    highest = _highest_settled(files)
     newest = newest_of_ours(files, job_name, index)
     if newest is None:
         return None
     started_before = start.restart_count > 0 or newest.runner(0).exists() or newest.outcome.exists()
-    attempt = _make_next(files, newest, start) if started_before else newest
+    take_next = started_before or newest.number < highest
+    attempt = _make_next(files, highest, newest, start) if take_next else newest
     if attempt is None:
         return None
     return Turn(attempt, f"{start.host}:{free_port(start)}" if nodes > 1 else None)
@@ -80,7 +83,7 @@ def find_turn(files: TrialFiles, job_name: str, index: int, start: JobStart, nod
     The first node may just have made it, and not yet said whose it is.
     """
     deadline = time.monotonic() + WAIT_S
-    while (newest := newest_of_ours(files, job_name, index, named=True)) is not None:
+    while (newest := newest_of_ours(files, job_name, index)) is not None:
         record = read_json(newest.runner(0))
         if record is not None and start.is_recorded_in(record):
             return Turn(newest, record["rendezvous"])
@@ -90,11 +93,9 @@ def find_turn(files: TrialFiles, job_name: str, index: int, start: JobStart, nod
     return None
 
 
-def newest_of_ours(files: TrialFiles, job_name: str, index: int, named: bool = False) -> AttemptFiles | None:
-    """The trial's newest attempt (of those `named` as somebody's) if it is this job's, and not over."""
-    attempts = _attempts(files)
-    if named:
-        attempts = [attempt for attempt in attempts if attempt.submission.exists()]
+def newest_of_ours(files: TrialFiles, job_name: str, index: int) -> AttemptFiles | None:
+    """The trial's newest attempt that says whose it is, if it is this job's, and not over."""
+    attempts = [attempt for attempt in _attempts(files) if attempt.submission.exists()]
     if not attempts or files.metrics.exists() or files.cancel.exists():
         return None
     return attempts[-1] if _is_of(attempts[-1], job_name, index) else None
@@ -103,6 +104,13 @@ def newest_of_ours(files: TrialFiles, job_name: str, index: int, named: bool = F
 def attempts_of_job(files: TrialFiles, job_name: str, index: int) -> list[AttemptFiles]:
     """The trial's attempts that one job made, in order."""
     return [attempt for attempt in _attempts(files) if _is_of(attempt, job_name, index)]
+
+
+def _highest_settled(files: TrialFiles) -> int:
+    """Number of the newest attempt, as soon as it says whose it is, or its maker was killed before it did."""
+    while (attempts := _attempts(files)) and not attempts[-1].submission.exists() and is_alive(attempts[-1]):
+        time.sleep(0.2)
+    return attempts[-1].number if attempts else 0
 
 
 def _attempts(files: TrialFiles) -> list[AttemptFiles]:
@@ -114,9 +122,9 @@ def _is_of(attempt: AttemptFiles, job_name: str, index: int) -> bool:
     return (said.get("job_name"), said.get("array_index")) == (job_name, index)
 
 
-def _make_next(files: TrialFiles, newest: AttemptFiles, start: JobStart) -> AttemptFiles | None:
-    """The attempt after `newest`, for a job that was started again; None where another process made it."""
-    attempt = files.attempt(newest.number + 1)
+def _make_next(files: TrialFiles, highest: int, newest: AttemptFiles, start: JobStart) -> AttemptFiles | None:
+    """The attempt after `highest`, for a job of which `newest` is; None where another process made it."""
+    attempt = files.attempt(highest + 1)
     try:
         attempt.root.mkdir()
     except FileExistsError:

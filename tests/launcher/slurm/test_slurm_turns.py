@@ -1,16 +1,19 @@
 """Which attempt a start of a job works for, and how it leaves where there is nothing to do; no cluster."""
 
+import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from launcher.executors.base import Resources
-from launcher.executors.slurm_start import JobStart, Turn, find_turn
+from launcher.executors.slurm_start import JobStart, Turn, find_turn, take_turn
 from launcher.executors.slurm_task import JobEndedError, NodeTask
+from launcher.life import SILENCE_S
 from launcher.waiting import absent_parents
 from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
 
@@ -69,6 +72,41 @@ def test_other_nodes_leave_where_the_next_attempt_is_another_jobs(files: TrialFi
     start_runner(submit(files, 1), restart_count=0)
     submit(files, 2, job_name="segda-other-1")
     assert find_turn(files, "segda-ours-1", 0, AGAIN, nodes=2) is None
+
+
+def make_nameless(files: TrialFiles, number: int, seconds: float = 0) -> AttemptFiles:
+    """An attempt whose maker has not said yet whose it is, or was killed before it could."""
+    attempt = files.attempt(number)
+    attempt.root.mkdir(parents=True)
+    then = time.time() - seconds
+    os.utime(attempt.root, (then, then))
+    return attempt
+
+
+@pytest.mark.parametrize("restart_count", [0, 1])
+def test_an_attempt_whose_maker_was_killed_before_it_said_whose_it_is_holds_no_job_up(
+    files: TrialFiles, restart_count: int
+) -> None:
+    submit(files, 1, canary="x")
+    make_nameless(files, 2, seconds=2 * SILENCE_S)
+    start = JobStart("7_0", restart_count, node=0, host="first")
+    assert take_turn(files, "segda-ours-1", 0, start, nodes=1) == Turn(files.attempt(3), None)
+    said = read_json(files.attempt(3).submission)
+    assert (said["restart_count"], said["canary"], said["job_name"]) == (restart_count, "x", "segda-ours-1")
+    assert not files.attempt(2).submission.exists()
+
+
+@pytest.mark.parametrize("owner, taken", [("segda-ours-1", 3), ("segda-other-1", None)])
+def test_an_attempt_that_somebody_just_makes_is_waited_for(
+    files: TrialFiles, owner: str, taken: int | None
+) -> None:
+    submit(files, 1)
+    make_nameless(files, 2)
+    maker = threading.Timer(0.3, lambda: submit(files, 2, job_name=owner))
+    maker.start()
+    turn = take_turn(files, "segda-ours-1", 0, replace(AGAIN, node=0), nodes=1)
+    maker.join()
+    assert turn == (Turn(files.attempt(taken), None) if taken else None)
 
 
 @pytest.mark.usefixtures("first_node")
