@@ -13,6 +13,7 @@ from submitit.slurm import slurm as submitit_slurm
 
 from launcher.executor_config import SlurmConfig
 from launcher.executors.base import Resources, code_environment
+from launcher.executors.slurm_kept import find_task, keep_tasks
 from launcher.executors.slurm_task import NodeTask
 from launcher.slurm.command import SlurmError, ask, outside_a_job
 from segda_core.config import TaskConfig
@@ -116,6 +117,7 @@ class Arrays:
             named = {"job_name": name, "array_index": task.array_index}
             write_json(attempt.submission, {**(read_json(attempt.submission) or {}), **named})
         folder = self._folder / name
+        keep_tasks(folder, tasks, self._config.timeout_min, MANY_TIMEOUTS)
         try:
             with outside_a_job():
                 jobs = self._executor(shape, name, parallel, folder, self._code).submit_array(tasks)
@@ -155,10 +157,11 @@ class Arrays:
         if shutil.which("srun") is None:
             raise ConfigError(["executor: slurm: there is no srun on this machine"])
         executor = submitit_slurm.SlurmExecutor(folder, max_num_timeout=MANY_TIMEOUTS)
-        executor.update_parameters(**self._parameters(shape, name, parallel, code))
+        setup = [*self._config.setup, *_exports(code), find_task(folder)]
+        executor.update_parameters(**self._parameters(shape, name, parallel), setup=setup)
         return executor
 
-    def _parameters(self, shape: Shape, name: str, parallel: int | None, code: Path | None) -> dict[str, Any]:
+    def _parameters(self, shape: Shape, name: str, parallel: int | None) -> dict[str, Any]:
         config = self._config
         own = {"partition", "qos", "account", "constraint", "exclude"}
         given = {key: value for key in own if (value := getattr(config, key)) is not None}
@@ -177,7 +180,6 @@ class Arrays:
             "cpus_per_task": shape.cpus,
             "signal_delay_s": SAVE_BEFORE_S,
             "array_parallelism": parallel or MANY_TIMEOUTS,
-            "setup": [*config.setup, *_exports(code)],
             "srun_args": [f"--cpus-per-task={shape.cpus}", "--kill-on-bad-exit=0", "--wait=0"],
             "additional_parameters": {"requeue": True, **_sbatch(config.sbatch)},
         }

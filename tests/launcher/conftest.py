@@ -1,9 +1,10 @@
-"""One Ray head for all tests of a session: starting it takes longer than most of them."""
+"""One Ray head for all tests of a session: starting it takes longer than most of them. And code to edit."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from checkouts import copy_checkout
 from ray_heads import ray_head_of
 
 from launcher.executors.ray_head import Head, write_standing
@@ -20,3 +21,12 @@ def ray_head() -> Iterator[Head]:
 def stand_in(ray_head: Head) -> Callable[[Path], None]:
     """Makes launches of a runtime folder find that head, as they find the one of `make dashboard`."""
     return lambda runtime: write_standing(ray_head, runtime)
+
+
+@pytest.fixture
+def own_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository of its own with the code under test, which `segda` then runs from."""
+    folder = tmp_path / "checkout"
+    copy_checkout(folder)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    return folder

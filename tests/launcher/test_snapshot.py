@@ -1,25 +1,19 @@
 import hashlib
 import json
 import shutil
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from checkouts import break_code, git
 from small_sweep import SmallSweep, wait_until
 
-from launcher.snapshot import CHECKOUT, read_code, take_snapshot
+from launcher.snapshot import read_code, take_snapshot
 from segda_core.environment import code_version
 from segda_core.errors import ConfigError
 from segda_core.layout import read_json
 
 pytestmark = pytest.mark.processes
-
-
-def git(folder: Path, *arguments: str) -> str:
-    names = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
-    command = ["git", "-C", str(folder), *names, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 @pytest.fixture
@@ -128,29 +122,13 @@ def test_a_broken_copy_is_named(checkout: Path, tmp_path: Path) -> None:
         take_snapshot(tmp_path / "runs", checkout)
 
 
-@pytest.fixture
-def own_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository of its own with the code under test, which `segda` then runs from."""
-    folder = tmp_path / "checkout"
-    for name, content in read_code(CHECKOUT).files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    git(folder, "init", "-q")
-    git(folder, "add", ".")
-    git(folder, "commit", "-qm", "all")
-    monkeypatch.setenv("PYTHONPATH", str(folder))
-    return folder
-
-
 def test_a_trial_that_waits_runs_the_code_it_was_launched_with(own_checkout: Path, tmp_path: Path) -> None:
     """The checkout breaks in both packages while the first of two trials runs; the second does not notice."""
     sweep = SmallSweep(tmp_path / "work", {"method": [{"name": "joint"}], "seed": [0, 1]}, 10, max_parallel=1)
     launch = sweep.start("sweep", "quick")
     wait_until(lambda: any(attempt.heartbeat.exists() for attempt in sweep.attempts()))
     commit = git(own_checkout, "rev-parse", "HEAD")
-    for name in ("segda_core/train.py", "launcher/attempt.py"):
-        (own_checkout / name).write_text("raise RuntimeError('edited meanwhile')\n")
-    git(own_checkout, "commit", "-qam", "broken")
+    break_code(own_checkout)
     code, output = sweep.finish(launch)
     assert code == 0, output
     assert sweep.outcomes() == ["done", "done"]

@@ -1,6 +1,8 @@
 """The sbatch script that `--dry-run` shows: what a sweep asks for, in Slurm's words. Nothing is submitted."""
 
+import os
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from launcher.executor_config import SlurmConfig
 from launcher.executors.base import Surroundings
 from launcher.executors.slurm import SlurmExecutor
 from launcher.executors.slurm_arrays import Refusal, SubmissionError
+from launcher.executors.slurm_kept import find_task
 from segda_core.config import TaskConfig
 from sweeps import expanded
 
@@ -70,6 +73,27 @@ def test_it_exports_the_snapshot_that_a_launch_will_make(tmp_path: Path) -> None
     exports = [line for line in script_of(tmp_path) if line.startswith("export ")]
     assert any(line.startswith("export PYTHONPATH=/SNAPSHOT/") for line in exports)
     assert "export PYTHONSAFEPATH=1" in exports
+
+
+@pytest.mark.parametrize(
+    ("job", "name", "task"),
+    [
+        ({"ARRAY_JOB_ID": "7", "ARRAY_TASK_ID": "3", "JOB_ID": "11"}, "7_3_submitted.pkl", "task.3.pkl"),
+        ({"JOB_ID": "11"}, "11_submitted.pkl", "task.0.pkl"),
+    ],
+)
+@pytest.mark.parametrize("named", [False, True])
+def test_a_job_finds_its_task_where_the_launcher_gave_it_no_name(
+    tmp_path: Path, job: dict[str, str], name: str, task: str, named: bool
+) -> None:
+    folder = tmp_path / "it's here"
+    folder.mkdir()
+    (folder / task).write_text("kept")
+    if named:
+        (folder / name).write_text("by the launcher")
+    environment = {f"SLURM_{key}": value for key, value in job.items()}
+    subprocess.run(["bash", "-c", find_task(folder)], env={**os.environ, **environment}, check=not named)
+    assert (folder / name).read_text() == ("by the launcher" if named else "kept")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,56 @@
+"""Jobs need neither the checkout they were launched from nor a launcher that lives to hear their id."""
+
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from checkouts import break_code, git
+from private_slurm.cluster import Cluster
+from slurm_commands import write_command
+from small_sweep import SmallSweep, wait_until
+
+from segda_core.layout import read_json
+
+pytestmark = pytest.mark.processes
+
+
+def sweep_of(folder: Path, seeds: int, **settings: object) -> SmallSweep:
+    grid = {"method": [{"name": "source_only"}], "seed": list(range(seeds))}
+    return SmallSweep(folder, grid, steps=2, name="slurm", **settings)
+
+
+def test_a_job_that_waits_runs_the_code_it_was_launched_with(
+    slurm: Cluster, own_checkout: Path, tmp_path: Path
+) -> None:
+    """The checkout breaks while the job is in the queue, also what the job starts with."""
+    sweep = sweep_of(tmp_path / "work", 1, sbatch={"hold": True})
+    code, output = sweep.run("sweep", "quick")
+    assert code == 0, output
+    commit = git(own_checkout, "rev-parse", "HEAD")
+    (own_checkout / "launcher" / "executors" / "slurm_task.py").write_text("")
+    break_code(own_checkout)
+    slurm.check("scontrol", "release", slurm.check("squeue", "--noheader", "--format=%A").strip())
+    (attempt,) = sweep.attempts()
+    wait_until(lambda: not slurm.check("squeue", "--noheader").strip())
+    assert sweep.outcomes() == ["done"]
+    ran_on = read_json(attempt.environment)
+    (snapshot,) = (sweep.folder / "runs" / ".code").iterdir()
+    assert (ran_on["commit"], ran_on["snapshot"]) == (commit, snapshot.name)
+
+
+def test_jobs_of_a_launcher_that_was_killed_before_it_knew_their_id_run_once(
+    slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = sweep_of(tmp_path / "it's here", 2)
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    write_command(commands / "sbatch", f'{shutil.which("sbatch")} "$@"\nkill -9 $PPID')
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{commands}:{slurm.environment['PATH']}")
+        assert sweep.run("sweep", "quick")[0] == -signal.SIGKILL
+    assert len(slurm.check("squeue", "--noheader", "--array").splitlines()) == 2
+    code, output = sweep.run("sweep", "quick", "--wait")
+    assert code == 0, output
+    wait_until(lambda: not slurm.check("squeue", "--noheader").strip())
+    assert sweep.outcomes() == ["done", "done"]
