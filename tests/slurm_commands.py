@@ -17,6 +17,7 @@ from launcher.live import PlainView
 from launcher.placement import Place
 from launcher.prepare import prepare
 from launcher.slurm import ending
+from launcher.slurm.accounting import accounting
 from launcher.slurm.limits import settings_at
 from launcher.slurm.queue import queue
 from launcher.trial import Trial
@@ -45,7 +46,7 @@ def forget() -> None:
     """What this process was told by another cluster."""
     settings_at.cache_clear()
     queue.cache_clear()
-    ending._accounted.cache_clear()
+    accounting.cache_clear()
     ending._recorded.cache_clear()
 
 

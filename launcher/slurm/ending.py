@@ -6,7 +6,7 @@ from collections import defaultdict
 from functools import lru_cache
 from pathlib import Path
 
-from launcher.slurm.command import SlurmError, ask
+from launcher.slurm.accounting import States, accounting, task_number
 from launcher.slurm.limits import settings
 from launcher.slurm.queue import queue
 
@@ -24,10 +24,10 @@ PREEMPTED = "PREEMPTED"
 FORGOTTEN = "FORGOTTEN"
 """Not a state of Slurm's: it knows other jobs of the array, but not this one, which never started."""
 
-SACCT_DAYS = 30
-
 KEEP_S = 30.0
-"""Seconds that an answer is used for."""
+"""Seconds that what jobcomp wrote is used for."""
+
+SLOW = "slurmdbd is too slow to be asked about it now"
 
 RECORD = re.compile(r"\b(Name|JobState|ArrayTaskId)=(\S+)")
 
@@ -38,7 +38,7 @@ def end_of(name: str, index: int, started: bool) -> str | None:
     if sighting.job is not None:
         return sighting.job.state
     now = int(time.monotonic() / KEEP_S)
-    for states in (_accounted(name, now), _recorded(now).get(name, {})):
+    for states in (accounting().states(name), _recorded(now).get(name, {})):
         if state := states.get(index) or states.get(None):
             return state
     return FORGOTTEN if sighting.gone and not started else None
@@ -46,23 +46,9 @@ def end_of(name: str, index: int, started: bool) -> str | None:
 
 def why_unknown(name: str, index: int) -> str:
     """Where `end_of` knows nothing: whether anybody could be asked."""
-    return queue().find(name, index).fault or "Slurm forgot it"
-
-
-States = dict[int | None, str]
-"""Array index -> last state; None stands for a single job, and for the rest of a cancelled array."""
-
-
-@lru_cache(maxsize=256)
-def _accounted(name: str, now: int) -> States:
-    """The states of an array by slurmdbd; empty where the cluster has none."""
-    wanted = ["-X", "-n", "-P", f"--name={name}", f"--starttime=now-{SACCT_DAYS}days", "--format=JobID,State"]
-    try:
-        lines = ask(["sacct", *wanted]).splitlines()
-    except SlurmError:
-        return {}
-    pairs = (line.split("|") for line in lines)
-    return {_number(job_id.partition("_")[2]): state.split()[0] for job_id, state in pairs}
+    if fault := queue().find(name, index).fault:
+        return fault
+    return SLOW if accounting().is_given_up else "Slurm forgot it"
 
 
 @lru_cache(maxsize=1)
@@ -76,11 +62,7 @@ def _recorded(now: int) -> dict[str, States]:
             for line in lines:
                 found = dict(RECORD.findall(line))
                 if found.get("Name", "").startswith("segda-"):
-                    states[found["Name"]][_number(found.get("ArrayTaskId", ""))] = found["JobState"]
+                    states[found["Name"]][task_number(found.get("ArrayTaskId", ""))] = found["JobState"]
     except OSError:
         return {}
     return states
-
-
-def _number(task: str) -> int | None:
-    return int(task) if task.isdecimal() else None

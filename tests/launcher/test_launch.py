@@ -129,7 +129,7 @@ def test_a_file_that_cannot_be_read_for_a_moment_is_read_again(entry: Entry) -> 
     unreadable(outcome)
     with pytest.raises(OSError, match="Input/output error"):
         read_json(outcome)
-    healed = threading.Timer(1.5, end_attempt, [entry.files], {"status": "failed", "cause": "nan"})
+    healed = threading.Timer(0.5, end_attempt, [entry.files], {"status": "failed", "cause": "nan"})
     healed.start()
     assert run(entry).startswith(f"failed   {entry.id}: nan")
     assert entry.files.attempt_numbers() == [1]
@@ -141,7 +141,7 @@ def test_progress_that_cannot_be_read_for_a_moment_ends_no_launch(entry: Entry) 
     unreadable(attempt.heartbeat)
     write_json(attempt.submission, {"executor": "slurm"})
     entry.phase, entry.seen = Phase.ELSEWHERE, 1
-    ended = threading.Timer(1.5, end_elsewhere, [entry.files])
+    ended = threading.Timer(0.5, end_elsewhere, [entry.files])
     ended.start()
     assert run(entry).endswith(f"failed   {entry.id}: nan: \n")
 
