@@ -10,28 +10,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from launcher.claim import claim
+from launcher.dependencies import Dependencies
 from launcher.entry import Entry, Phase
 from launcher.executors.base import Executor
-from launcher.launch_view import ending, look, odd_waits
-from launcher.life import is_alive
-from launcher.live import View, duration
+from launcher.launch_view import look, odd_waits
+from launcher.live import View
 from launcher.momentary import Patience
 from launcher.placement import executors_of
 from launcher.progress import Progress
-from launcher.slurm.queue import jobs_of
+from launcher.settle import settle
 from launcher.states import State, TrialStatus
 from launcher.status import read_status
 from launcher.stop_signals import StopSignals
-from launcher.waiting import find_waits, is_being_submitted, newest_attempt
-from segda_core.layout import MACHINE_CAUSES, AttemptFiles, TrialFiles
+from segda_core.layout import AttemptFiles
 from segda_core.parents import read_parents
 
 POLL_S = 0.25
 LOOK_S = 1.0
 """Seconds between looks at the files of attempts that run."""
-
-BACKOFF_S, BACKOFF_LIMIT_S = 2.0, 60.0
-"""First and longest pause before a trial is tried again; it doubles each time."""
 
 CLAIM_PATIENCE_S = 60.0
 """Seconds that a launch which will not wait gives another one between claiming and submitting."""
@@ -45,17 +41,15 @@ NO_ROOM = {
 NO_JOB = "they wait for trials of which no job was found in the queue"
 """Why a trial cannot be submitted that is to start after others."""
 
-ALIVE = (State.RUNNING, State.QUEUED)
-
 
 class Launch:
     """One launch of some trials, in their order, to the end of the last."""
 
     def __init__(self, entries: Sequence[Entry], view: View, waits: bool = True) -> None:
         self._entries = list(entries)
-        self._by_id = {entry.id: entry for entry in entries}
         self._executors = executors_of(entry.place for entry in entries)
         self._view = view
+        self._dependencies = Dependencies(entries, view)
         self._waits = waits or not all(executor.outlives_launcher for executor in self._executors)
         self._stops = StopSignals()
         self._patience = Patience()
@@ -88,7 +82,7 @@ class Launch:
     def add(self, entry: Entry) -> None:
         """One more trial to run, after the others."""
         self._entries.append(entry)
-        self._by_id[entry.id] = entry
+        self._dependencies.add(entry)
         self._executors = executors_of(each.place for each in self._entries)
         self._waits = self._waits or not entry.goes_on
 
@@ -136,47 +130,7 @@ class Launch:
 
     def _settle(self, entry: Entry) -> bool:
         """Read what became of an attempt, and decide what its trial does next; whether it is over."""
-        return self._act_on(entry, read_status(entry.files))
-
-    def _act_on(self, entry: Entry, status: TrialStatus) -> bool:
-        if status.state in ALIVE:
-            if entry.phase is not Phase.ELSEWHERE:
-                self._view.say(f"waiting  {entry.id}: running elsewhere")
-            entry.phase = Phase.ELSEWHERE
-        elif status.not_again:
-            entry.phase = Phase.OVER
-            self._view.say(*ending(entry, status))
-            return True
-        elif _to_be_continued(status) and self._stops.count:
-            entry.phase = Phase.WAITING
-            self._view.say(f"stopped  {entry.id}: {status.message}", "yellow")
-        elif _left_in_order(status) or (
-            _to_be_continued(status) and entry.retries < entry.place.config.retry
-        ):
-            self._try_again(entry, status)
-        else:
-            entry.phase = Phase.OVER
-            self._view.say(*ending(entry, status))
-            return True
-        return False
-
-    def _try_again(self, entry: Entry, status: TrialStatus) -> None:
-        """Only failures are counted; who left in order waits the longer the more often it gained no step."""
-        step = status.step or 0
-        entry.in_vain = 0 if step > entry.reached else entry.in_vain + 1
-        entry.reached = step
-        doublings = entry.in_vain
-        if not _left_in_order(status):
-            doublings = entry.retries
-            entry.retries += 1
-        pause = min(BACKOFF_S * 2**doublings, BACKOFF_LIMIT_S)
-        newest = status.attempt or 0
-        entry.phase = Phase.WAITING
-        entry.not_before = time.monotonic() + pause
-        entry.submission = replace(entry.submission, fresh=entry.submission.fresh and newest <= entry.seen)
-        entry.seen = newest
-        reason = f"{status.cause or 'stopped'}: {status.message}"
-        self._view.say(f"again    {entry.id} in {duration(pause)} ({reason})", "yellow")
+        return settle(entry, read_status(entry.files), self._view, stopping=self.is_stopping)
 
     def _start_waiting(self) -> bool:
         """Start waiting trials, in order, while their executors have room; whether all that could were."""
@@ -184,7 +138,7 @@ class Launch:
         waiting = [
             entry for entry in self._entries if entry.phase is Phase.WAITING and entry.not_before <= now
         ]
-        due = [entry for entry in waiting if self._may_start(entry)]
+        due = [entry for entry in waiting if self._dependencies.may_start(entry, self._waits)]
         full: list[Executor] = []
         for entry in due:
             if entry.place.executor not in full and not self._try_to_start(entry):
@@ -201,47 +155,11 @@ class Launch:
         """
         deadline = time.monotonic() + CLAIM_PATIENCE_S
         while not self._stops.count:
-            too_early = self._others_submit()
+            too_early = self._dependencies.others_submit(self._entries)
             if not self._start_waiting():
                 if not too_early or time.monotonic() > deadline:
                     return
                 time.sleep(LOOK_S)
-
-    def _others_submit(self) -> bool:
-        """Whether a parent is about to get its job from another launcher."""
-        waiting = [entry for entry in self._entries if entry.phase is Phase.WAITING]
-        parents = dict.fromkeys(parent for entry in waiting for parent in entry.parents)
-        return any(map(self._another_submits, parents))
-
-    def _another_submits(self, parent: TrialFiles) -> bool:
-        ours = self._by_id.get(parent.root.name)
-        return (ours is None or ours.phase is not Phase.RUNNING) and is_being_submitted(parent)
-
-    def _may_start(self, entry: Entry) -> bool:
-        """Whether a trial need not wait for parents here; where it would wait in vain, it is over."""
-        entry.after = ()
-        with self._patience.look(f"parents of {entry.id}"):
-            waits = find_waits(entry.parents, self._is_ours)
-            if not waits:
-                entry.parents = ()
-                return True
-            if vain := next((wait for wait in waits if wait.in_vain), None):
-                entry.phase = Phase.OVER
-                why = f"waits for {vain.parent.root.name}: {vain.in_vain}"
-                self._view.say(f"left     {entry.id}: {why}", "red")
-            elif not self._waits:
-                if any(self._another_submits(wait.parent) for wait in waits):
-                    return False
-                newest = [newest_attempt(wait.parent) for wait in waits]
-                alive = [attempt for attempt in newest if attempt is not None and is_alive(attempt)]
-                jobs = jobs_of(alive) if len(alive) == len(waits) else None
-                entry.after = jobs or ()
-                return jobs is not None
-        return False
-
-    def _is_ours(self, trial_id: str) -> bool:
-        """Whether this launch is not through with a trial."""
-        return trial_id in self._by_id and self._by_id[trial_id].phase is not Phase.OVER
 
     def _say_why_nothing_runs(self, entry: Entry) -> None:
         """On a cluster each trial says so itself; here only where none of ours runs either."""
@@ -269,7 +187,8 @@ class Launch:
             if self._patience.covers(f"start of {entry.id}", error):
                 raise
             newest = max(entry.files.attempt_numbers(), default=0)
-            self._act_on(entry, TrialStatus(entry.id, State.FAILED, "disk", str(error), newest))
+            status = TrialStatus(entry.id, State.FAILED, "disk", str(error), newest)
+            settle(entry, status, self._view, stopping=self.is_stopping)
             return True
         if attempt is None or job is None:
             room.release()
@@ -290,7 +209,7 @@ class Launch:
         for entry in self._entries:
             self._advance(entry)
         waiting = [entry for entry in self._entries if entry.phase is Phase.WAITING]
-        could = [self._may_start(entry) for entry in waiting]
+        could = [self._dependencies.may_start(entry, self._waits) for entry in waiting]
         why = [
             NO_ROOM[True] if may else NO_JOB
             for entry, may in zip(waiting, could, strict=True)
@@ -316,14 +235,3 @@ class Launch:
                 self._view.show(look(self._entries))
             for line in odd_waits(self._entries, self._odd_waits):
                 self._view.say(line, "yellow")
-
-
-def _to_be_continued(status: TrialStatus) -> bool:
-    """Whether a trial ended through no fault of its own."""
-    by_machine = status.state is State.FAILED and status.cause in MACHINE_CAUSES
-    return by_machine or _left_in_order(status)
-
-
-def _left_in_order(status: TrialStatus) -> bool:
-    """Whether a trial was asked to leave (preempted), which is no failure."""
-    return status.state is State.MISSING

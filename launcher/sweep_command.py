@@ -15,7 +15,7 @@ from launcher.dry_run import DryRun, plan_dry_run
 from launcher.entries import prepare_all
 from launcher.entry import Entry
 from launcher.executors.base import Surroundings
-from launcher.launch import ALIVE, Launch
+from launcher.launch import Launch
 from launcher.leaderboard import Board, see, show
 from launcher.live import duration, make_view
 from launcher.manifest import problems
@@ -24,6 +24,7 @@ from launcher.plan import read_plan
 from launcher.search.adaptive import search_of_sweep
 from launcher.search.best import write_best
 from launcher.search.searching import Searching, blindness
+from launcher.settle import ALIVE
 from launcher.snapshot import take_snapshot
 from launcher.states import State, TrialStatus
 from launcher.status_view import in_words
