@@ -1,5 +1,6 @@
 """Whole sweeps on a real Ray cluster: the results of the local executor, whatever is killed meanwhile."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from small_sweep import SmallSweep, kill, wait_until
 from launcher.canary import STEPS as CANARY_STEPS
 from launcher.executors.ray_head import Head
 from launcher.find import canaries_of
-from segda_core.layout import read_json
+from launcher.process import still_runs
+from launcher.sweep_command import INTERRUPTED
+from segda_core.layout import TrialFiles, read_json
 
 pytestmark = pytest.mark.processes
 
@@ -97,6 +100,33 @@ def test_a_killed_driver_and_a_killed_launcher_lose_nothing(
     code, output = sweep.run("sweep", "quick", *PARENTS)
     assert code == 0, output
     assert_as_local(sweep, local)
+
+
+def test_two_launches_share_a_head_and_the_end_of_one_leaves_the_other(
+    ray_head: Head, tmp_path: Path, stand_in: StandIn
+) -> None:
+    """Of one sweep, with room for one trial each: neither takes the other's, which never ends."""
+    grid = {"method": [{"name": "source_only"}], "seed": [0, 1]}
+    sweep = SmallSweep(tmp_path, grid, 100_000, name="ray", max_parallel=1)
+    stand_in(tmp_path / "locks")
+    launches = [sweep.start("sweep", "quick") for _ in range(2)]
+    wait_until(lambda: [bool(checkpoint_of(files)) for files in sweep.trials()] == [True, True])
+    ids = [read_json(attempt.submission)["launch_id"] for attempt in sweep.attempts()]
+    assert len(ids) == len(set(ids)) == 2
+    launches[0].send_signal(signal.SIGINT)
+    assert sweep.finish(launches[0])[0] == INTERRUPTED
+    (left,) = [files for files in sweep.trials() if not files.attempt(1).outcome.exists()]
+    reached = checkpoint_of(left)
+    wait_until(lambda: checkpoint_of(left) > reached, timeout=60)
+    launches[1].send_signal(signal.SIGINT)
+    assert sweep.finish(launches[1])[0] == INTERRUPTED
+    assert sweep.outcomes() == ["saved", "saved"]
+    assert still_runs(ray_head.keeper)
+
+
+def checkpoint_of(files: TrialFiles) -> int:
+    """Step of the first attempt's newest checkpoint; 0 before there is one."""
+    return max((int(path.stem) for path in files.attempt(1).checkpoints.glob("[0-9]*.pt")), default=0)
 
 
 def test_on_a_cluster_known_by_its_address_a_canary_goes_first(
