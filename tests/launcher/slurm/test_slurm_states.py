@@ -1,4 +1,4 @@
-"""What is said of trials in Slurm's queue, without training any: their jobs are held."""
+"""What is said of trials in Slurm's queue, without training any to its end: their jobs are held or ended."""
 
 import json
 import os
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.processes
 ONE = {"method": [{"name": "source_only"}]}
 
 
-def queued(folder: Path, seeds: int = 1, **settings: object) -> SmallSweep:
-    return SmallSweep(folder, {**ONE, "seed": list(range(seeds))}, steps=2, name="slurm", **settings)
+def queued(folder: Path, seeds: int = 1, steps: int = 2, **settings: object) -> SmallSweep:
+    return SmallSweep(folder, {**ONE, "seed": list(range(seeds))}, steps, name="slurm", **settings)
 
 
 def held(folder: Path, seeds: int = 1, **settings: object) -> SmallSweep:
@@ -160,44 +160,56 @@ def test_arrays_are_cut_and_divided_by_what_a_cluster_takes(tmp_path: Path) -> N
 
 
 def test_what_the_controller_has_forgotten(tmp_path: Path) -> None:
-    """Accounting or jobcomp know of a cancelled job; without them it vanished, and is submitted again."""
+    """Accounting or jobcomp know of cancelled jobs, of one that ran and two that waited.
+
+    Without them those vanished, all but the word of the one that ran. Either way they are submitted again.
+    """
     with ExitStack() as running:
         clusters = {
             accounting: running.enter_context(
-                running_cluster(tmp_path / accounting, nodes=1, accounting=accounting, min_job_age=2)
+                running_cluster(
+                    tmp_path / accounting, nodes=1, accounting=accounting, min_job_age=2, kill_wait=60
+                )
             )
             for accounting in ("none", "jobcomp", "dbd")
         }
         sweeps = {}
         for accounting, cluster in clusters.items():
-            sweeps[accounting] = queued(tmp_path / f"sweep {accounting}", seeds=2)
+            sweeps[accounting] = queued(
+                tmp_path / f"sweep {accounting}", seeds=3, steps=100_000, sbatch={"exclusive": True}
+            )
             with named(cluster):
-                submit_and_cancel(sweeps[accounting], cluster)
+                submit(sweeps[accounting])
+        for accounting, cluster in clusters.items():
+            cancel_all(sweeps[accounting], cluster)
         for accounting, cluster in clusters.items():
             with named(cluster):
                 look_when_forgotten(sweeps[accounting], cluster, remembered=accounting != "none")
 
 
-def submit_and_cancel(sweep: SmallSweep, cluster: Cluster) -> None:
-    cluster.check("sbatch", "--exclusive", "--output=/dev/null", "--wrap", "exec sleep 600")
-    submit(sweep)
-    wait_until(lambda: "(Resources)" in cluster.check("squeue", "--format=(%r)"))
+def cancel_all(sweep: SmallSweep, cluster: Cluster) -> None:
+    """The first runs, on the only node."""
+    wait_until(sweep.trial(0).attempt(1).runner(0).exists)
     if cluster.options.accounting == "dbd":  # the controller tells it of waiting jobs every five seconds
-        wait_until(lambda: "segda" in cluster.check("sacct", "--noheader", "--format=JobName"))
-    cluster.check("scancel", "--state=PENDING", "--user", cluster.place.user)
+        wait_until(lambda: cluster.check("sacct", "-X", "--noheader", "--format=State").count("PENDING") == 1)
+    cancel_outside(cluster)
 
 
 def look_when_forgotten(sweep: SmallSweep, cluster: Cluster, remembered: bool) -> None:
     wait_until(lambda: "segda" not in cluster.check("squeue", "--states=all", "--format=%j"))
     for attempt in sweep.attempts():
         grow_old(attempt)
-    expected = ("missing", "its job was cancelled outside segda (scancel)")
-    if not remembered:
-        expected = ("failed", "its job ended without a word (Slurm forgot it)")
-    assert states(sweep) == [expected] * 2
-    submit(sweep)
-    assert [attempt.number for attempt in sweep.attempts()] == [1, 2, 1, 2]
-    assert [job[0].startswith("segda") for job in queue(cluster)].count(True) == 2
+    outcome = read_json(sweep.trial(0).attempt(1).outcome)
+    assert outcome["status"] == "saved"
+    if remembered:
+        expected = [("missing", "its job was cancelled outside segda (scancel)")] * 3
+    else:
+        forgotten = ("failed", "its job ended without a word (Slurm forgot it)")
+        expected = [("missing", outcome["message"]), forgotten, forgotten]
+    assert states(sweep) == expected
+    submit(sweep, "--set=executor.sbatch={hold: true}")
+    assert [attempt.number for attempt in sweep.attempts()] == [1, 2] * 3
+    assert len(queue(cluster)) == 3
 
 
 def test_two_hundred_trials_are_submitted_in_seconds(slurm: Cluster, tmp_path: Path) -> None:
