@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from faults.slurm import Requeue, job_of, waits_again
+from faults.victim import Victim, hold_each
 from private_slurm.cluster import Cluster
 from small_sweep import SmallSweep, wait_until
 
-from segda_core.layout import read_json
+from segda_core.layout import TrialFiles, read_json
 
 pytestmark = pytest.mark.processes
 
@@ -30,15 +32,33 @@ def wait_for_an_empty_queue(cluster: Cluster) -> None:
     wait_until(lambda: not cluster.check("squeue", "--noheader").strip())
 
 
+def start_again(cluster: Cluster, sweep: SmallSweep) -> Victim:
+    """`scontrol requeue` of the parent with seed 0; its child still waits when it does so again itself."""
+    (path,) = sweep.folder.glob("runs/quick/pretrain-*-s0-*")
+    parent = Victim(TrialFiles(path))
+    hold_each([parent])
+    job = job_of(cluster, parent.attempt)
+    requeue = Requeue(cluster, parent)
+    requeue.strike()
+    requeue.carry_on()
+    wait_until(lambda: waits_again(cluster, job))
+    assert f"afterany:{job}(" in cluster.check("squeue", "--noheader", "--array", "--format=%E")
+    return parent
+
+
 def test_three_generations_are_submitted_at_once_and_run_in_order(slurm: Cluster, tmp_path: Path) -> None:
-    sweep = three_stages(tmp_path)
+    """Also where the job of a parent is started once more."""
+    sweep = three_stages(tmp_path, steps=30)
     code, output = sweep.run("sweep", "quick")
     assert code == 0, output
     assert output.count("queued   ") == 5, output
     waiting = slurm.check("squeue", "--noheader", "--array", "--format=%E").split()
     assert sum(condition.startswith("afterany:") for condition in waiting) == 3
+    parent = start_again(slurm, sweep)
     wait_for_an_empty_queue(slurm)
-    assert sweep.outcomes() == ["done"] * 5
+    interrupted, *others = parent.statuses()
+    assert interrupted in ("saved", None) and others == ["done"]
+    assert sorted(sweep.outcomes()) == sorted(["done"] * 5 + [interrupted or "none"])
     for files in sweep.trials():
         for record in read_json(files.metrics)["parents"].values():
             parent = read_json(files.root.parent / record["trial"] / "metrics.json")
