@@ -21,7 +21,6 @@ from typing import Any
 
 from launcher.command import FIRST_NODE, Node, worker_command
 from launcher.executors.base import Resources
-from launcher.momentary import Patience
 from launcher.outcome import Ending, judge
 from launcher.prepare import read_config
 from launcher.process import PARENT_VARIABLE, death_signal, end_processes, identity, out_of_memory_kills
@@ -55,7 +54,6 @@ class Runner:
         self._received: list[signal.Signals] = []
         self._ending = Ending(returncode=0)
         self._deadline: float | None = None
-        self._patience = Patience()
         self._progress = Progress(attempt)
 
     def run(self) -> None:
@@ -116,8 +114,7 @@ class Runner:
                 self._end(torchrun, self._received[0])
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + LOOK_S
-                with self._patience.look("files"):
-                    self._look(torchrun)
+                self._look(torchrun)
             if self._deadline is not None and time.monotonic() > self._deadline:
                 self._ending = replace(self._ending, out_of_patience=True)
                 if self._end_rest(grace=0):

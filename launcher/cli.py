@@ -28,7 +28,6 @@ from launcher.explain import render as render_explanation
 from launcher.find import canaries_of, choose, find_sweep, find_trial, sweep_names
 from launcher.find_planned import find_planned
 from launcher.logs import find_attempt, read_log
-from launcher.momentary import Patience
 from launcher.profile import SHIPPED
 from launcher.prune import prune as prune_trials
 from launcher.schema import write_schemas
@@ -146,11 +145,9 @@ def status(
         console.print(render_sweeps(runs, today) if name is None else render_sweep(sweeps[0], today))
         return
     with Live(console=console, auto_refresh=False) as live:
-        patience = Patience()
         while True:
-            with patience.look("sweeps"):
-                shown = render_sweeps(runs, today) if name is None else render_sweep(sweeps[0], today)
-                live.update(shown, refresh=True)
+            shown = render_sweeps(runs, today) if name is None else render_sweep(sweeps[0], today)
+            live.update(shown, refresh=True)
             time.sleep(WATCH_S)
 
 

@@ -1,14 +1,17 @@
 """Which trials of a launch may start, by how their parents stand; one that would wait in vain is over."""
 
+import time
 from collections.abc import Iterable
 
 from launcher.entry import Entry, Phase
 from launcher.life import is_alive
 from launcher.live import View
-from launcher.momentary import Patience
 from launcher.slurm.queue import jobs_of
 from launcher.waiting import find_waits, is_being_submitted, newest_attempt
 from segda_core.layout import TrialFiles
+
+KEEP_S = 1.0
+"""Seconds for which a parent that another launcher submits is not looked at again."""
 
 
 class Dependencies:
@@ -17,7 +20,8 @@ class Dependencies:
     def __init__(self, entries: Iterable[Entry], view: View) -> None:
         self._by_id = {entry.id: entry for entry in entries}
         self._view = view
-        self._patience = Patience()
+        self._submitted_elsewhere: dict[TrialFiles, float] = {}
+        """When a parent was last seen on its way into the queue."""
 
     def add(self, entry: Entry) -> None:
         """One more trial."""
@@ -29,17 +33,15 @@ class Dependencies:
         Where the launch does not stay, its job may follow those of its parents.
         """
         entry.after = ()
-        with self._patience.look(entry.id):
-            waits = find_waits(entry.parents, self._is_ours)
-            if not waits:
-                entry.parents = ()
-                return True
-            if vain := next((wait for wait in waits if wait.in_vain), None):
-                entry.phase = Phase.OVER
-                why = f"waits for {vain.parent.root.name}: {vain.in_vain}"
-                self._view.say(f"left     {entry.id}: {why}", "red")
-            elif not stays:
-                return self._follow(entry, [wait.parent for wait in waits])
+        waits = find_waits(entry.parents, self._is_ours)
+        if not waits:
+            entry.parents = ()
+            return True
+        if vain := next((wait for wait in waits if wait.in_vain), None):
+            entry.phase = Phase.OVER
+            self._view.say(f"left     {entry.id}: waits for {vain.parent.root.name}: {vain.in_vain}", "red")
+        elif not stays:
+            return self._follow(entry, [wait.parent for wait in waits])
         return False
 
     def others_submit(self, entries: Iterable[Entry]) -> bool:
@@ -59,8 +61,17 @@ class Dependencies:
         return jobs is not None
 
     def _another_submits(self, parent: TrialFiles) -> bool:
+        """Perhaps `KEEP_S` ago: thousands of trials may wait for one canary."""
         ours = self._by_id.get(parent.root.name)
-        return (ours is None or ours.phase is not Phase.RUNNING) and is_being_submitted(parent)
+        if ours is not None and ours.phase is Phase.RUNNING:
+            return False
+        seen = self._submitted_elsewhere.get(parent)
+        if seen is not None and time.monotonic() - seen < KEEP_S:
+            return True
+        if is_being_submitted(parent):
+            self._submitted_elsewhere[parent] = time.monotonic()
+            return True
+        return False
 
     def _is_ours(self, trial_id: str) -> bool:
         """Whether this launch is not through with a trial."""

@@ -15,7 +15,6 @@ from launcher.entry import Entry, Phase
 from launcher.executors.base import Executor
 from launcher.launch_view import look, odd_waits
 from launcher.live import View
-from launcher.momentary import Patience
 from launcher.placement import executors_of
 from launcher.progress import Progress
 from launcher.settle import settle
@@ -52,7 +51,6 @@ class Launch:
         self._dependencies = Dependencies(entries, view)
         self._waits = waits or not all(executor.outlives_launcher for executor in self._executors)
         self._stops = StopSignals()
-        self._patience = Patience()
         self._answered = 0
         self._next_look = 0.0
         self._said_no_room = False
@@ -120,12 +118,11 @@ class Launch:
 
     def _advance(self, entry: Entry) -> bool:
         """Move a trial on where its attempt has ended; whether the trial ended with it."""
-        with self._patience.look(entry.id):
-            if entry.phase is Phase.RUNNING:
-                assert entry.job is not None
-                return entry.job.has_ended() and self._settle(entry)
-            if entry.phase is Phase.ELSEWHERE and time.monotonic() >= self._next_look:
-                return self._settle(entry)
+        if entry.phase is Phase.RUNNING:
+            assert entry.job is not None
+            return entry.job.has_ended() and self._settle(entry)
+        if entry.phase is Phase.ELSEWHERE and time.monotonic() >= self._next_look:
+            return self._settle(entry)
         return False
 
     def _settle(self, entry: Entry) -> bool:
@@ -141,7 +138,7 @@ class Launch:
         due = [entry for entry in waiting if self._dependencies.may_start(entry, self._waits)]
         full: list[Executor] = []
         for entry in due:
-            if entry.place.executor not in full and not self._try_to_start(entry):
+            if entry.place.executor not in full and not self._start(entry):
                 self._say_why_nothing_runs(entry)
                 full.append(entry.place.executor)
         for executor in self._executors:
@@ -167,13 +164,6 @@ class Launch:
             self._said_no_room = True
             self._view.say(f"waiting for room: {NO_ROOM[entry.goes_on]}", "yellow")
 
-    def _try_to_start(self, entry: Entry) -> bool:
-        """`_start`, at a later look where files cannot be read for the moment."""
-        with self._patience.look(f"start of {entry.id}"):
-            return self._start(entry)
-        entry.not_before = time.monotonic() + LOOK_S
-        return True
-
     def _start(self, entry: Entry) -> bool:
         """Claim and submit one trial, unless somebody else does; False where there is no room."""
         room = entry.place.executor.reserve(entry.config, entry.after)
@@ -184,8 +174,6 @@ class Launch:
             job = None if attempt is None else room.start(attempt)
         except (OSError, ValueError) as error:  # a full disk, a directory deleted by hand, a broken file
             room.release()
-            if self._patience.covers(f"start of {entry.id}", error):
-                raise
             newest = max(entry.files.attempt_numbers(), default=0)
             status = TrialStatus(entry.id, State.FAILED, "disk", str(error), newest)
             settle(entry, status, self._view, stopping=self.is_stopping)
@@ -231,7 +219,6 @@ class Launch:
     def _show(self) -> None:
         if time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + LOOK_S
-            with self._patience.look("progress"):
-                self._view.show(look(self._entries))
+            self._view.show(look(self._entries))
             for line in odd_waits(self._entries, self._odd_waits):
                 self._view.say(line, "yellow")

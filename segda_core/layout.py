@@ -1,5 +1,6 @@
 """Names of the files in a trial's directory, written so that readers see each whole or not at all."""
 
+import errno
 import json
 import os
 import tempfile
@@ -8,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pydantic_core import from_json
+
+STALE_TRIES = 3
+"""Times a file is opened that is replaced again and again while it is read."""
 
 SNAPSHOT_FILE = "snapshot.json"
 """In a copy of the code that a launch made: its hash, commit, and the hash of the uncommitted changes."""
@@ -192,14 +196,27 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any | None:
     """The file's JSON, or None where there is no such file."""
     try:
-        with path.open("rb", buffering=0) as stream:
-            content = stream.read()
+        content = _bytes(path)
     except FileNotFoundError:
         return None
     try:
         return from_json(content)  # twice as fast, for folders of thousands of trials
     except ValueError:
         return json.loads(content)  # which says what is wrong, and reads names that are not UTF-8
+
+
+def _bytes(path: Path, tries: int = STALE_TRIES) -> bytes:
+    """What the file holds; one that was replaced on another machine meanwhile is opened anew.
+
+    All our files are replaced by renaming, and NFS may tell ESTALE to whoever had opened the old one.
+    """
+    try:
+        with path.open("rb", buffering=0) as stream:
+            return stream.read()
+    except OSError as error:
+        if error.errno != errno.ESTALE or tries == 1:
+            raise
+    return _bytes(path, tries - 1)
 
 
 def publish(path: Path, final: Path) -> bool:

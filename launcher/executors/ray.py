@@ -52,8 +52,8 @@ class RayJob:
         if not self.left_by_ray:
             self._renew()
         elif not self._over and not self._is_left():
-            self._over = True
             self._write_error()
+            self._over = True
         return self._over
 
     def terminate(self) -> None:

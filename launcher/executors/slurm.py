@@ -148,7 +148,9 @@ class SlurmExecutor:
     def close(self) -> None:
         """Give back what no job stands for."""
         self._end_unsubmitted(self._lined_up)
-        with suppress(SubmissionError):  # the controller is silent: what it took fails when it starts
+        with suppress(
+            SubmissionError
+        ):  # the controller is silent: a job that it took makes an attempt of its own
             self._arrays.withdraw_doubtful()
 
     def preview(self, configs: Sequence[TaskConfig]) -> list[str]:

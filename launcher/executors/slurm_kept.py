@@ -27,4 +27,4 @@ def keep_tasks(folder: Path, tasks: Sequence[NodeTask], timeout_min: int, max_ti
 
 def find_task(folder: Path) -> str:
     """A line of the sbatch script that has submitit find the kept task, where its own has no name yet."""
-    return f'ln -s "task.{INDEX}.pkl" {shlex.quote(str(folder))}/"{JOB}_submitted.pkl" 2>/dev/null'
+    return f'ln -s "task.{INDEX}.pkl" {shlex.quote(str(folder))}/"{JOB}_submitted.pkl" 2>/dev/null || true'

@@ -145,7 +145,7 @@ def jobs_of(attempts: Sequence[AttemptFiles]) -> tuple[str, ...] | None:
         if "job_name" not in said:
             return None  # of another executor, or not submitted yet
         sighting = queue().find(said["job_name"], said["array_index"])
-        if sighting.job is None:  # perhaps younger than the last answer
+        if sighting.job is None and sighting.answered:  # perhaps younger than the last answer
             queue().look_again()
             sighting = queue().find(said["job_name"], said["array_index"])
         if not sighting.answered:

@@ -13,9 +13,8 @@ from rich.console import Console
 from small_sweep import wait_until
 from trials import small_config, write_domains
 
-from launcher import momentary
 from launcher.claim import Submission
-from launcher.entry import Entry, Phase
+from launcher.entry import Entry
 from launcher.executor_config import LocalConfig
 from launcher.executors import make_executor
 from launcher.executors.base import Surroundings
@@ -116,45 +115,3 @@ def test_a_trial_that_has_begun_can_go_on_without_its_parents(entry: Entry) -> N
     assert absent_parents(entry.files) == ["parent"]
     write_json(entry.files.attempt(1).environment, {})
     assert absent_parents(entry.files) == []
-
-
-def unreadable(path: Path) -> None:
-    """Make a file that opens and then fails with EIO, as the files of a server that does not answer."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.symlink_to("/proc/self/mem")  # nothing is mapped at its beginning
-
-
-def test_a_file_that_cannot_be_read_for_a_moment_is_read_again(entry: Entry) -> None:
-    outcome = entry.files.attempt(1).outcome
-    unreadable(outcome)
-    with pytest.raises(OSError, match="Input/output error"):
-        read_json(outcome)
-    healed = threading.Timer(0.5, end_attempt, [entry.files], {"status": "failed", "cause": "nan"})
-    healed.start()
-    assert run(entry).startswith(f"failed   {entry.id}: nan")
-    assert entry.files.attempt_numbers() == [1]
-
-
-def test_progress_that_cannot_be_read_for_a_moment_ends_no_launch(entry: Entry) -> None:
-    """Of an attempt elsewhere, which ends after a while."""
-    attempt = entry.files.attempt(1)
-    unreadable(attempt.heartbeat)
-    write_json(attempt.submission, {"executor": "slurm"})
-    entry.phase, entry.seen = Phase.ELSEWHERE, 1
-    ended = threading.Timer(0.5, end_elsewhere, [entry.files])
-    ended.start()
-    assert run(entry).endswith(f"failed   {entry.id}: nan: \n")
-
-
-def end_elsewhere(files: TrialFiles) -> None:
-    files.attempt(1).heartbeat.unlink()
-    end_attempt(files, status="failed", cause="nan")
-
-
-def test_a_file_that_stays_unreadable_fails_its_trial_alone(
-    entry: Entry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(momentary, "PATIENCE_S", 0.0)
-    unreadable(entry.files.attempt(1).outcome)
-    entry.seen = 1
-    assert run(entry).startswith(f"failed   {entry.id}: disk: [Errno 5] Input/output error")

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from trials import small_config, write_trial
 
-from launcher import cli
 from launcher.cancel import cancel, uncancel
 from launcher.find import choose, find_sweep, find_trial
 from launcher.logs import find_attempt, read_log
@@ -106,25 +105,6 @@ def test_a_broken_file_is_named_and_leaves_prune_its_other_trials(runs: Path) ->
     broken.trial.write_text("{")
     with pytest.raises(ConfigError, match=r"joint-a/trial\.json: cannot be read"):
         choose(runs / "two", ["seed=0"])
-
-
-def test_watching_goes_on_past_a_file_that_cannot_be_read_for_a_moment(
-    runs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    outcome = TrialFiles(runs / "one/joint-a").attempt(1).outcome
-    outcome.parent.mkdir(parents=True)
-    outcome.symlink_to("/proc/self/mem")  # opens, and then fails with EIO
-    looks: list[float] = []
-
-    def pause(seconds: float) -> None:
-        looks.append(seconds)
-        if len(looks) == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli.time, "sleep", pause)
-    with pytest.raises(KeyboardInterrupt):
-        cli.status("one", watch=True, as_json_=False, runs=runs)
-    assert len(looks) == 2
 
 
 def test_cancel_marks_what_is_not_over(runs: Path) -> None:

@@ -177,6 +177,23 @@ def test_a_controller_that_comes_back_finds_its_jobs(slurm: Cluster, tmp_path: P
     assert_equal_to_those_left_alone(sweep, struck.alone)
 
 
+def test_what_a_cluster_began_another_executor_finishes(
+    slurm: Cluster, tmp_path: Path, struck: Struck
+) -> None:
+    sweep = sweep_of(tmp_path, 1, name="slurm")
+    submit(sweep)
+    victim = Victim(sweep.trial(0))
+    hold_each([victim])
+    slurm.check("scancel", job_of(slurm, victim.attempt))
+    victim.go_on_when_asked()
+    wait_until(lambda: not slurm.check("squeue", "--noheader").strip())
+    submit(sweep, "--executor=local")
+    assert_equal_to_those_left_alone(sweep, struck.alone)
+    assert victim.statuses()[0] in ("saved", None) and victim.statuses()[1:] == ["done"]
+    executors = [read_json(attempt.submission)["executor"] for attempt in victim.attempts()]
+    assert executors == ["slurm", "local"]
+
+
 def on_two_nodes(folder: Path, ranks: int, **settings: object) -> SmallSweep:
     sweep = sweep_of(folder, 1, ranks=ranks, name="slurm", nodes=2, **settings)
     submit(sweep)

@@ -92,7 +92,8 @@ def test_a_job_finds_its_task_where_the_launcher_gave_it_no_name(
     if named:
         (folder / name).write_text("by the launcher")
     environment = {f"SLURM_{key}": value for key, value in job.items()}
-    subprocess.run(["bash", "-c", find_task(folder)], env={**os.environ, **environment}, check=not named)
+    strict = f"set -euo pipefail\n{find_task(folder)}"  # as a line of `setup` may have it
+    subprocess.run(["bash", "-c", strict], env={**os.environ, **environment}, check=True)
     assert (folder / name).read_text() == ("by the launcher" if named else "kept")
 
 
