@@ -188,8 +188,8 @@ def test_what_the_controller_has_forgotten(tmp_path: Path) -> None:
 
 
 def cancel_all(sweep: SmallSweep, cluster: Cluster) -> None:
-    """The first runs, on the only node."""
-    wait_until(sweep.trial(0).attempt(1).runner(0).exists)
+    """The first runs, on the only node, and can answer."""
+    wait_until(sweep.trial(0).attempt(1).heartbeat.exists)
     if cluster.options.accounting == "dbd":  # the controller tells it of waiting jobs every five seconds
         wait_until(lambda: cluster.check("sacct", "-X", "--noheader", "--format=State").count("PENDING") == 1)
     cancel_outside(cluster)
