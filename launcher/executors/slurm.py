@@ -148,9 +148,7 @@ class SlurmExecutor:
     def close(self) -> None:
         """Give back what no job stands for."""
         self._end_unsubmitted(self._lined_up)
-        with suppress(
-            SubmissionError
-        ):  # the controller is silent: a job that it took makes an attempt of its own
+        with suppress(SubmissionError):  # a silent controller: a job that it took makes an attempt of its own
             self._arrays.withdraw_doubtful()
 
     def preview(self, configs: Sequence[TaskConfig]) -> list[str]:
