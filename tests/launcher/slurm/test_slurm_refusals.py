@@ -1,17 +1,24 @@
 """A launch, a cancellation and canaries where Slurm says no; commands that refuse stand in for a cluster."""
 
+import io
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
+from rich.console import Console
 from slurm_commands import entries_of, forget, has_job, stand_in, submit, write_command
 
 from launcher.canary import add_canaries, at_work
 from launcher.cancel import cancel, take_out_of_queue
 from launcher.cli import cancel as cancel_command
 from launcher.entry import Entry
+from launcher.executors import slurm as executor_module
 from launcher.executors.slurm import SlurmExecutor
 from launcher.find import canaries_of
+from launcher.launch import Launch
+from launcher.live import PlainView
 from launcher.states import State
 from launcher.status import read_status
 from launcher.trial import Trial
@@ -60,18 +67,7 @@ def test_what_exceeds_the_submit_limit_stays_missing_and_the_next_call_tops_it_u
 ) -> None:
     """A cluster that holds two of this user's jobs; later it has room again."""
     trials = expanded(tmp_path, grid={"seed": list(range(5))}).trials
-    room = tmp_path / "room"
-    room.write_text("2")
-    write_command(
-        commands / "sbatch",
-        f"""
-for script; do :; done
-last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$script")
-left=$(($(cat "{room}") - ${{last:-0}} - 1))
-test $left -ge 0 || {{ echo 'sbatch: error: QOSMaxSubmitJobPerUserLimit' >&2; exit 1; }}
-echo $left > "{room}"
-echo Submitted batch job 7""",
-    )
+    room = limit(commands, tmp_path, 2)
     output = submit(entries_of(trials, tmp_path))
     assert "QOSMaxSubmitJobPerUserLimit" in output
     assert [state(trial, tmp_path) for trial in trials[2:]] == [State.MISSING] * 3
@@ -79,6 +75,57 @@ echo Submitted batch job 7""",
     room.write_text("9")
     submit(entries_of(trials[2:], tmp_path))
     assert [has_job(trial, tmp_path) for trial in trials] == [True] * 5
+
+
+def test_a_launch_that_stays_tops_up_what_exceeded_the_submit_limit(
+    tmp_path: Path, commands: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs end as soon as they are in the queue, and make room for as many."""
+    monkeypatch.setattr(executor_module, "PAUSE_S", 0.3)
+    trials = expanded(tmp_path, grid={"seed": list(range(5))}).trials
+    cluster = Thread(target=end_jobs, args=(tmp_path, trials, limit(commands, tmp_path, 2)))
+    write_command(commands / "squeue", f'cat "{tmp_path}/queue" 2>/dev/null || true')
+    entries = entries_of(trials, tmp_path, waits=True)
+    cluster.start()
+    assert Launch(entries, PlainView(Console(file=io.StringIO())), waits=True).run(lambda ended: None)
+    cluster.join()
+    assert [state(trial, tmp_path) for trial in trials] == [State.DONE] * 5
+    assert all(trial.files(tmp_path / "runs").attempt_numbers() == [1] for trial in trials)
+    assert len((tmp_path / "queue").read_text().splitlines()) == 5
+
+
+def limit(commands: Path, folder: Path, jobs: int) -> Path:
+    """Have sbatch take so many jobs, which it writes to the file `queue`; the file with how many more."""
+    room = folder / "room"
+    room.write_text(str(jobs))
+    write_command(
+        commands / "sbatch",
+        f"""
+for script; do :; done
+name=$(sed -n 's/^#SBATCH --job-name=//p' "$script")
+last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$script")
+left=$(($(cat "{room}") - ${{last:-0}} - 1))
+test $left -ge 0 || {{ echo 'sbatch: error: QOSMaxSubmitJobPerUserLimit' >&2; exit 1; }}
+echo $left > "{room}"
+for task in $(seq 0 ${{last:-0}}); do echo "7_$task|$task|PENDING|None|$name" >> "{folder}/queue"; done
+echo Submitted batch job 7""",
+    )
+    return room
+
+
+def end_jobs(folder: Path, trials: list[Trial], room: Path) -> None:
+    """What a cluster does: every job in the queue makes its trial's result, and room for another."""
+    left = [trial.files(folder / "runs") for trial in trials]
+    while left:
+        queue = (folder / "queue").read_text() if (folder / "queue").exists() else ""
+        for files in list(left):
+            said = read_json(files.attempt(1).submission) or {}
+            if f"|{said.get('array_index')}|PENDING|None|{said.get('job_name')}\n" in queue:
+                write_json(files.metrics, {"attempt": 1, "steps": 1, "miou": 0.5, "images_per_second": 1.0})
+                write_json(files.attempt(1).outcome, {"status": "done", "cause": None})
+                left.remove(files)
+                room.write_text(str(int(room.read_text()) + 1))
+        time.sleep(0.1)
 
 
 def state(trial: Trial, folder: Path) -> State:
