@@ -1,0 +1,54 @@
+"""What a trial does after its attempts have ended: how often it is tried again, after what pauses."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from trials import small_config
+
+from launcher.claim import Submission
+from launcher.entry import Entry, Phase
+from launcher.executor_config import LocalConfig
+from launcher.executors import make_executor
+from launcher.executors.base import Surroundings
+from launcher.live import PlainView
+from launcher.placement import Place
+from launcher.settle import settle
+from launcher.states import State, TrialStatus
+from segda_core.layout import EXPERIMENT_CAUSES, MACHINE_CAUSES, TrialFiles
+
+
+@pytest.fixture
+def entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Entry:
+    """A trial that may be tried again seven times."""
+    monkeypatch.setenv("SEGDA_RUNTIME_DIR", str(tmp_path / "locks"))
+    local = LocalConfig(max_parallel=1, retry=7)
+    place = Place(make_executor(local, Surroundings(tmp_path / "runs" / "sweep")), local)
+    files = TrialFiles(tmp_path / "runs" / "sweep" / "trial")
+    return Entry(files, small_config(tmp_path), place, Submission("local", "hash"))
+
+
+def fail(entry: Entry, cause: str, attempt: int) -> str:
+    """What is said when that attempt has failed."""
+    output = io.StringIO()
+    status = TrialStatus(entry.id, State.FAILED, cause, "as it was", attempt)
+    over = settle(entry, status, PlainView(Console(file=output, width=1000)), stopping=False)
+    assert over is (entry.phase is Phase.OVER)
+    return output.getvalue()
+
+
+@pytest.mark.parametrize("cause", MACHINE_CAUSES)
+def test_what_the_machine_broke_is_tried_again_after_longer_and_longer_pauses(
+    entry: Entry, cause: str
+) -> None:
+    pauses = ["2 s", "4 s", "8 s", "16 s", "32 s", "1 min 00 s", "1 min 00 s"]
+    for attempt, pause in enumerate(pauses, start=1):
+        assert fail(entry, cause, attempt) == f"again    {entry.id} in {pause} ({cause}: as it was)\n"
+        assert entry.phase is Phase.WAITING and entry.seen == attempt
+    assert fail(entry, cause, 8).startswith(f"failed   {entry.id}: {cause}")
+
+
+@pytest.mark.parametrize("cause", EXPERIMENT_CAUSES)
+def test_what_the_experiment_broke_is_not(entry: Entry, cause: str) -> None:
+    assert fail(entry, cause, 1).startswith(f"failed   {entry.id}: {cause}")
