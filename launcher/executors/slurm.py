@@ -148,7 +148,8 @@ class SlurmExecutor:
     def close(self) -> None:
         """Give back what no job stands for."""
         self._end_unsubmitted(self._lined_up)
-        with suppress(SubmissionError):  # a silent controller: a job that it took makes an attempt of its own
+        # a silent controller: what it took fails when it starts, or the next launch supersedes it
+        with suppress(SubmissionError):
             self._arrays.withdraw_doubtful()
 
     def preview(self, configs: Sequence[TaskConfig]) -> list[str]:
