@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -162,11 +162,19 @@ def send(pids: list[int], signum: signal.Signals) -> None:
 
 def out_of_memory_kills() -> int:
     """How often the kernel's out-of-memory killer has struck in this process's control group so far."""
-    group = Path("/proc/self/cgroup").read_text().rpartition("0::")[2].strip().lstrip("/")
-    roots = (Path("/sys/fs/cgroup", group), Path("/sys/fs/cgroup"))
-    files = (*(root / "memory.events" for root in roots), Path("/sys/fs/cgroup/memory/memory.oom_control"))
-    for path in files:
+    for path in _memory_counters(Path("/proc/self/cgroup").read_text()):
         if path.exists():
             counts = dict(line.split() for line in path.read_text().splitlines())
             return int(counts.get("oom_kill", 0))
     return 0
+
+
+def _memory_counters(groups: str) -> Iterator[Path]:
+    """Files in which the kernel may count them, by /proc/self/cgroup: version 1 or 2, also in a container."""
+    for line in groups.splitlines():
+        _, controllers, group = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root, name = ("memory", "memory.oom_control") if controllers else ("", "memory.events")
+        for folder in (group.lstrip("/"), ""):
+            yield Path("/sys/fs/cgroup", root, folder, name)

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,6 @@ from launcher.process import (
     end_processes,
     identity,
     on_this_machine,
-    out_of_memory_kills,
     pid_start,
     processes_of,
     still_runs,
@@ -78,5 +78,36 @@ def test_what_no_kill_ends_is_not_waited_for(tmp_path: Path, monkeypatch: pytest
     process.communicate()
 
 
-def test_counts_the_out_of_memory_killer() -> None:
-    assert out_of_memory_kills() >= 0
+JOIN_AND_RUN_OUT = """
+import subprocess, sys
+from launcher.process import out_of_memory_kills
+open(sys.argv[1] + "/cgroup.procs", "w").write("0")
+before = out_of_memory_kills()
+code = subprocess.run([sys.executable, "-S", "-c", "b'x' * (256 << 20)"]).returncode
+print(before, code, out_of_memory_kills())
+"""
+
+
+@pytest.fixture
+def small_group() -> Iterator[Path]:
+    """A control group with 64 MB of memory."""
+    for root, limit in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")):
+        group = Path(root, f"segda-test-{os.getpid()}")
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        try:
+            if (group / limit).exists():
+                (group / limit).write_text(str(64 << 20))
+                yield group
+                return
+        finally:
+            group.rmdir()
+    pytest.skip("NO CONTROL GROUP WITH A MEMORY LIMIT CAN BE MADE HERE: it takes root, and cgroups mounted")
+
+
+def test_what_the_out_of_memory_killer_ends_in_our_group_is_counted(small_group: Path) -> None:
+    command = [sys.executable, "-c", JOIN_AND_RUN_OUT, str(small_group)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["0", str(-signal.SIGKILL), "1"]
