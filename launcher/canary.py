@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from launcher.cancel import uncancel
-from launcher.entry import Entry
+from launcher.entry import Entry, Phase
 from launcher.find import CANARIES, canaries_of
 from launcher.placement import Places
 from launcher.prepare import prepare, read_config
@@ -28,34 +28,55 @@ SHAPE = {"data", "transforms", "batch_size", "micro_batches", "precision", "rank
 """Settings that decide, beside method and model, whether a trial can run at all."""
 
 
-def kinds(trials: Iterable[Trial], places: Places) -> list[list[Trial]]:
-    """Trials that train on a cluster for longer than a canary, alike ones together; not for a single one."""
+def kinds(trials: Iterable[Trial], places: Places, *, more_come: bool = False) -> list[list[Trial]]:
+    """Trials that train on a cluster for longer than a canary, alike ones together.
+
+    Not a single one, unless a search that goes on makes it one of several.
+    """
     found: dict[str, list[Trial]] = {}
     for trial in trials:
         place = places[trial.stage]
         if isinstance(trial.config, TrialConfig) and trial.config.steps > STEPS and place.config.on_cluster:
             found.setdefault(f"{place.launch_id} {_kind(trial.config, trial.parents)}", []).append(trial)
-    return list(found.values()) if sum(map(len, found.values())) > 1 else []
+    return list(found.values()) if more_come or sum(map(len, found.values())) > 1 else []
 
 
-def add_canaries(entries: Sequence[Entry], groups: Sequence[Sequence[Trial]], runs: Path) -> list[Entry]:
-    """The canaries that have to run, then all entries; those of a group now wait for its canary.
+class Canaries:
+    """Those of one launch; trials that join it later wait for the canary that their kind has already."""
 
-    A kind of which one was done with the same code on the same executor needs no other.
-    """
-    by_id = {entry.id: entry for entry in entries}
-    canaries = []
-    for alike in groups:
-        trial = min(alike, key=lambda each: not _parents_are_done(by_id[each.id]))
-        first = by_id[trial.id]
-        if _is_done(trial, first, runs):
-            continue
-        canary = _canary_of(trial, first, runs)
-        canaries.append(canary)
-        for entry in (by_id[trial.id] for trial in alike):
-            entry.parents = (*entry.parents, canary.files)
-            entry.submission = replace(entry.submission, canary=_below_the_sweep(canary.files))
-    return [*canaries, *entries]
+    def __init__(self, runs: Path) -> None:
+        self._runs = runs
+        self._of: dict[str, Entry | None] = {}
+        """By place and kind; None where one was done before with the same code on the same executor."""
+
+    def before(self, groups: Sequence[Sequence[Trial]], entries: Sequence[Entry]) -> list[Entry]:
+        """The canaries that have to run first; the entries of a group's trials now wait for its canary."""
+        by_id = {entry.id: entry for entry in entries}
+        made = []
+        for alike in groups:
+            trial = min(alike, key=lambda each: not _parents_are_done(by_id[each.id]))
+            first = by_id[trial.id]
+            assert isinstance(trial.config, TrialConfig)
+            kind = f"{first.place.launch_id} {_kind(trial.config, trial.parents)}"
+            if kind not in self._of:
+                done = _is_done(trial, first, self._runs)
+                self._of[kind] = None if done else _canary_of(trial, first, self._runs)
+                made.append(self._of[kind])
+            if (canary := self._of[kind]) is not None:
+                for each in alike:
+                    _follow(by_id[each.id], canary)
+        return [canary for canary in made if canary is not None]
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether one is over without a result."""
+        ended = [canary for canary in self._of.values() if canary and canary.phase is Phase.OVER]
+        return any(not canary.files.metrics.exists() for canary in ended)
+
+
+def _follow(entry: Entry, canary: Entry) -> None:
+    entry.parents = (*entry.parents, canary.files)
+    entry.submission = replace(entry.submission, canary=_below_the_sweep(canary.files))
 
 
 def at_work(sweep: Path) -> list[TrialFiles]:

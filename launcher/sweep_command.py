@@ -9,7 +9,7 @@ from functools import partial
 from rich.console import Console
 
 from launcher.announce import announce, say
-from launcher.canary import STEPS, add_canaries, kinds
+from launcher.canary import STEPS, Canaries, kinds
 from launcher.decide import Action
 from launcher.dry_run import DryRun, plan_dry_run
 from launcher.entries import prepare_all
@@ -50,7 +50,7 @@ def dry_run(surveyed: Survey, wait: bool = True, canary: bool = True) -> DryRun:
             surveyed.runs,
             {trial.id: places[trial.stage].executor.at_once(trial.config) for trial in run},
         )
-        first = len(kinds(surveyed.beginning, places)) if canary else 0
+        first = len(kinds([*surveyed.beginning, *surveyed.ends], places)) if canary else 0
         said = f"canaries: up to {first} trials of {STEPS} steps, each before its kind (--no-canary: none)"
         notes = [said] if first else []
         return replace(
@@ -81,9 +81,11 @@ def run_sweep(surveyed: Survey, console: Console, wait: bool = True, canary: boo
         announce(surveyed, console)
         for note in blindness(surveyed, places):
             say(console, f"note: {note}", "yellow")
-        if canary:
-            entries = add_canaries(entries, kinds(surveyed.beginning, places), surveyed.runs)
-        finished, surveyed = _launch(surveyed, entries, places, surroundings, console, board)
+        canaries = Canaries(surveyed.runs) if canary else None
+        if canaries is not None:
+            groups = kinds(surveyed.beginning, places, more_come=bool(surveyed.ends))
+            entries = [*canaries.before(groups, entries), *entries]
+        finished, surveyed = _launch(surveyed, entries, canaries, places, surroundings, console, board)
     statuses = surveyed.read_statuses()
     if fault := board.write():
         say(console, f"the leaderboard's files are not written: {fault}", "red")
@@ -105,6 +107,7 @@ def _check_it_stays(surveyed: Survey, places: Places, wait: bool) -> None:
 def _launch(
     surveyed: Survey,
     entries: Sequence[Entry],
+    canaries: Canaries | None,
     places: Places,
     surroundings: Surroundings,
     console: Console,
@@ -113,7 +116,7 @@ def _launch(
     """Run all trials; whether to the end, and the survey with those that a search proposed meanwhile."""
     with make_view(console) as view:
         launch = Launch(entries, view, surroundings.waits)
-        search = Searching(surveyed, launch, places, surroundings.code)
+        search = Searching(surveyed, launch, places, surroundings.code, canaries)
         search.propose()
 
         def meanwhile(ended: bool) -> None:

@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
+from launcher.canary import Canaries, kinds
 from launcher.decide import Action
 from launcher.entries import make_entry
+from launcher.entry import Phase
 from launcher.launch import Launch
 from launcher.placement import Places
 from launcher.search.adaptive import AdaptiveSearch
 from launcher.survey import Survey
+from launcher.trial import Trial
+from launcher.waiting import has_begun
 
 
 def blindness(surveyed: Survey, places: Places) -> list[str]:
@@ -22,25 +26,49 @@ def blindness(surveyed: Survey, places: Places) -> list[str]:
 class Searching:
     """Keeps a launch in trials that an adaptive search proposes; of any other sweep it does nothing."""
 
-    def __init__(self, surveyed: Survey, launch: Launch, places: Places, code: Path | None) -> None:
+    def __init__(
+        self,
+        surveyed: Survey,
+        launch: Launch,
+        places: Places,
+        code: Path | None,
+        canaries: Canaries | None,
+    ) -> None:
+        """`canaries`: the launch's, where it has any."""
         search = surveyed.proposing
         self._search = None if search is None else AdaptiveSearch(surveyed.sweep, search, surveyed.runs)
         self._launch = launch
         self._places = places
         self._code = code
+        self._canaries = canaries
         self.surveyed = surveyed
         """With every trial proposed so far."""
 
     def propose(self) -> None:
-        """Add trials to the launch until as many are under way as run at once."""
+        """Add trials to the launch until as many are under way as run at once.
+
+        None any more where a canary failed: what they share with it would fail them too.
+        """
         while self._search is not None and not self._launch.is_stopping and self._has_room():
+            if self._canaries is not None and self._canaries.has_failed:
+                return
             proposal = self._search.propose()
             if proposal is None:
                 self._search = None
                 return
             self.surveyed = self.surveyed.with_proposal(proposal)
             if self.surveyed.decisions[proposal.trial.id].action is not Action.SKIP:
-                self._launch.add(make_entry(self.surveyed, proposal.trial, self._code, self._places))
+                self._add(proposal.trial)
+
+    def _add(self, trial: Trial) -> None:
+        """To the launch, behind the canary of its kind."""
+        entry = make_entry(self.surveyed, trial, self._code, self._places)
+        begins = entry.phase is Phase.WAITING and not has_begun(entry.files)
+        if self._canaries is not None and begins:
+            groups = kinds([trial], self._places, more_come=True)
+            for canary in self._canaries.before(groups, [entry]):
+                self._launch.add(canary)
+        self._launch.add(entry)
 
     def _has_room(self) -> bool:
         """By the newest trial: all run on one executor, since a search has no stages."""

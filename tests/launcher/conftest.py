@@ -24,6 +24,14 @@ def stand_in(ray_head: Head) -> Callable[[Path], None]:
 
 
 @pytest.fixture
+def foreign_ray(ray_head: Head, monkeypatch: pytest.MonkeyPatch) -> str:
+    """That head's address, its token in the environment: as a user reaches a cluster that is not ours."""
+    for name, value in ray_head.environment.items():
+        monkeypatch.setenv(name, value)
+    return ray_head.address
+
+
+@pytest.fixture
 def own_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository of its own with the code under test, which `segda` then runs from."""
     folder = tmp_path / "checkout"

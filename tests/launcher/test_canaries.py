@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from slurm_commands import entries_of, forget, stand_in, submit, write_command
 
-from launcher.canary import add_canaries
+from launcher.canary import Canaries
 from launcher.cli import cancel as cancel_command
 from launcher.entry import Entry
 from launcher.find import canaries_of
@@ -39,7 +39,8 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def with_canary(trials: list[Trial], folder: Path) -> list[Entry]:
     """Entries of a launch of its own."""
-    return add_canaries(entries_of(trials, folder), [trials], folder / "runs")
+    entries = entries_of(trials, folder)
+    return [*Canaries(folder / "runs").before([trials], entries), *entries]
 
 
 @pytest.mark.parametrize("retried", [False, True])

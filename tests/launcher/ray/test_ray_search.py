@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from small_sweep import SmallSweep, kill, wait_until
 
+from launcher.canary import STEPS as CANARY_STEPS
+from launcher.find import canaries_of
 from launcher.plan import read_plan
 from segda_core.layout import read_json
 
@@ -15,10 +17,12 @@ StandIn = Callable[[Path], None]
 BASE = {"method": {"name": "source_only"}, "optimizer": {"name": "sgd"}}
 
 
-def a_search(folder: Path, steps: int, every: int, **search: object) -> SmallSweep:
+def a_search(
+    folder: Path, steps: int, every: int, address: str | None = None, **search: object
+) -> SmallSweep:
     """Trials evaluate, and save, every so many steps."""
     base = {**BASE, "evaluation": {"every": every}, "checkpoint": {"every": every}, "log_every": every}
-    return SmallSweep(folder, base, steps, search=search, name="ray")
+    return SmallSweep(folder, base, steps, search=search, name="ray", address=address)
 
 
 def planned(sweep: SmallSweep) -> list[str]:
@@ -67,3 +71,27 @@ def test_asha_stops_a_poor_trial_for_good(tmp_path: Path, stand_in: StandIn) -> 
     assert board.count("1/1") == 1, "a stopped trial has no rank"
     code, output = sweep.run("sweep", "quick")
     assert code == 0 and "0 to run" in output
+
+
+def test_on_a_cluster_one_canary_goes_before_all_that_tpe_proposes(foreign_ray: str, tmp_path: Path) -> None:
+    space = {"optimizer.lr": {"loguniform": [1e-4, 1e-1]}}
+    sweep = a_search(tmp_path, 6, 3, foreign_ray, space=space, algorithm="tpe", trials=3)
+    sweep.canary = True
+    code, output = sweep.run("sweep", "quick", "--dry-run")
+    assert code == 0 and "canaries: up to 1 trials" in output
+    code, output = sweep.run("sweep", "quick", "--max-parallel", "2")
+    assert code == 0, output
+    (canary,) = canaries_of(tmp_path / "runs" / "quick")
+    assert read_json(canary.metrics)["steps"] == CANARY_STEPS
+    assert sweep.outcomes() == ["done"] * 3
+    for attempt in sweep.attempts():
+        assert attempt.environment.stat().st_mtime > canary.metrics.stat().st_mtime
+
+
+def test_a_search_whose_canary_fails_proposes_no_more(foreign_ray: str, tmp_path: Path) -> None:
+    space = {"optimizer.lr": {"loguniform": [1e29, 1e30]}}
+    sweep = a_search(tmp_path, 6, 3, foreign_ray, space=space, algorithm="tpe", trials=5)
+    sweep.canary = True
+    code, output = sweep.run("sweep", "quick", "--max-parallel", "1")
+    assert code == 1 and "waits for canary-source_only" in output, output
+    assert len(planned(sweep)) == 1 and sweep.outcomes() == []

@@ -129,14 +129,9 @@ def checkpoint_of(files: TrialFiles) -> int:
     return max((int(path.stem) for path in files.attempt(1).checkpoints.glob("[0-9]*.pt")), default=0)
 
 
-def test_on_a_cluster_known_by_its_address_a_canary_goes_first(
-    ray_head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As a user reaches a cluster that is not ours: by address and token."""
-    for name, value in ray_head.environment.items():
-        monkeypatch.setenv(name, value)
+def test_on_a_cluster_known_by_its_address_a_canary_goes_first(foreign_ray: str, tmp_path: Path) -> None:
     grid = {"method": [{"name": "source_only"}], "seed": [0, 1]}
-    sweep = SmallSweep(tmp_path, grid, 6, name="ray", address=ray_head.address)
+    sweep = SmallSweep(tmp_path, grid, 6, name="ray", address=foreign_ray)
     sweep.canary = True
     code, output = sweep.run("sweep", "quick")
     assert code == 0, output

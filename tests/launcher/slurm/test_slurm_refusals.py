@@ -4,13 +4,13 @@ import io
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
+from threading import Thread, Timer
 
 import pytest
 from rich.console import Console
 from slurm_commands import entries_of, forget, has_job, stand_in, submit, write_command
 
-from launcher.canary import add_canaries, at_work
+from launcher.canary import Canaries, at_work
 from launcher.cancel import cancel, take_out_of_queue
 from launcher.cli import cancel as cancel_command
 from launcher.entry import Entry
@@ -22,6 +22,7 @@ from launcher.live import PlainView
 from launcher.states import State
 from launcher.status import read_status
 from launcher.trial import Trial
+from segda_core.errors import ConfigError
 from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
 from sweeps import expanded
 
@@ -56,7 +57,7 @@ def queued(files: TrialFiles) -> AttemptFiles:
 def test_what_waits_for_a_refused_canary_is_not_said_to_lack_room(
     entries: list[Entry], trials: list[Trial], tmp_path: Path
 ) -> None:
-    output = submit(add_canaries(entries, [trials], tmp_path / "runs"))
+    output = submit([*Canaries(tmp_path / "runs").before([trials], entries), *entries])
     assert "sbatch: invalid partition specified: nope" in output
     assert output.count(": waits for canary-joint-") == 2, output
     assert "takes no more jobs" not in output
@@ -132,6 +133,36 @@ def state(trial: Trial, folder: Path) -> State:
     return read_status(trial.files(folder / "runs")).state
 
 
+def test_a_full_disk_ends_no_launch(
+    trials: list[Trial], tmp_path: Path, commands: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file where the folder of the job files should be stands in for it."""
+    monkeypatch.setattr(executor_module, "PAUSE_S", 0.1)
+    write_command(commands / "sbatch", "echo Submitted batch job 7")
+    blocked = tmp_path / "runs" / "demo" / ".slurm"
+    blocked.parent.mkdir(parents=True)
+    blocked.touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(executor_module, "PATIENCE_S", 0.0)
+        submit(entries_of(trials, tmp_path))
+    outcome = read_json(trials[0].files(tmp_path / "runs").attempt(1).outcome)
+    assert outcome["status"] == "unsubmitted" and "Not a directory" in outcome["message"]
+    unblock = Timer(1, blocked.unlink)
+    unblock.start()
+    submit(entries_of(trials, tmp_path))
+    unblock.join()
+    assert [has_job(trial, tmp_path) for trial in trials] == [True, True]
+
+
+def test_a_machine_without_slurm_is_told_before_anything_is_claimed(
+    entries: list[Entry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match="there is no sbatch and no srun on this machine"):
+        submit(entries)
+    assert not any(entry.files.attempts.exists() for entry in entries)
+
+
 def test_a_claim_that_is_given_back_says_why(entries: list[Entry]) -> None:
     executor, attempt = entries[0].place.executor, entries[0].files.attempt(1)
     assert isinstance(executor, SlurmExecutor)
@@ -155,21 +186,21 @@ def test_a_silent_controller_keeps_jobs_in_the_queue_and_that_is_said(
 def test_a_kind_needs_no_second_canary_whichever_trial_comes_first(
     entries: list[Entry], trials: list[Trial], tmp_path: Path
 ) -> None:
-    canary, *_ = add_canaries(entries, [trials], tmp_path / "runs")
+    (canary,) = Canaries(tmp_path / "runs").before([trials], entries)
     write_json(canary.files.metrics, {})
-    assert add_canaries(entries, [trials[::-1]], tmp_path / "runs") == entries
+    assert Canaries(tmp_path / "runs").before([trials[::-1]], entries) == []
     assert len(canaries_of(tmp_path / "runs" / "demo")) == 1
 
 
 def test_cancelling_a_sweep_ends_its_canaries_until_the_next_launch(
     entries: list[Entry], trials: list[Trial], tmp_path: Path
 ) -> None:
-    canary, *_ = add_canaries(entries, [trials], tmp_path / "runs")
+    (canary,) = Canaries(tmp_path / "runs").before([trials], entries)
     queued(canary.files)
     assert at_work(tmp_path / "runs" / "demo") == [canary.files]
     cancel_command("demo", [trials[0].id], False, tmp_path / "runs")
     assert not canary.files.cancel.exists(), "others may wait for it"
     cancel_command("demo", [], False, tmp_path / "runs")
     assert canary.files.cancel.exists()
-    add_canaries(entries, [trials], tmp_path / "runs")
+    Canaries(tmp_path / "runs").before([trials], entries)
     assert not canary.files.cancel.exists()
