@@ -103,6 +103,15 @@ def _never_starts(attempt: AttemptFiles, submission: dict[str, Any]) -> bool:
     return not still_runs(submission)
 
 
+def seconds_since(attempt: AttemptFiles) -> float:
+    """Seconds, by the file system's clock, since an attempt said how it ended, or else lived."""
+    try:
+        last = attempt.outcome.stat().st_mtime
+    except FileNotFoundError:
+        last = _last_sign(attempt)
+    return file_system_time(attempt.root.parent) - last
+
+
 def _is_recent(attempt: AttemptFiles) -> bool:
     return file_system_time(attempt.root.parent) - _last_sign(attempt) < SILENCE_S
 

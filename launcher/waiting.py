@@ -1,15 +1,20 @@
 """Whether a trial's parents are done, and if not, whether waiting for them makes sense."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from launcher.life import ENDS_WITH_LAUNCHER, is_alive
+from launcher.life import ENDS_WITH_LAUNCHER, is_alive, seconds_since
+from launcher.process import on_this_machine, still_runs
 from launcher.slurm.queue import jobs_of
-from launcher.states import State
+from launcher.states import State, TrialStatus
 from launcher.status import read_status
-from segda_core.layout import AttemptFiles, TrialFiles, read_json
+from segda_core.layout import MACHINE_CAUSES, AttemptFiles, TrialFiles, read_json
 from segda_core.parents import read_parents
 from segda_core.trial_history import counted_attempts
+
+PAUSE_AT_MOST_S = 75.0
+"""Seconds after which a launcher that tries a trial again has begun, wherever it runs."""
 
 CANARY = "canary"
 """Stage of the short trials that others wait for, see `launcher.canary`."""
@@ -81,12 +86,25 @@ def _wait_for(parent: TrialFiles, is_ours: Callable[[str], bool]) -> Wait | None
     status = read_status(parent)
     if status.metrics is not None:
         return None
-    if status.state in (State.RUNNING, State.QUEUED):
+    if status.state in (State.RUNNING, State.QUEUED) or _pauses(parent, status):
         return Wait(parent)
     if _lacks_its_own(parent):
         return None
     why = f"{status.state} ({status.cause})" if status.cause else str(status.state)
     return Wait(parent, in_vain=why)
+
+
+def _pauses(parent: TrialFiles, status: TrialStatus) -> bool:
+    """Whether the launcher of its last attempt may be about to try again what the machine broke."""
+    newest = newest_attempt(parent)
+    if newest is None or status.not_again:
+        return False
+    if status.state is not State.MISSING and status.cause not in MACHINE_CAUSES:
+        return False
+    said = read_json(newest.submission)
+    if said is None or (on_this_machine(said) and (said["pid"] == os.getpid() or not still_runs(said))):
+        return False
+    return seconds_since(newest) < PAUSE_AT_MOST_S
 
 
 def _lacks_its_own(files: TrialFiles) -> bool:

@@ -18,7 +18,7 @@ from launcher.placement import Place
 from launcher.prepare import prepare
 from launcher.slurm import ending
 from launcher.slurm.accounting import accounting
-from launcher.slurm.limits import settings_at
+from launcher.slurm.limits import configuration
 from launcher.slurm.queue import queue
 from launcher.trial import Trial
 
@@ -44,7 +44,7 @@ def write_command(path: Path, body: str) -> None:
 
 def forget() -> None:
     """What this process was told by another cluster."""
-    settings_at.cache_clear()
+    configuration.cache_clear()
     queue.cache_clear()
     accounting.cache_clear()
     ending._recorded.cache_clear()

@@ -1,5 +1,6 @@
 """The Slurm executor: attempts of one shape become one job array, submitted through submitit."""
 
+import shutil
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,6 +15,7 @@ from launcher.slurm.cancel import cancel_jobs, signal_jobs
 from launcher.slurm.limits import DEFAULT_ARRAY, Limits, limits
 from launcher.slurm.queue import queue
 from segda_core.config import TaskConfig
+from segda_core.errors import ConfigError
 from segda_core.layout import AttemptFiles, TrialFiles, write_json
 
 LOOK_S = 1.0
@@ -106,6 +108,7 @@ class SlurmExecutor:
         if self._error is not None or self._all_at_work():
             return None
         if self._limits is None:
+            _check_commands()
             self._limits = limits(self._config.account, self._config.qos)
             self._in_queue = queue().active()
         most = None if self._limits is None else self._limits.jobs
@@ -147,13 +150,16 @@ class SlurmExecutor:
 
     def close(self) -> None:
         """Give back what no job stands for."""
-        self._end_unsubmitted(self._lined_up)
-        # a silent controller: what it took fails when it starts, or the next launch supersedes it
-        with suppress(SubmissionError):
-            self._arrays.withdraw_doubtful()
+        try:
+            self._end_unsubmitted(self._lined_up)
+        finally:
+            # a silent controller: what it took fails when it starts, or the next launch supersedes it
+            with suppress(SubmissionError):
+                self._arrays.withdraw_doubtful()
 
     def preview(self, configs: Sequence[TaskConfig]) -> list[str]:
         """The sbatch scripts that would be submitted for these trials, or at first where the launch stays."""
+        _check_commands()
         at_first = self._config.max_parallel if self._waits else None
         shapes = [shape_of(config, self._config) for config in configs][:at_first]
         self._limits = self._limits or limits(self._config.account, self._config.qos)
@@ -235,6 +241,12 @@ class SlurmExecutor:
             self._renewed = time.monotonic()
             for job in self._lined_up:
                 job.attempt.root.touch()
+
+
+def _check_commands() -> None:
+    """`ConfigError` on a machine without Slurm, before anything is claimed."""
+    if missing := [name for name in ("sbatch", "srun") if shutil.which(name) is None]:
+        raise ConfigError([f"executor: slurm: there is no {' and no '.join(missing)} on this machine"])
 
 
 @dataclass(frozen=True)

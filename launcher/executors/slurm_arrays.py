@@ -15,9 +15,8 @@ from launcher.executor_config import SlurmConfig
 from launcher.executors.base import Resources, code_environment
 from launcher.executors.slurm_kept import find_task, keep_tasks
 from launcher.executors.slurm_task import NodeTask
-from launcher.slurm.command import SlurmError, ask, outside_a_job
+from launcher.slurm.command import SlurmError, ask, outside_a_job, uninterrupted
 from segda_core.config import TaskConfig
-from segda_core.errors import ConfigError
 from segda_core.layout import AttemptFiles, read_json, write_json
 
 MANY_TIMEOUTS = 1_000_000
@@ -57,12 +56,12 @@ class SubmissionError(RuntimeError):
     """An array that was not submitted."""
 
     def __init__(self, message: str, refusal: Refusal | None = None) -> None:
-        super().__init__(f"sbatch: {message}")
+        super().__init__(f"sbatch: {message or 'it ended without a word'}")
         self.refusal = refusal or _refusal(message)
 
 
 def _refusal(message: str) -> Refusal:
-    if any(text in message for text in SILENT):
+    if not message or any(text in message for text in SILENT):
         return Refusal.SILENT
     if any(text in message for text in FULL):
         return Refusal.FULL
@@ -112,21 +111,31 @@ class Arrays:
         said = read_json(attempts[0].submission)
         assert said is not None
         name = f"segda-{said['launch_id']}-{self._count}"
-        tasks = [self._task(attempt, name, index) for index, attempt in enumerate(attempts)]
-        for task, attempt in zip(tasks, attempts, strict=True):
-            named = {"job_name": name, "array_index": task.array_index}
-            write_json(attempt.submission, {**(read_json(attempt.submission) or {}), **named})
         folder = self._folder / name
-        keep_tasks(folder, tasks, self._config.timeout_min, MANY_TIMEOUTS)
+        executor = self._executor(shape, name, parallel, folder, self._code)
         try:
-            with outside_a_job():
-                jobs = self._executor(shape, name, parallel, folder, self._code).submit_array(tasks)
-        except (FailedJobError, FailedSubmissionError) as error:
+            return self._submit(attempts, name, executor)
+        except SubmissionError as error:
             shutil.rmtree(folder, ignore_errors=True)
-            refused = SubmissionError(_reason(str(error)))
-            if refused.refusal is Refusal.SILENT:
+            if error.refusal is Refusal.SILENT:
                 self._doubtful.append(name)
-            raise refused from error
+            raise
+
+    def _submit(
+        self, attempts: Sequence[AttemptFiles], name: str, executor: submitit_slurm.SlurmExecutor
+    ) -> str:
+        tasks = [self._task(attempt, name, index) for index, attempt in enumerate(attempts)]
+        try:
+            for task, attempt in zip(tasks, attempts, strict=True):
+                named = {"job_name": name, "array_index": task.array_index}
+                write_json(attempt.submission, {**(read_json(attempt.submission) or {}), **named})
+            keep_tasks(executor.folder, tasks, self._config.timeout_min, MANY_TIMEOUTS)
+            with outside_a_job(), uninterrupted():
+                jobs = executor.submit_array(tasks)
+        except (FailedJobError, FailedSubmissionError) as error:
+            raise SubmissionError(_reason(str(error))) from error
+        except OSError as error:  # a full disk: perhaps when Slurm had taken it
+            raise SubmissionError(str(error), Refusal.SILENT) from error
         return str(jobs[0].job_id).partition("_")[0]
 
     def withdraw_doubtful(self) -> None:
@@ -154,8 +163,6 @@ class Arrays:
     def _executor(
         self, shape: Shape, name: str, parallel: int | None, folder: Path, code: Path | None
     ) -> submitit_slurm.SlurmExecutor:
-        if shutil.which("srun") is None:
-            raise ConfigError(["executor: slurm: there is no srun on this machine"])
         executor = submitit_slurm.SlurmExecutor(folder, max_num_timeout=MANY_TIMEOUTS)
         setup = [*self._config.setup, *_exports(code), find_task(folder)]
         executor.update_parameters(**self._parameters(shape, name, parallel), setup=setup)

@@ -7,8 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from launcher.slurm.accounting import States, accounting, task_number
-from launcher.slurm.limits import settings
-from launcher.slurm.queue import queue
+from launcher.slurm.limits import configuration
+from launcher.slurm.queue import ACTIVE, queue
 
 CAUSES = {
     "NODE_FAIL": ("node", "its node failed"),
@@ -39,7 +39,8 @@ def end_of(name: str, index: int, started: bool) -> str | None:
         return sighting.job.state
     now = int(time.monotonic() / KEEP_S)
     for states in (accounting().states(name), _recorded(now).get(name, {})):
-        if state := states.get(index) or states.get(None):
+        state = states.get(index) or states.get(None)
+        if state is not None and state not in ACTIVE:  # it has left the queue: that was told before
             return state
     return FORGOTTEN if sighting.gone and not started else None
 
@@ -54,7 +55,7 @@ def why_unknown(name: str, index: int) -> str:
 @lru_cache(maxsize=1)
 def _recorded(now: int) -> dict[str, States]:
     """The states of our arrays by jobcomp/filetxt; empty where it is not used or not readable."""
-    told, states = settings(), defaultdict[str, States](dict)
+    told, states = configuration().settings(), defaultdict[str, States](dict)
     if told.get("JobCompType") != "jobcomp/filetxt":
         return {}
     try:

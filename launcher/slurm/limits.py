@@ -5,7 +5,7 @@ import pwd
 import re
 import time
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 from launcher.slurm.command import SlurmError, ask
 
@@ -13,7 +13,7 @@ DEFAULT_ARRAY = 1001
 """Slurm's default for MaxArraySize."""
 
 KEEP_S = 15.0
-"""Seconds that an answer, or that there was none, is used for."""
+"""Seconds that an answer, or that there was none, is used for, since it came."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,28 @@ class Limits:
     """Jobs in the queue at once; None: no limit that we can see."""
 
 
-def settings() -> dict[str, str]:
-    """The cluster's configuration; empty where the controller does not answer."""
-    return settings_at(int(time.monotonic() / KEEP_S))
+class Configuration:
+    """The cluster's, as its controller last told it."""
+
+    def __init__(self) -> None:
+        self._settings: dict[str, str] = {}
+        self._until = 0.0
+
+    def settings(self) -> dict[str, str]:
+        """By name; empty where the controller does not answer, which may take it `TIMEOUT_S` to show."""
+        if time.monotonic() >= self._until:
+            self._settings = _ask_scontrol()
+            self._until = time.monotonic() + KEEP_S
+        return self._settings
 
 
-@lru_cache(maxsize=1)
-def settings_at(now: int) -> dict[str, str]:
-    """Those of a moment, in units of `KEEP_S`."""
+@cache
+def configuration() -> Configuration:
+    """The one of this process."""
+    return Configuration()
+
+
+def _ask_scontrol() -> dict[str, str]:
     try:
         lines = ask(["scontrol", "show", "config"]).splitlines()
     except SlurmError:
@@ -44,7 +58,7 @@ def settings_at(now: int) -> dict[str, str]:
 
 def limits(account: str | None, qos: str | None) -> Limits | None:
     """The limits that hold for jobs charged to `account` under `qos`; None while the controller is silent."""
-    told = settings()
+    told = configuration().settings()
     if not told:
         return None
     tasks = re.findall(r"\bmax_array_tasks=(\d+)", told.get("SchedulerParameters", ""))

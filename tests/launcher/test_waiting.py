@@ -1,10 +1,14 @@
 """What a trial waits for before it starts."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
-from launcher.waiting import Wait, absent_parents, find_waits
+from launcher.process import identity, pid_start
+from launcher.settle import BACKOFF_LIMIT_S
+from launcher.waiting import PAUSE_AT_MOST_S, Wait, absent_parents, find_waits
 from segda_core.layout import TrialFiles, write_json
 
 
@@ -47,3 +51,36 @@ def test_one_that_could_have_run_does(child: TrialFiles) -> None:
     assert absent_parents(child) == ["c"]
     (wait,) = find_waits(parents_of(child), lambda _: False)
     assert wait.in_vain is not None
+
+
+@pytest.mark.parametrize(
+    ("cause", "launcher", "seconds", "waits"),
+    [
+        ("killed", "elsewhere", 5, True),
+        ("killed", "elsewhere", PAUSE_AT_MOST_S + 5, False),
+        ("killed", "here", 5, True),
+        ("killed", "gone", 5, False),
+        ("killed", "this one", 5, False),
+        ("code", "elsewhere", 5, False),
+    ],
+)
+def test_a_parent_that_another_launch_is_about_to_try_again_is_waited_for(
+    tmp_path: Path, cause: str, launcher: str, seconds: float, waits: bool
+) -> None:
+    """While it pauses; unless it is known to be gone, or is this launch, which is through with the parent."""
+    parent = made(tmp_path, "parent")
+    attempt = parent.attempt(1)
+    init = {**identity(), "pid": 1, "pid_start": pid_start(1)}
+    who = {
+        "elsewhere": {**identity(), "host": "another"},
+        "here": init,
+        "gone": {**init, "pid_start": 0},
+        "this one": identity(),
+    }[launcher]
+    write_json(attempt.submission, {"executor": "local", **who})
+    write_json(attempt.outcome, {"status": "failed", "cause": cause, "message": "", "step": None})
+    then = time.time() - seconds
+    os.utime(attempt.outcome, (then, then))
+    (wait,) = find_waits([parent], lambda _: False)
+    assert (wait.in_vain is None) is waits
+    assert PAUSE_AT_MOST_S > BACKOFF_LIMIT_S

@@ -62,3 +62,16 @@ def test_one_that_is_slow_holds_nobody_up_for_long_and_is_asked_again_later(
     monkeypatch.setattr(module, "WINDOW_S", 0.0)
     assert not accounting().is_given_up
     assert ends_of(5) == ["TIMEOUT"] * 5
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "PENDING"])
+def test_a_state_from_before_the_job_left_the_queue_is_no_end(tmp_path: Path, state: str) -> None:
+    """It may be half a minute old; jobcomp may know better."""
+    write_command(tmp_path / "bin" / "sacct", f"echo '8_0|{state}'")
+    records = tmp_path / "jobcomp.txt"
+    records.write_text("JobId=8 Name=segda-x-0 JobState=OUT_OF_MEMORY ArrayTaskId=0\n")
+    assert ends_of(1) == [None]
+    forget()
+    told = ("JobCompType = jobcomp/filetxt", f"JobCompLoc = {records}")
+    write_command(tmp_path / "bin" / "scontrol", "\n".join(f"echo '{line}'" for line in told))
+    assert ends_of(1) == ["OUT_OF_MEMORY"]

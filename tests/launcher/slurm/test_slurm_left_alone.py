@@ -2,14 +2,16 @@
 
 import shutil
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from checkouts import break_code, git
 from private_slurm.cluster import Cluster
-from slurm_commands import write_command
 from small_sweep import SmallSweep, wait_until
 
+from launcher.sweep_command import INTERRUPTED
 from segda_core.layout import read_json
 
 pytestmark = pytest.mark.processes
@@ -18,6 +20,21 @@ pytestmark = pytest.mark.processes
 def sweep_of(folder: Path, seeds: int, **settings: object) -> SmallSweep:
     grid = {"method": [{"name": "source_only"}], "seed": list(range(seeds))}
     return SmallSweep(folder, grid, steps=2, name="slurm", **settings)
+
+
+@contextmanager
+def instead_of_sbatch(
+    folder: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, body: str
+) -> Iterator[None]:
+    """Have a launch start a script of ours, to which Slurm's own is $SBATCH."""
+    commands = folder / "bin"
+    commands.mkdir()
+    script = commands / "sbatch"
+    script.write_text(f'#!/bin/bash\nSBATCH="{shutil.which("sbatch")}"\n{body}\n')  # dash unblocks signals
+    script.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{commands}:{cluster.environment['PATH']}")
+        yield
 
 
 def test_a_job_that_waits_runs_the_code_it_was_launched_with(
@@ -39,15 +56,25 @@ def test_a_job_that_waits_runs_the_code_it_was_launched_with(
     assert (ran_on["commit"], ran_on["snapshot"]) == (commit, snapshot.name)
 
 
+def test_ctrl_c_during_sbatch_neither_breaks_it_off_nor_forgets_its_jobs(
+    slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terminal sends the signal to every process of the launch; Slurm may have the jobs by then."""
+    sweep = sweep_of(tmp_path / "work", 2, sbatch={"hold": True})
+    interrupt = "kill -INT -$PPID\nsleep 0.2"
+    with instead_of_sbatch(tmp_path, slurm, monkeypatch, f'{interrupt}\nexec "$SBATCH" "$@"'):
+        code, output = sweep.run("sweep", "quick")
+        assert code == INTERRUPTED, output
+    assert len(slurm.check("squeue", "--noheader", "--array").splitlines()) == 2
+    code, output = sweep.run("sweep", "quick")
+    assert code == 0 and "0 to run" in output, output
+
+
 def test_jobs_of_a_launcher_that_was_killed_before_it_knew_their_id_run_once(
     slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep = sweep_of(tmp_path / "it's here", 2)
-    commands = tmp_path / "bin"
-    commands.mkdir()
-    write_command(commands / "sbatch", f'{shutil.which("sbatch")} "$@"\nkill -9 $PPID')
-    with monkeypatch.context() as patch:
-        patch.setenv("PATH", f"{commands}:{slurm.environment['PATH']}")
+    with instead_of_sbatch(tmp_path, slurm, monkeypatch, '"$SBATCH" "$@"\nkill -9 $PPID'):
         assert sweep.run("sweep", "quick")[0] == -signal.SIGKILL
     assert len(slurm.check("squeue", "--noheader", "--array").splitlines()) == 2
     code, output = sweep.run("sweep", "quick", "--wait")

@@ -131,17 +131,23 @@ test "${last:-0}" -lt 3 || { echo 'sbatch: error: Invalid job array specificatio
     assert all(has_job(trial, tmp_path) for trial in trials)
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        "echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv' >&2; exit 1",
+        "kill -9 $$",
+    ],
+)
 def test_an_array_that_sbatch_got_no_answer_about_is_cancelled_before_the_next(
-    tmp_path: Path, commands: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, commands: Path, monkeypatch: pytest.MonkeyPatch, first: str
 ) -> None:
     monkeypatch.setattr(slurm, "PAUSE_S", 0.0)
-    first = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"
     log, again = commands / "log", commands / "again"
     write_command(
         commands / "sbatch",
         f"""
 echo sbatch >> "{log}"
-test -e "{again}" || {{ touch "{again}"; echo '{first}' >&2; exit 1; }}
+test -e "{again}" || {{ touch "{again}"; {first}; }}
 echo Submitted batch job 7""",
     )
     write_command(commands / "scancel", f'echo scancel "$@" >> "{log}"')
@@ -163,6 +169,15 @@ def test_a_controller_silent_at_the_first_question_is_asked_again(
     assert previewed(entries) == ["0-4%5"]
     say_limits(commands, "MaxArraySize            = 3")
     assert previewed(entries) == ["0-2%3", "0-1%2"]
+
+
+def test_a_controller_that_takes_long_to_say_nothing_is_not_asked_for_every_trial(
+    commands: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slurm_limits, "KEEP_S", 1.0)
+    write_command(commands / "scontrol", f"echo asked >> '{commands}/log'; sleep 1.2; exit 1")
+    assert [limits(None, None) for _ in range(5)] == [None] * 5
+    assert (commands / "log").read_text().splitlines() == ["asked"]
 
 
 def test_the_smaller_of_two_limits_on_arrays_holds(commands: Path) -> None:
