@@ -14,11 +14,11 @@ ASKED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 
 
 class Victim:
-    """The first attempt of a trial."""
+    """The first attempt of a trial, or a later one."""
 
-    def __init__(self, files: TrialFiles) -> None:
+    def __init__(self, files: TrialFiles, number: int = 1) -> None:
         self.files = files
-        self.attempt = files.attempt(1)
+        self.attempt = files.attempt(number)
         self.held: list[int] = []
 
     def has_checkpoint(self) -> bool:

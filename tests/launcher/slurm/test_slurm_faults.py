@@ -4,6 +4,7 @@ The faults of one array happen at the same time, since most of theirs is waiting
 """
 
 import json
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from slurm_cluster import settle
 from small_sweep import SmallSweep, wait_until
 
 from launcher.slurm.requeue import requeue
+from launcher.sweep_command import INTERRUPTED
 from segda_core.layout import AttemptFiles, read_json
 
 pytestmark = pytest.mark.processes
@@ -47,7 +49,7 @@ class Struck:
     meanwhile: dict[str, tuple[str, str]]
     """State and message by fault, when the cancelled and the preempted jobs had left."""
     woken: set[str]
-    """Files that what ran on the lost node changed when all was over."""
+    """Files that what ran on the lost node changed when it went on, beside the next attempt on another."""
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +77,13 @@ def strike_together(cluster: Cluster, folder: Path) -> Struck:
     }
     faults.carry_on_late()
     before = contents(victims[ZOMBIE].attempt)
-    for sweep in sweeps:
-        finish(sweep)
+    second = Victim(victims[ZOMBIE].files, 2)
+    hold_each([second])
     faults.wake()
     after = contents(victims[ZOMBIE].attempt)
+    second.go_on()
+    for sweep in sweeps:
+        finish(sweep)
     code, output = alone.finish(local)
     assert code == 0, output
     woken = {name for name in after if before.get(name) != after[name]}
@@ -144,6 +149,12 @@ def test_all_but_the_cancelled_come_back_as_the_same_job(struck: Struck, name: s
     assert second.get("restart_count", 0) == same
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_all_go_on_from_a_checkpoint(struck: Struck, name: str) -> None:
+    second = struck.victims[name].attempts()[1]
+    assert read_json(second.environment)["first_step"] > 0
+
+
 def test_what_is_said_of_them_meanwhile(struck: Struck) -> None:
     assert struck.meanwhile[CANCELLED] == ("missing", "its job was cancelled outside segda (scancel)")
     for name in (GRACEFUL, ABRUPT):
@@ -177,21 +188,26 @@ def test_a_controller_that_comes_back_finds_its_jobs(slurm: Cluster, tmp_path: P
     assert_equal_to_those_left_alone(sweep, struck.alone)
 
 
-def test_what_a_cluster_began_another_executor_finishes(
-    slurm: Cluster, tmp_path: Path, struck: Struck
-) -> None:
+def test_what_one_executor_began_another_goes_on_with(slurm: Cluster, tmp_path: Path, struck: Struck) -> None:
     sweep = sweep_of(tmp_path, 1, name="slurm")
+    local = sweep.start("sweep", "quick", "--executor=local")
+    wait_until(lambda: sweep.attempts() and Victim(sweep.trial(0)).has_checkpoint())
+    local.send_signal(signal.SIGINT)
+    assert sweep.finish(local)[0] == INTERRUPTED
     submit(sweep)
-    victim = Victim(sweep.trial(0))
+    victim = Victim(sweep.trial(0), 2)
     hold_each([victim])
     slurm.check("scancel", job_of(slurm, victim.attempt))
     victim.go_on_when_asked()
     wait_until(lambda: not slurm.check("squeue", "--noheader").strip())
     submit(sweep, "--executor=local")
     assert_equal_to_those_left_alone(sweep, struck.alone)
-    assert victim.statuses()[0] in ("saved", None) and victim.statuses()[1:] == ["done"]
+    first, second, third = victim.statuses()
+    assert (first, third) == ("saved", "done") and second in ("saved", None)
     executors = [read_json(attempt.submission)["executor"] for attempt in victim.attempts()]
-    assert executors == ["slurm", "local"]
+    assert executors == ["local", "slurm", "local"]
+    starts = [read_json(attempt.environment)["first_step"] for attempt in victim.attempts()]
+    assert 0 == starts[0] < starts[1] < starts[2]
 
 
 def on_two_nodes(folder: Path, ranks: int, **settings: object) -> SmallSweep:

@@ -8,7 +8,9 @@ from small_sweep import SmallSweep
 
 pytestmark = pytest.mark.processes
 
-CGROUPS = "CgroupPlugin=cgroup/v1\nCgroupMountpoint=/sys/fs/cgroup\nConstrainRAMSpace=yes\nConstrainSwapSpace=no\n"
+CGROUPS = (
+    "CgroupPlugin=cgroup/v1\nCgroupMountpoint=/sys/fs/cgroup\nConstrainRAMSpace=yes\nConstrainSwapSpace=no\n"
+)
 
 
 def test_running_out_of_memory_is_an_experiments_failure(tmp_path: Path) -> None:
