@@ -4,22 +4,18 @@ import shutil
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from launcher.executor_config import SlurmConfig
 from launcher.executors.base import Surroundings
 from launcher.executors.slurm_arrays import Arrays, Refusal, Shape, SubmissionError, shape_of
+from launcher.executors.slurm_job import SlurmJob
 from launcher.executors.slurm_shares import Throttle, cut, shares
-from launcher.life import is_alive
-from launcher.slurm.cancel import cancel_jobs, signal_jobs
 from launcher.slurm.limits import DEFAULT_ARRAY, Limits, limits
 from launcher.slurm.queue import queue
 from segda_core.config import TaskConfig
 from segda_core.errors import ConfigError
-from segda_core.layout import AttemptFiles, TrialFiles, write_json
-
-LOOK_S = 1.0
-"""Seconds between two looks at one job."""
+from segda_core.layout import AttemptFiles, write_json
 
 RENEW_S = 15.0
 """Seconds between two renewals of claims that are not submitted yet."""
@@ -32,38 +28,6 @@ PATIENCE_S = 30.0
 
 UNKNOWN_AT_ONCE = 256
 """Trials assumed to run side by side where nothing limits them: nobody knows what a cluster has free."""
-
-
-@dataclass
-class SlurmJob:
-    """An attempt that is lined up, then its job; later attempts that the job makes belong to it."""
-
-    attempt: AttemptFiles
-    shape: Shape
-    over: bool = field(default=False, init=False)
-    """Whether it was seen to have ended."""
-    _next_look: float = field(default=0.0, init=False)
-
-    def has_ended(self) -> bool:
-        """Whether nothing of the job runs or will run any more."""
-        if time.monotonic() < self._next_look:
-            return False
-        self._next_look = time.monotonic() + LOOK_S
-        self.over = not is_alive(self._newest())
-        return self.over
-
-    def terminate(self) -> None:
-        """Ask it to save and leave; returns at once."""
-        signal_jobs([self._newest()], "TERM")
-
-    def kill(self) -> None:
-        """End it now, unsaved."""
-        signal_jobs([self._newest()], "KILL")  # its batch script ends by itself then
-        cancel_jobs([self._newest()], only_waiting=True)
-
-    def _newest(self) -> AttemptFiles:
-        files = TrialFiles(self.attempt.root.parent.parent)
-        return files.attempt(max(files.attempt_numbers(), default=self.attempt.number))
 
 
 class SlurmExecutor:

@@ -58,11 +58,13 @@ Written by
 
 One SEED draws the same moments each time: its runs repeat each other's first rounds, perhaps on other code.
 Every fault is made to a small trial of its own at a random moment: one in four while the attempt starts,
-the others at a random step. For a fault of Slurm's the workers are stopped at that moment until it has
-reached them, so that none comes too late. Then the sweep is ended as a user would end it, by the same
-command. *Tried* counts the trials that were not done when the fault came; *lost* those not done in the end;
-*duplicated* those done twice or run again when they were done; *equal* those with the scores, the losses at
-every step and the weights' SHA-256 of the same trial left alone, under the local executor.
+the others at a random step; *scancel, waiting* is made to a job that is held in the queue. For a fault of
+Slurm's other than a controller's restart the workers are stopped at that moment until it has reached them,
+so that none comes too late. Then the sweep is ended as a user would end it, by the same command; a launch
+that hangs is broken off. *Tried* counts the trials that were not done when the fault came; *lost* those not
+done in the end; *duplicated* those done twice or run again when they were done; *equal* those with the
+scores, the losses at every step and the weights' SHA-256 of the same trial left alone, under the local
+executor.
 
 | executor | fault | tried | lost | duplicated | equal |
 |---|---|--:|--:|--:|--:|

@@ -46,8 +46,16 @@ class Launch:
 
     def finish(self) -> None:
         """Wait for its end, and give the same command again, as a user would."""
-        self.sweep.finish(self.process)
-        self.sweep.run(*COMMAND)
+        end(self.sweep, self.process)
+        end(self.sweep, self.sweep.start(*COMMAND))
+
+
+def end(sweep: SmallSweep, process: "subprocess.Popen[str]") -> None:
+    """Wait for a launch; one that hangs is ended and told of, and what it did not finish counts as lost."""
+    try:
+        sweep.finish(process)
+    except AssertionError as hang:
+        print(hang, flush=True)
 
 
 @dataclass(frozen=True)
@@ -125,7 +133,7 @@ def faults_of_slurm(folder: Path, chance: random.Random, cluster: Cluster) -> li
     together.carry_on_soon()
     together.carry_on_late()
     for sweep in sweeps:
-        sweep.run(*COMMAND)
+        end(sweep, sweep.start(*COMMAND))
     together.wake()
     return [Struck(strike.fault, strike.victim) for strike in made]
 
@@ -140,7 +148,7 @@ def waiting_cancelled(folder: Path, cluster: Cluster) -> list[Struck]:
     submit(sweep, "--set=executor.sbatch={hold: true}")
     victim = Victim(sweep.trial(0))
     cluster.check("scancel", job_of(cluster, victim.attempt))
-    sweep.run(*COMMAND)
+    end(sweep, sweep.start(*COMMAND))
     return [Struck(WAITING, victim)]
 
 

@@ -66,6 +66,7 @@ def test_one_trial_of_each_kind_goes_first(submitted: tuple[SmallSweep, str]) ->
     canaries = {method_of(files): files for files in canaries_of(sweep.folder / "runs" / "quick")}
     assert len(canaries) == 4
     assert [read_json(canaries[method].metrics)["steps"] for method in SOUND] == [STEPS] * 2
+    assert all(list(canaries[method].attempt(1).checkpoints.glob("[0-9]*.pt")) for method in SOUND)
     sound = [files for files in sweep.trials() if method_of(files) in SOUND]
     assert [read_json(files.attempt(1).outcome)["status"] for files in sound] == ["done"] * 3
     for files in sound:

@@ -40,8 +40,14 @@ def instead_of_sbatch(
 def test_a_job_that_waits_runs_the_code_it_was_launched_with(
     slurm: Cluster, own_checkout: Path, tmp_path: Path
 ) -> None:
-    """The checkout breaks while the job is in the queue, also what the job starts with."""
-    sweep = sweep_of(tmp_path / "work", 1, sbatch={"hold": True})
+    """The checkout breaks while the job is in the queue, also what the job starts with.
+
+    It gets what it asked for: a (fake) GPU, its cores, and the line that prepares its environment.
+    """
+    gpus = {"gpus_per_node": 1, "cpus_per_gpu": 2} if slurm.place.gpus else {}
+    seen = tmp_path / "seen"
+    setup = [f"echo $CUDA_VISIBLE_DEVICES $SLURM_CPUS_ON_NODE > {seen}"]
+    sweep = sweep_of(tmp_path / "work", 1, sbatch={"hold": True}, setup=setup, **gpus)
     code, output = sweep.run("sweep", "quick")
     assert code == 0, output
     commit = git(own_checkout, "rev-parse", "HEAD")
@@ -51,6 +57,7 @@ def test_a_job_that_waits_runs_the_code_it_was_launched_with(
     (attempt,) = sweep.attempts()
     wait_until(lambda: not slurm.check("squeue", "--noheader").strip())
     assert sweep.outcomes() == ["done"]
+    assert seen.read_text().split() == (["0", "2"] if gpus else ["1"])
     ran_on = read_json(attempt.environment)
     (snapshot,) = (sweep.folder / "runs" / ".code").iterdir()
     assert (ran_on["commit"], ran_on["snapshot"]) == (commit, snapshot.name)

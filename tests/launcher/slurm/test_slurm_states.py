@@ -12,6 +12,7 @@ from private_slurm.cluster import Cluster
 from slurm_cluster import named, running_cluster, slurm_cluster
 from small_sweep import SmallSweep, wait_until
 
+from launcher.cli import WATCH_S
 from launcher.status import LEFT_ALONE
 from segda_core.layout import AttemptFiles, read_json
 
@@ -68,6 +69,8 @@ def grow_old(attempt: AttemptFiles) -> None:
 
 def test_submitted_jobs_need_no_launcher_and_say_why_they_wait(slurm: Cluster, tmp_path: Path) -> None:
     sweep = held(tmp_path, seeds=3)
+    code, output = sweep.run("sweep", "quick", "--dry-run")
+    assert code == 0 and "#SBATCH --array=0-2" in output and "#SBATCH --hold" in output and queue(slurm) == []
     code, output = sweep.run("sweep", "quick")
     assert code == 0 and "3 queued" in output and output.rstrip().endswith("`segda cancel quick` ends them")
     assert states(sweep) == [("queued", "Slurm: JobHeldUser")] * 3
@@ -80,14 +83,36 @@ def test_submitted_jobs_need_no_launcher_and_say_why_they_wait(slurm: Cluster, t
     assert "JobHeldUser" in sweep.run("status", "quick")[1]
 
 
+def test_trials_that_ask_for_the_same_share_an_array(slurm: Cluster, tmp_path: Path) -> None:
+    grid = {**ONE, "seed": [0, 1, 2], "ranks": [1, 2], "batch_size": [2]}
+    submit(SmallSweep(tmp_path, grid, 2, name="slurm", sbatch={"hold": True}))
+    asked = [
+        line.split() for line in slurm.check("squeue", "--noheader", "--array", "--format=%j %C").splitlines()
+    ]
+    shapes = {name: [cpus for other, cpus in asked if other == name] for name, _ in asked}
+    assert sorted(shapes.values()) == [["1"] * 3, ["2"] * 3]
+
+
+def test_an_array_of_many_trials_runs_each_once(slurm: Cluster, tmp_path: Path) -> None:
+    sweep = queued(tmp_path, seeds=10, steps=1)
+    code, output = sweep.run("sweep", "quick", "--wait")
+    assert code == 0, output
+    assert sweep.outcomes() == ["done"] * 10
+    assert len({read_json(attempt.submission)["job_name"] for attempt in sweep.attempts()}) == 1
+
+
 def test_cancel_takes_pending_jobs_out_of_the_queue(slurm: Cluster, tmp_path: Path) -> None:
     sweep = held(tmp_path, seeds=2)
     submit(sweep)
+    watching = sweep.start("status", "quick", "--watch")
     assert sweep.run("cancel", "quick", "seed=1")[1].endswith("1 trials cancelled\n")
     wait_until(lambda: len(queue(slurm)) == 1)
     assert [state for state, _ in states(sweep)] == ["queued", "cancelled"]
     submit(sweep)
     assert len(queue(slurm)) == 1, "a cancelled trial was submitted"
+    time.sleep(2 * WATCH_S)  # and it has started meanwhile, as these commands have
+    watching.send_signal(signal.SIGINT)
+    assert "1 queued, 1 cancelled" in sweep.finish(watching)[1]
     submit(sweep, "--retry", "cancelled")
     assert len(queue(slurm)) == 2
 

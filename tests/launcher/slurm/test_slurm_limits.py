@@ -1,0 +1,67 @@
+"""A real cluster that takes only so many jobs of a user, and one whose controller loses its memory."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from faults.together import submit, sweep_of
+from private_slurm.cluster import Cluster
+from slurm_cluster import slurm_cluster
+from small_sweep import SmallSweep, wait_until
+
+from segda_core.layout import read_json
+
+pytestmark = pytest.mark.processes
+
+LIMITED = {"AccountingStorageEnforce": "limits"}
+
+
+def waiting(cluster: Cluster) -> int:
+    return len(cluster.check("squeue", "--noheader", "--array").splitlines())
+
+
+def held(folder: Path, seeds: int) -> SmallSweep:
+    return sweep_of(folder, seeds, steps=2, name="slurm", sbatch={"hold": True})
+
+
+def test_what_an_account_may_not_submit_yet_is_topped_up(tmp_path: Path) -> None:
+    with slurm_cluster(tmp_path / "c", nodes=1, accounting="dbd", conf=LIMITED) as cluster:
+        user = cluster.place.user
+        cluster.check("sacctmgr", "--immediate", "add", "account", "vision")
+        cluster.check("sacctmgr", "--immediate", "add", "user", user, "account=vision", "MaxSubmitJobs=3")
+        sweep = held(tmp_path / "work", 5)
+        code, output = sweep.run("sweep", "quick")
+        assert code == 1 and "2 trials are not submitted: the cluster takes no more jobs of yours" in output
+        assert waiting(cluster) == 3
+        cluster.check("sacctmgr", "--immediate", "modify", "user", user, "set", "MaxSubmitJobs=9")
+        submit(sweep)
+        assert waiting(cluster) == 5
+        assert [attempt.number for attempt in sweep.attempts()] == [1] * 5
+
+
+def test_jobs_that_a_controller_forgot_are_made_up_for(tmp_path: Path) -> None:
+    """It died before it saved its state: one job runs, one waits, and their numbers are given out again."""
+    with slurm_cluster(tmp_path / "c", nodes=1) as cluster:
+        sweep = sweep_of(tmp_path / "work", 2, steps=60, name="slurm", sbatch={"exclusive": True})
+        launcher = sweep.start("sweep", "quick", "--wait")
+        wait_until(lambda: any(attempt.runner(0).exists() for attempt in sweep.attempts()))
+        cluster.kill_controller()
+        for path in cluster.place.root.glob("state/job_state*"):
+            path.unlink()
+        cluster.start_controller()
+        assert waiting(cluster) == 0
+        for path in [path for attempt in sweep.attempts() for path in (attempt.root, attempt.heartbeat)]:
+            grow_old(path)
+        code, output = sweep.finish(launcher)
+        assert code == 0, output
+        for trial in sweep.trials():
+            assert read_json(trial.metrics)["attempt"] == trial.attempt_numbers()[-1]
+        assert sweep.outcomes().count("done") == 2
+
+
+def grow_old(path: Path) -> None:
+    """As if nobody had touched it for minutes: that a job is silent takes one to show."""
+    if path.exists():
+        then = time.time() - 300
+        os.utime(path, (then, then))
