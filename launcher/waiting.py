@@ -14,7 +14,7 @@ from segda_core.parents import read_parents
 from segda_core.trial_history import counted_attempts
 
 PAUSE_AT_MOST_S = 75.0
-"""Seconds after which a launcher that tries a trial again has begun, wherever it runs."""
+"""Seconds after an attempt's end in which its launcher, where it has room, begins the next."""
 
 CANARY = "canary"
 """Stage of the short trials that others wait for, see `launcher.canary`."""
@@ -95,7 +95,7 @@ def _wait_for(parent: TrialFiles, is_ours: Callable[[str], bool]) -> Wait | None
 
 
 def _pauses(parent: TrialFiles, status: TrialStatus) -> bool:
-    """Whether the launcher of its last attempt may be about to try again what the machine broke."""
+    """Whether who made its last attempt may be about to try again what the machine broke."""
     newest = newest_attempt(parent)
     if newest is None or status.not_again:
         return False

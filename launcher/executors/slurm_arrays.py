@@ -1,5 +1,6 @@
 """From attempts to Slurm job arrays, through submitit."""
 
+import errno
 import shlex
 import shutil
 from collections.abc import Sequence
@@ -34,6 +35,9 @@ SILENT = (
 """What sbatch says where trying again later may help. "job submit limit" is no such word: it is part of the
 text for every violated policy, of which some no waiting changes."""
 
+
+PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
+"""Faults of a file system that may pass: it is full, or does not answer."""
 
 SNAPSHOT = Path("/SNAPSHOT/OF/THE/CODE")
 """Stands in a previewed script for the folder that a launch makes."""
@@ -134,8 +138,10 @@ class Arrays:
                 jobs = executor.submit_array(tasks)
         except (FailedJobError, FailedSubmissionError) as error:
             raise SubmissionError(_reason(str(error))) from error
-        except OSError as error:  # a full disk: perhaps when Slurm had taken it
-            raise SubmissionError(str(error), Refusal.SILENT) from error
+        except OSError as error:
+            if error.errno not in PASSING:
+                raise
+            raise SubmissionError(str(error), Refusal.SILENT) from error  # Slurm may have taken it
         return str(jobs[0].job_id).partition("_")[0]
 
     def withdraw_doubtful(self) -> None:

@@ -13,7 +13,7 @@ from segda_core.layout import read_json
 pytestmark = pytest.mark.processes
 
 ROLES = ("worker", "torchrun", "runner")
-STEPS = 60
+STEPS = 150
 
 
 @pytest.fixture(scope="module")

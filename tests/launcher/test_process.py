@@ -91,7 +91,11 @@ print(before, code, out_of_memory_kills())
 @pytest.fixture
 def small_group() -> Iterator[Path]:
     """A control group with 64 MB of memory."""
-    for root, limit in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")):
+    versions = (
+        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"),
+        ("/sys/fs/cgroup", "memory.max", "memory.swap.max"),
+    )
+    for root, limit, with_swap in versions:
         group = Path(root, f"segda-test-{os.getpid()}")
         try:
             group.mkdir()
@@ -100,6 +104,8 @@ def small_group() -> Iterator[Path]:
         try:
             if (group / limit).exists():
                 (group / limit).write_text(str(64 << 20))
+                if (group / with_swap).exists():
+                    (group / with_swap).write_text(str(64 << 20) if "memsw" in with_swap else "0")
                 yield group
                 return
         finally:

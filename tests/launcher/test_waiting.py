@@ -74,7 +74,7 @@ def test_a_parent_that_another_launch_is_about_to_try_again_is_waited_for(
     who = {
         "elsewhere": {**identity(), "host": "another"},
         "here": init,
-        "gone": {**init, "pid_start": 0},
+        "gone": {**init, "pid_start": -1},
         "this one": identity(),
     }[launcher]
     write_json(attempt.submission, {"executor": "local", **who})

@@ -92,6 +92,6 @@ def test_a_search_whose_canary_fails_proposes_no_more(foreign_ray: str, tmp_path
     space = {"optimizer.lr": {"loguniform": [1e29, 1e30]}}
     sweep = a_search(tmp_path, 6, 3, foreign_ray, space=space, algorithm="tpe", trials=5)
     sweep.canary = True
-    code, output = sweep.run("sweep", "quick", "--max-parallel", "1")
+    code, output = sweep.run("sweep", "quick", "--max-parallel", "2")
     assert code == 1 and "waits for canary-source_only" in output, output
     assert len(planned(sweep)) == 1 and sweep.outcomes() == []

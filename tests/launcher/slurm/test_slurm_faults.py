@@ -191,8 +191,11 @@ def test_a_controller_that_comes_back_finds_its_jobs(slurm: Cluster, tmp_path: P
 def test_what_one_executor_began_another_goes_on_with(slurm: Cluster, tmp_path: Path, struck: Struck) -> None:
     sweep = sweep_of(tmp_path, 1, name="slurm")
     local = sweep.start("sweep", "quick", "--executor=local")
-    wait_until(lambda: sweep.attempts() and Victim(sweep.trial(0)).has_checkpoint())
+    wait_until(sweep.attempts)
+    here = Victim(sweep.trial(0))
+    hold_each([here])
     local.send_signal(signal.SIGINT)
+    here.go_on_when_asked()
     assert sweep.finish(local)[0] == INTERRUPTED
     submit(sweep)
     victim = Victim(sweep.trial(0), 2)

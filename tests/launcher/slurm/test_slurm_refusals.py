@@ -1,10 +1,11 @@
 """A launch, a cancellation and canaries where Slurm says no; commands that refuse stand in for a cluster."""
 
+import errno
 import io
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread, Timer
+from threading import Event, Thread, Timer
 
 import pytest
 from rich.console import Console
@@ -13,8 +14,9 @@ from slurm_commands import entries_of, forget, has_job, stand_in, submit, write_
 from launcher.canary import Canaries, at_work
 from launcher.cancel import cancel, take_out_of_queue
 from launcher.cli import cancel as cancel_command
-from launcher.entry import Entry
+from launcher.entry import Entry, Phase
 from launcher.executors import slurm as executor_module
+from launcher.executors import slurm_arrays as arrays_module
 from launcher.executors.slurm import SlurmExecutor
 from launcher.find import canaries_of
 from launcher.launch import Launch
@@ -136,21 +138,27 @@ def state(trial: Trial, folder: Path) -> State:
 def test_a_full_disk_ends_no_launch(
     trials: list[Trial], tmp_path: Path, commands: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file where the folder of the job files should be stands in for it."""
+    """Where jobs' files are written; until somebody makes room."""
     monkeypatch.setattr(executor_module, "PAUSE_S", 0.1)
     write_command(commands / "sbatch", "echo Submitted batch job 7")
-    blocked = tmp_path / "runs" / "demo" / ".slurm"
-    blocked.parent.mkdir(parents=True)
-    blocked.touch()
+    keep_tasks, full = arrays_module.keep_tasks, Event()
+    full.set()
+
+    def keep(*words: object) -> None:
+        if full.is_set():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        keep_tasks(*words)
+
+    monkeypatch.setattr(arrays_module, "keep_tasks", keep)
     with monkeypatch.context() as patch:
         patch.setattr(executor_module, "PATIENCE_S", 0.0)
         submit(entries_of(trials, tmp_path))
     outcome = read_json(trials[0].files(tmp_path / "runs").attempt(1).outcome)
-    assert outcome["status"] == "unsubmitted" and "Not a directory" in outcome["message"]
-    unblock = Timer(1, blocked.unlink)
-    unblock.start()
+    assert outcome["status"] == "unsubmitted" and "No space left" in outcome["message"]
+    make_room = Timer(1, full.clear)
+    make_room.start()
     submit(entries_of(trials, tmp_path))
-    unblock.join()
+    make_room.join()
     assert [has_job(trial, tmp_path) for trial in trials] == [True, True]
 
 
@@ -190,6 +198,20 @@ def test_a_kind_needs_no_second_canary_whichever_trial_comes_first(
     write_json(canary.files.metrics, {})
     assert Canaries(tmp_path / "runs").before([trials[::-1]], entries) == []
     assert len(canaries_of(tmp_path / "runs" / "demo")) == 1
+
+
+def test_a_trial_that_joins_a_launch_waits_for_the_canary_its_kind_has(
+    entries: list[Entry], trials: list[Trial], tmp_path: Path
+) -> None:
+    canaries = Canaries(tmp_path / "runs")
+    (canary,) = canaries.before([trials[:1]], entries)
+    assert canaries.before([trials[1:]], entries) == []
+    assert [entry.parents for entry in entries] == [(canary.files,)] * 2
+    assert not canaries.has_failed
+    canary.phase = Phase.OVER
+    assert canaries.has_failed
+    write_json(canary.files.metrics, {})
+    assert not canaries.has_failed
 
 
 def test_cancelling_a_sweep_ends_its_canaries_until_the_next_launch(
