@@ -24,7 +24,10 @@ from segda_core.parents import read_parents
 
 STEPS = 2
 
-SHAPE = {"data", "transforms", "batch_size", "micro_batches", "precision", "ranks", "threads"}
+SHAPE = {
+    *("data", "transforms", "batch_size", "micro_batches"),
+    *("precision", "compile", "capture", "ranks", "threads"),
+}
 """Settings that decide, beside method and model, whether a trial can run at all."""
 
 

@@ -158,8 +158,17 @@ def _images(config: TrialConfig) -> int:
 
 
 def _kind_of_speed(config: TrialConfig) -> Hashable:
-    share = (config.batch_size, config.micro_batches, config.ranks, config.threads, config.precision)
-    return config.data.name, config.method, config.model, config.transforms, config.evaluation.size, share
+    share = (config.batch_size, config.micro_batches, config.ranks, config.threads)
+    way = (config.precision, config.compile, config.capture)
+    return (
+        config.data.name,
+        config.method,
+        config.model,
+        config.transforms,
+        config.evaluation.size,
+        share,
+        way,
+    )
 
 
 def _kind_of_size(config: TrialConfig) -> Hashable:

@@ -1,7 +1,8 @@
 """One optimizer step of any method: accumulation, reduction, precision, clipping, schedules."""
 
+import logging
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from segda_core.capture import Captured, CudaGraph, Passes, Recording
 from segda_core.config import Stream, TrialConfig
 from segda_core.distributed import World, wrap
 from segda_core.failure import NonFiniteLossError
@@ -18,22 +20,32 @@ from segda_core.meter import LossMeter
 from segda_core.methods import METHODS
 from segda_core.methods.base import Batch, DomainBatch, Method, Prepared, SegmenterMethod, Tensors, Update
 from segda_core.methods.contrastive import Contrastive
+from segda_core.models.blocks import compile_blocks
 from segda_core.models.synchronised import synchronise
 from segda_core.transfer import moved
 from segda_core.weights import load_trained, starting_segmenter
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Wrapped:
-    """One update and the DDP module its forward runs through."""
+    """One update and the module its forward runs through, which reduces gradients."""
 
     update: Update
-    module: DistributedDataParallel
+    module: DistributedDataParallel | Update
+    """The update itself where its passes are captured, in a world of one."""
 
     @property
     def parameters(self) -> list[nn.Parameter]:
         """What this update trains."""
         return [parameter for parameter in self.update.parameters() if parameter.requires_grad]
+
+    def reducing(self, reduce: bool) -> AbstractContextManager[None]:
+        """Where its backward passes add gradients up over the ranks, or do not yet."""
+        if reduce or not isinstance(self.module, DistributedDataParallel):
+            return nullcontext()
+        return self.module.no_sync()
 
 
 def build_method(
@@ -64,6 +76,16 @@ def build_method(
     return method
 
 
+def recording_for(config: TrialConfig, device: torch.device) -> Recording | None:
+    """What repeats the trial's passes, where that is asked for and possible."""
+    if not config.capture:
+        return None
+    if device.type != "cuda":
+        logger.info("capture: there is no GPU; steps run as usual")
+        return None
+    return CudaGraph(device)
+
+
 class Engine:
     """Runs a method's updates; all ranks hold equal weights after every step."""
 
@@ -79,7 +101,15 @@ class Engine:
         self.config = config
         self.world = world
         self.method = build_method(config, world.device, made or {}, resumes=resumes)
-        self.wrapped = [Wrapped(update, wrap(update)) for update in self.method.updates()]
+        if config.compile:
+            compile_blocks(self.method.networks().values())
+        recording = recording_for(config, world.device)
+        self.wrapped = [
+            Wrapped(update, update if recording else wrap(update)) for update in self.method.updates()
+        ]
+        self.passes: Passes = self._passes
+        if recording is not None:
+            self.passes = Captured(self._passes, self.method, recording)
         self.meter = LossMeter()
         self.rates: dict[str, float] = {}
         """Learning rates of the last step, see `learning_rates`."""
@@ -88,11 +118,8 @@ class Engine:
         """Forward and backward of every update over this rank's micro-batches; gradients end up reduced."""
         torch.manual_seed(network_seed(self.config.seed, step, self.world.rank))
         batches = [to_device(batch, self.world.device) for batch in batches]
-        for wrapped in self.wrapped:
-            wrapped.update.optimizer.zero_grad()
-        prepared = self._prepare(batches, step)
-        for index, (batch, ready) in enumerate(zip(batches, prepared, strict=True)):
-            self._micro_batch(batch, ready, step, reduce=index == len(batches) - 1)
+        for shares in self.passes(batches, self._prepare(batches, step), step):
+            self.meter.add(shares, step)
 
     def advance(self, step: int) -> None:
         """Step the optimizers and schedules in order, then let the method follow."""
@@ -113,18 +140,27 @@ class Engine:
         share = 1.0 / (self.world.ranks * len(batches))
         return [replace(ready, counts=totals, share=share) for ready in prepared]
 
-    def _micro_batch(self, batch: Batch, prepared: Prepared, step: int, *, reduce: bool) -> None:
+    def _passes(self, batches: list[Batch], prepared: list[Prepared], step: int) -> list[Tensors]:
+        for wrapped in self.wrapped:
+            wrapped.update.optimizer.zero_grad()
+        last = len(batches) - 1
+        return [
+            self._micro_batch(batch, ready, step, reduce=index == last)
+            for index, (batch, ready) in enumerate(zip(batches, prepared, strict=True))
+        ]
+
+    def _micro_batch(self, batch: Batch, prepared: Prepared, step: int, *, reduce: bool) -> Tensors:
         carried: Tensors = {}
         shares: Tensors = {}
         for wrapped in self.wrapped:
-            with nullcontext() if reduce else wrapped.module.no_sync():
+            with wrapped.reducing(reduce):
                 with self._autocast():
                     losses, carried = wrapped.module(batch, prepared, carried, step)
                 total = torch.stack(list(losses.values())).sum()
                 torch.autograd.backward(total * self.world.ranks)  # DDP averages; shares of ranks add up
             carried = {name: tensor.detach() for name, tensor in carried.items()}
-            shares |= {f"{wrapped.update.name}/{name}": loss for name, loss in losses.items()}
-        self.meter.add(shares, step)
+            shares |= {f"{wrapped.update.name}/{name}": loss.detach() for name, loss in losses.items()}
+        return shares
 
     def _autocast(self) -> torch.autocast:
         enabled = self.config.precision == "bf16"

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from segda_core.config import TrialConfig
@@ -10,6 +11,7 @@ from segda_core.data.measured import select_measured
 from segda_core.evaluation import Evaluation, build_predictor, evaluate, resolved_protocol
 from segda_core.execution import Execution
 from segda_core.methods.base import SegmenterMethod
+from segda_core.models.blocks import uncompiled
 from segda_core.pictures import save_preview
 from segda_core.process import StopRequest
 from segda_core.quality.measure import measure
@@ -37,9 +39,10 @@ class Scoring:
         execution = self.execution
         execution.heartbeat.phase = "evaluate"
         workers = self.config.workers
-        return evaluate(
-            self.predictor, self.validation, execution.world, workers=workers, stop=execution.stop
-        )
+        with self._uncompiled():
+            return evaluate(
+                self.predictor, self.validation, execution.world, workers=workers, stop=execution.stop
+            )
 
     def measure(self, stop: StopRequest) -> dict[str, Any] | None:
         """Label-free quality, by this rank alone: all hold equal networks, so any of them may."""
@@ -47,15 +50,22 @@ class Scoring:
             return None
         self.execution.heartbeat.phase = "quality"
         started = time.perf_counter()
-        quality = measure(self.method.evaluated, self.method.counterpart, self.measured, self.config, stop)
+        evaluated, counterpart = self.method.evaluated, self.method.counterpart
+        with self._uncompiled():
+            quality = measure(evaluated, counterpart, self.measured, self.config, stop)
         logger.info("measured label-free quality in %.1f s", time.perf_counter() - started)
         return quality
+
+    def _uncompiled(self) -> AbstractContextManager[None]:
+        """Where blocks compiled for training run as they are: other sizes would each be compiled anew."""
+        return uncompiled() if self.config.compile else nullcontext()
 
     def record(self, evaluation: Evaluation, quality: dict[str, Any] | None) -> dict[str, Any]:
         """Write the matrices and a picture; returns what the result says about scores."""
         config, files = self.config, self.execution.files
         evaluation.save(files.confusion)
-        save_preview(files.preview, self.predictor, self.validation)
+        with self._uncompiled():
+            save_preview(files.preview, self.predictor, self.validation)
         return {
             **score_fields(evaluation, config.evaluation.classes),
             "protocol": resolved_protocol(

@@ -112,6 +112,10 @@ class TrialConfig(TaskConfig):
     sync_batch_norm: bool = False
     """Batch norm in training takes the images of all ranks together; False: each rank's alone."""
     precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False
+    """Compile the networks' repeated blocks (torch.compile), which rounds differently."""
+    capture: Annotated[bool, NOT_IN_IDENTITY] = False
+    """On a GPU, replay forward and backward passes as a CUDA graph; for one rank."""
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     """Largest gradient norm of each update; None: no clipping."""
     seed: Annotated[int, Field(ge=0)] = 0
@@ -133,6 +137,8 @@ class TrialConfig(TaskConfig):
                 f"batch_size {self.batch_size} does not divide among ranks {self.ranks} x "
                 f"micro_batches {self.micro_batches}"
             )
+        if self.capture and self.ranks > 1:
+            raise ValueError(f"capture needs one rank; ranks is {self.ranks}")
         named = [source.name for source in self.source if isinstance(source, SourceConfig)]
         self.check_domains([*named, self.target.name])
         for key in self.source_outputs:

@@ -175,6 +175,11 @@ class MRNet(SegmenterMethod):
         """Class weights of the global batch."""
         self.balance.update(counts["source"], self.config.batch_size)
 
+    def phase(self, step: int) -> tuple[object, ...] | None:
+        """Whether the heads are kept together yet."""
+        assert isinstance(self.config.method, MemoryRegularisationConfig)
+        return (step >= self.config.method.mr_start,)
+
     def updates(self) -> list[Update]:
         """The segmenter's, then one for each discriminator."""
         return [

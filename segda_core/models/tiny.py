@@ -11,9 +11,17 @@ from torch.nn import functional
 from segda_core.classes import NUM_CLASSES
 from segda_core.config import TinyConfig
 from segda_core.models.base import Logits, Segmenter
-from segda_core.models.blocks import Norm, classifier, conv_norm_relu, init_convolutions, norm_layer
+from segda_core.models.blocks import (
+    Norm,
+    classifier,
+    conv_norm_relu,
+    init_convolutions,
+    norm_layer,
+    repeated,
+)
 
 
+@repeated
 class Residual(nn.Module):
     """relu(x + norm(conv(x))), the convolution dilated."""
 
