@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from train_step import RESULTS, config_of, made_up, run
+from made_up_steps import config_of, made_up, run
+from train_step import RESULTS
 
 from segda_core.distributed import connect
 from segda_core.engine import Engine
