@@ -31,8 +31,8 @@ SHAPE = {
 """Settings that decide, beside method and model, whether a trial can run at all."""
 
 
-def kinds(trials: Iterable[Trial], places: Places, *, more_come: bool = False) -> list[list[Trial]]:
-    """Trials that train on a cluster for longer than a canary, alike ones together.
+def kinds(trials: Iterable[Trial], places: Places, *, more_come: bool = False) -> dict[str, list[Trial]]:
+    """Trials that train on a cluster for longer than a canary, by place and kind.
 
     Not a single one, unless a search that goes on makes it one of several.
     """
@@ -41,7 +41,7 @@ def kinds(trials: Iterable[Trial], places: Places, *, more_come: bool = False) -
         place = places[trial.stage]
         if isinstance(trial.config, TrialConfig) and trial.config.steps > STEPS and place.config.on_cluster:
             found.setdefault(f"{place.launch_id} {_kind(trial.config, trial.parents)}", []).append(trial)
-    return list(found.values()) if more_come or sum(map(len, found.values())) > 1 else []
+    return found if more_come or sum(map(len, found.values())) > 1 else {}
 
 
 class Canaries:
@@ -52,21 +52,19 @@ class Canaries:
         self._of: dict[str, Entry | None] = {}
         """By place and kind; None where one was done before with the same code on the same executor."""
 
-    def before(self, groups: Sequence[Sequence[Trial]], entries: Sequence[Entry]) -> list[Entry]:
-        """The canaries that have to run first; the entries of a group's trials now wait for its canary."""
+    def before(self, alike: Mapping[str, Sequence[Trial]], entries: Sequence[Entry]) -> list[Entry]:
+        """The canaries that have to run first; the entries of a kind's trials now wait for its canary."""
         by_id = {entry.id: entry for entry in entries}
         made = []
-        for alike in groups:
-            trial = min(alike, key=lambda each: not _parents_are_done(by_id[each.id]))
-            first = by_id[trial.id]
-            assert isinstance(trial.config, TrialConfig)
-            kind = f"{first.place.launch_id} {_kind(trial.config, trial.parents)}"
+        for kind, trials in alike.items():
+            trial = min(trials, key=lambda each: not _parents_are_done(by_id[each.id]))
             if kind not in self._of:
+                first = by_id[trial.id]
                 done = _is_done(trial, first, self._runs)
                 self._of[kind] = None if done else _canary_of(trial, first, self._runs)
                 made.append(self._of[kind])
             if (canary := self._of[kind]) is not None:
-                for each in alike:
+                for each in trials:
                     _follow(by_id[each.id], canary)
         return [canary for canary in made if canary is not None]
 

@@ -83,8 +83,8 @@ def run_sweep(surveyed: Survey, console: Console, wait: bool = True, canary: boo
             say(console, f"note: {note}", "yellow")
         canaries = Canaries(surveyed.runs) if canary else None
         if canaries is not None:
-            groups = kinds(surveyed.beginning, places, more_come=bool(surveyed.ends))
-            entries = [*canaries.before(groups, entries), *entries]
+            alike = kinds(surveyed.beginning, places, more_come=bool(surveyed.ends))
+            entries = [*canaries.before(alike, entries), *entries]
         finished, surveyed = _launch(surveyed, entries, canaries, places, surroundings, console, board)
     statuses = surveyed.read_statuses()
     if fault := board.write():

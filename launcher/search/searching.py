@@ -65,8 +65,8 @@ class Searching:
         entry = make_entry(self.surveyed, trial, self._code, self._places)
         begins = entry.phase is Phase.WAITING and not has_begun(entry.files)
         if self._canaries is not None and begins:
-            groups = kinds([trial], self._places, more_come=True)
-            for canary in self._canaries.before(groups, [entry]):
+            alike = kinds([trial], self._places, more_come=True)
+            for canary in self._canaries.before(alike, [entry]):
                 self._launch.add(canary)
         self._launch.add(entry)
 

@@ -40,7 +40,7 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def with_canary(trials: list[Trial], folder: Path) -> list[Entry]:
     """Entries of a launch of its own."""
     entries = entries_of(trials, folder)
-    return [*Canaries(folder / "runs").before([trials], entries), *entries]
+    return [*Canaries(folder / "runs").before({"alike": trials}, entries), *entries]
 
 
 @pytest.mark.parametrize("retried", [False, True])

@@ -59,7 +59,7 @@ def queued(files: TrialFiles) -> AttemptFiles:
 def test_what_waits_for_a_refused_canary_is_not_said_to_lack_room(
     entries: list[Entry], trials: list[Trial], tmp_path: Path
 ) -> None:
-    output = submit([*Canaries(tmp_path / "runs").before([trials], entries), *entries])
+    output = submit([*Canaries(tmp_path / "runs").before({"alike": trials}, entries), *entries])
     assert "sbatch: invalid partition specified: nope" in output
     assert output.count(": waits for canary-joint-") == 2, output
     assert "takes no more jobs" not in output
@@ -194,9 +194,9 @@ def test_a_silent_controller_keeps_jobs_in_the_queue_and_that_is_said(
 def test_a_kind_needs_no_second_canary_whichever_trial_comes_first(
     entries: list[Entry], trials: list[Trial], tmp_path: Path
 ) -> None:
-    (canary,) = Canaries(tmp_path / "runs").before([trials], entries)
+    (canary,) = Canaries(tmp_path / "runs").before({"alike": trials}, entries)
     write_json(canary.files.metrics, {})
-    assert Canaries(tmp_path / "runs").before([trials[::-1]], entries) == []
+    assert Canaries(tmp_path / "runs").before({"alike": trials[::-1]}, entries) == []
     assert len(canaries_of(tmp_path / "runs" / "demo")) == 1
 
 
@@ -204,8 +204,8 @@ def test_a_trial_that_joins_a_launch_waits_for_the_canary_its_kind_has(
     entries: list[Entry], trials: list[Trial], tmp_path: Path
 ) -> None:
     canaries = Canaries(tmp_path / "runs")
-    (canary,) = canaries.before([trials[:1]], entries)
-    assert canaries.before([trials[1:]], entries) == []
+    (canary,) = canaries.before({"alike": trials[:1]}, entries)
+    assert canaries.before({"alike": trials[1:]}, entries) == []
     assert [entry.parents for entry in entries] == [(canary.files,)] * 2
     assert not canaries.has_failed
     canary.phase = Phase.OVER
@@ -217,12 +217,12 @@ def test_a_trial_that_joins_a_launch_waits_for_the_canary_its_kind_has(
 def test_cancelling_a_sweep_ends_its_canaries_until_the_next_launch(
     entries: list[Entry], trials: list[Trial], tmp_path: Path
 ) -> None:
-    (canary,) = Canaries(tmp_path / "runs").before([trials], entries)
+    (canary,) = Canaries(tmp_path / "runs").before({"alike": trials}, entries)
     queued(canary.files)
     assert at_work(tmp_path / "runs" / "demo") == [canary.files]
     cancel_command("demo", [trials[0].id], False, tmp_path / "runs")
     assert not canary.files.cancel.exists(), "others may wait for it"
     cancel_command("demo", [], False, tmp_path / "runs")
     assert canary.files.cancel.exists()
-    Canaries(tmp_path / "runs").before([trials], entries)
+    Canaries(tmp_path / "runs").before({"alike": trials}, entries)
     assert not canary.files.cancel.exists()
