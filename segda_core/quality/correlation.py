@@ -16,9 +16,9 @@ LEVEL = 0.95
 
 def ranks(values: Numbers) -> Numbers:
     """From 1; equal values share their mean rank."""
-    _, groups, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = counts.cumsum()
-    shared: Numbers = (last - (counts - 1) / 2)[groups]
+    ordered = np.sort(values)
+    below, up_to = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
+    shared: Numbers = (below + 1 + up_to) / 2
     return shared
 
 
@@ -36,8 +36,7 @@ def spearman(x: Numbers, y: Numbers) -> float:
 
 def kendall(x: Numbers, y: Numbers) -> float:
     """tau_b: pairs in the same order minus pairs in the other, ties allowed for."""
-    first, second = np.triu_indices(len(x), 1)
-    order_x, order_y = np.sign(x[first] - x[second]), np.sign(y[first] - y[second])
+    order_x, order_y = (np.sign(np.subtract.outer(each, each)).ravel() for each in (x, y))  # each pair twice
     untied = np.sqrt(np.count_nonzero(order_x) * float(np.count_nonzero(order_y)))
     return float(order_x @ order_y / untied) if untied > 0 else float("nan")
 
@@ -67,8 +66,8 @@ def clustered_interval(
     rows = [np.flatnonzero(owner == index) for index in range(len(names))]
     rng = np.random.default_rng(seed)
     values = []
-    for _ in range(RESAMPLES):
-        drawn = np.concatenate([rows[index] for index in rng.integers(len(names), size=len(names))])
+    for draw in rng.integers(len(names), size=(RESAMPLES, len(names))).tolist():
+        drawn = np.concatenate([rows[index] for index in draw])
         values.append(statistic(x[drawn], y[drawn]))
     return percentile_interval(np.array(values))
 

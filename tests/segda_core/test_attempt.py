@@ -1,5 +1,6 @@
 import json
 import shutil
+from functools import cache
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from segda_core.evaluate import evaluate_checkpoint
 from segda_core.failure import NonFiniteLossError
 from segda_core.layout import TrialFiles, read_json
 from segda_core.models import build_segmenter
+from segda_core.pictures import PREVIEW_WIDTH
 from segda_core.process import Verdict
 from segda_core.trial_history import trial_history
 from segda_core.weights import load_trained
@@ -53,6 +55,7 @@ def assert_equal_states(first, second) -> None:
         assert first == second
 
 
+@cache
 def training_state(trial: TrialFiles, number: int, step: int) -> dict:
     state = checkpoint.load(trial.attempt(number).checkpoints / f"{step}.pt")
     return {key: state[key] for key in ("step", "networks", "optimizers", "schedules")}
@@ -270,7 +273,7 @@ def test_history_rows_and_tensorboard_tell_the_same(finished):
 def test_pictures_and_environment_are_written(finished, root):
     attempt = finished["joint"].attempt(1)
     with Image.open(attempt.preview) as preview:
-        assert preview.size[0] == 3 * 384 + 2 * 4
+        assert preview.size[0] == 3 * PREVIEW_WIDTH + 2 * 4
     stored = read_json(attempt.environment)
     assert stored["images"] == {"source": 12, "target": 8, "labelled": 8, "validation": VALIDATION}
     assert stored["float32"] == {"matmul": "highest", "cudnn_tf32": True}

@@ -61,6 +61,7 @@ def test_one_that_is_slow_holds_nobody_up_for_long_and_is_asked_again_later(
     assert why_unknown("segda-x-4", 0) == "slurmdbd is too slow to be asked about it now"
     monkeypatch.setattr(module, "WINDOW_S", 0.0)
     assert not accounting().is_given_up
+    answer(0)
     assert ends_of(5) == ["TIMEOUT"] * 5
 
 

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 from slurm_commands import entries_of, forget, has_job, stand_in, submit, write_command
 
+from launcher import launch as launch_module
 from launcher.canary import Canaries, at_work
 from launcher.cancel import cancel, take_out_of_queue
 from launcher.cli import cancel as cancel_command
@@ -84,7 +85,8 @@ def test_a_launch_that_stays_tops_up_what_exceeded_the_submit_limit(
     tmp_path: Path, commands: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Jobs end as soon as they are in the queue, and make room for as many."""
-    monkeypatch.setattr(executor_module, "PAUSE_S", 0.3)
+    monkeypatch.setattr(executor_module, "PAUSE_S", 0.1)
+    monkeypatch.setattr(launch_module, "POLL_S", 0.05)
     trials = expanded(tmp_path, grid={"seed": list(range(5))}).trials
     cluster = Thread(target=end_jobs, args=(tmp_path, trials, limit(commands, tmp_path, 2)))
     write_command(commands / "squeue", f'cat "{tmp_path}/queue" 2>/dev/null || true')
@@ -128,7 +130,7 @@ def end_jobs(folder: Path, trials: list[Trial], room: Path) -> None:
                 write_json(files.attempt(1).outcome, {"status": "done", "cause": None})
                 left.remove(files)
                 room.write_text(str(int(room.read_text()) + 1))
-        time.sleep(0.1)
+        time.sleep(0.05)
 
 
 def state(trial: Trial, folder: Path) -> State:
@@ -155,7 +157,7 @@ def test_a_full_disk_ends_no_launch(
         submit(entries_of(trials, tmp_path))
     outcome = read_json(trials[0].files(tmp_path / "runs").attempt(1).outcome)
     assert outcome["status"] == "unsubmitted" and "No space left" in outcome["message"]
-    make_room = Timer(1, full.clear)
+    make_room = Timer(0.3, full.clear)
     make_room.start()
     submit(entries_of(trials, tmp_path))
     make_room.join()

@@ -174,8 +174,8 @@ def test_a_controller_silent_at_the_first_question_is_asked_again(
 def test_a_controller_that_takes_long_to_say_nothing_is_not_asked_for_every_trial(
     commands: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slurm_limits, "KEEP_S", 1.0)
-    write_command(commands / "scontrol", f"echo asked >> '{commands}/log'; sleep 1.2; exit 1")
+    monkeypatch.setattr(slurm_limits, "KEEP_S", 0.5)
+    write_command(commands / "scontrol", f"echo asked >> '{commands}/log'; sleep 0.6; exit 1")
     assert [limits(None, None) for _ in range(5)] == [None] * 5
     assert (commands / "log").read_text().splitlines() == ["asked"]
 

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 from slurm_commands import SILENT, entries_of, forget, stand_in, write_command
 
+from launcher import launch
 from launcher.entry import Entry, Phase
 from launcher.launch import Launch
 from launcher.launch_view import look, odd_waits
@@ -72,7 +73,11 @@ def test_a_silent_controller_is_said_too(tmp_path: Path, commands: Path) -> None
     assert "unknown since" in line and "Unable to contact" in line
 
 
-def test_a_launch_says_it_while_it_waits(tmp_path: Path, commands: Path) -> None:
+def test_a_launch_says_it_while_it_waits(
+    tmp_path: Path, commands: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "POLL_S", 0.025)
+    monkeypatch.setattr(launch, "LOOK_S", 0.1)
     (entry,) = entries_of(expanded(tmp_path, grid={"seed": [0]}).trials, tmp_path, waits=True)
     say_reasons(commands, "JobHoldMaxRequeue", name=f"segda-{entry.submission.launch_id}-1")
     output = io.StringIO()
@@ -81,7 +86,7 @@ def test_a_launch_says_it_while_it_waits(tmp_path: Path, commands: Path) -> None
     def meanwhile(ended: bool) -> None:
         nonlocal calls
         calls += 1
-        if calls == 12:  # after about three seconds, and as many looks
+        if calls == 12:  # after about three looks
             entry.files.cancel.touch()
             write_json(entry.files.attempt(1).outcome, {"status": "cancelled", "cause": None, "message": ""})
 

@@ -1,6 +1,6 @@
 """Contrastive learning as an option of a method: what counts at each level, and what gets no gradient."""
 
-import itertools
+import copy
 from dataclasses import replace
 from typing import get_args
 
@@ -33,17 +33,28 @@ def later(batch, step):
     return replace(batch, **{stream: changed(each) for stream, each in domains.items() if each is not None})
 
 
-@pytest.fixture
-def trained(build):
-    """A trial some steps on, so that queues and prototypes hold something."""
+@pytest.fixture(scope="module")
+def states():
+    """What trials of this module were after some steps, by these and their options."""
+    return {}
 
-    def make(batch, steps=4, **changes):
-        trial = build("group", contrastive={**CONTRASTIVE, **changes}, **OPTIONS)
-        trial.method.average.segmenter.main_head.weight.data.mul_(1000)  # sure of what it predicts
-        for step in range(steps):
-            trial.backward([later(batch, step)], step)
-        for parameter in itertools.chain(*(n.parameters() for n in trial.method.networks().values())):
-            parameter.grad = None
+
+@pytest.fixture
+def trained(build, batch, states):
+    """A trial some steps of `batch` on, so that queues and prototypes hold something."""
+
+    def make(steps=4, **changes):
+        trial, key = build("group", contrastive={**CONTRASTIVE, **changes}, **OPTIONS), repr((steps, changes))
+        networks = trial.method.networks()
+        if key not in states:
+            trial.method.average.segmenter.main_head.weight.data.mul_(1000)  # sure of what it predicts
+            for step in range(steps):
+                trial.backward([later(batch, step)], step)
+            states[key] = {name: copy.deepcopy(network.state_dict()) for name, network in networks.items()}
+        for name, network in networks.items():
+            network.load_state_dict(states[key][name])
+            for parameter in network.parameters():
+                parameter.grad = None
         return trial
 
     return make
@@ -66,7 +77,7 @@ def areas(labels):
 
 
 def test_every_level_counts_and_no_gradient_reaches_keys(trained, batch):
-    trial = trained(batch)
+    trial = trained()
     losses = trial.backward([later(batch, 4)], 4)
     assert all(losses[f"segmenter/contrast_{level}"] > 0 for level in LEVELS)
     networks = trial.method.networks()
@@ -108,7 +119,7 @@ def test_labels_say_what_the_target_of_joint_shows(build, batches, join):
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_level_alone_gives_what_it_gives_beside_the_others(trained, batch, level):
     alone = {other: None for other in LEVELS if other != level}
-    together, single = trained(batch), trained(batch, **alone)
+    together, single = trained(), trained(steps=0, **alone)
     state = {name: network.state_dict() for name, network in together.method.networks().items()}
     for name, network in single.method.networks().items():
         network.load_state_dict({key: state[name][key] for key in network.state_dict()})
@@ -120,7 +131,7 @@ def test_a_level_alone_gives_what_it_gives_beside_the_others(trained, batch, lev
 
 def test_target_crops_are_anchors_once_their_queue_is_full(trained, batch):
     """Eight places, two crops a step: after four steps."""
-    trial = trained(batch, steps=3, region=None, prototype=None)
+    trial = trained(steps=3, region=None, prototype=None)
     networks, memory, level = trial.method.networks(), trial.method.memory, trial.method.options.image
     for step, domains in ((3, ["source"]), (4, ["source", "target"])):
         (prepared,) = trial.prepare([later(batch, step)], step)
@@ -139,7 +150,7 @@ def test_target_crops_are_anchors_once_their_queue_is_full(trained, batch):
 
 def test_regions_are_compared_with_those_of_the_steps_other_crops(trained, batch):
     """The mean over the anchors of both domains that count."""
-    trial = trained(batch, image=None, prototype=None)
+    trial = trained(image=None, prototype=None)
     networks, memory, level = trial.method.networks(), trial.method.memory, trial.method.options.region
     (prepared,) = trial.prepare([later(batch, 4)], 4)
     losses, _ = trial.updates[0](later(batch, 4), prepared, {}, 4)
@@ -156,7 +167,7 @@ def test_half_precision_is_near_single_precision(trained, batch):
     """Of equal keys and pairs: those of bf16 are others where similarities are near a quantile."""
     losses, gradients = [], []
     for bf16 in (False, True):
-        trial = trained(batch)
+        trial = trained()
         (prepared,) = trial.prepare([later(batch, 4)], 4)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
             found, _ = trial.updates[0](later(batch, 4), prepared, {}, 4)
@@ -170,7 +181,7 @@ def test_half_precision_is_near_single_precision(trained, batch):
 
 def test_weights_rise_from_their_start(trained, batch):
     late = {**CONTRASTIVE["region"], "start": 5, "ramp": 3}
-    losses = [trained(batch, region=late).backward([later(batch, 9)], step) for step in (4, 5, 7, 8, 9)]
+    losses = [trained(region=late).backward([later(batch, 9)], step) for step in (4, 5, 7, 8, 9)]
     values = np.array([each["segmenter/contrast_region"] for each in losses])
     assert values[0] == 0 and (values / values[-1]).tolist() == pytest.approx([0, 0.25, 0.75, 1, 1], rel=0.05)
 
@@ -182,8 +193,9 @@ def test_micro_batches_add_up_to_the_whole_batch(build, batches, join, histogram
     for step in range(3):
         losses = whole.backward([join(parts)], step)
         assert split.backward(parts, step) == pytest.approx(losses, rel=1e-4)
+    found = split.gradients()
     for name, gradient in whole.gradients().items():
-        torch.testing.assert_close(split.gradients()[name], gradient, rtol=1e-3, atol=1e-5, msg=name)
+        torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-5, msg=name)
 
 
 @pytest.mark.parametrize("micro_batches", [1, 2])
@@ -239,14 +251,14 @@ def test_labels_of_the_target_that_are_all_ignored_cost_nothing(build, batches, 
 def test_controls_choose_other_pairs(trained, batch):
     chosen = {}
     for kind in ("weighted", "raw", "shuffled"):
-        trial = trained(batch, histograms=kind, region=None, prototype=None)
+        trial = trained(histograms=kind, region=None, prototype=None)
         (prepared,) = trial.prepare([later(batch, 4)], 4)
         memory = trial.method.memory
         pairs = memory.image_pairs("source", prepared.counts, memory.image_keys(), memory.options.image)
         chosen[kind] = pairs.weights
     assert not torch.equal(chosen["shuffled"] > 0, chosen["weighted"] > 0)
     assert not torch.equal(chosen["raw"], chosen["weighted"])
-    assert trained(batch, anchors="source").method.memory.streams == {"source": "source"}
+    assert trained(anchors="source").method.memory.streams == {"source": "source"}
 
 
 def test_projections_learn_at_the_heads_rate_also_after_a_warm_up(build):
@@ -275,7 +287,7 @@ class Called(TorchDispatchMode):
 
 def test_an_update_takes_no_value_from_the_host_and_gives_it_none(trained, batch):
     """lift_fresh: a tensor of Python numbers, to be copied to the device; the others wait for the device."""
-    trial = trained(batch)
+    trial = trained()
     (prepared,) = trial.prepare([later(batch, 4)], 4)
     with Called() as called:
         losses, _ = trial.updates[0](later(batch, 4), prepared, {}, 4)
@@ -287,7 +299,7 @@ def test_an_update_takes_no_value_from_the_host_and_gives_it_none(trained, batch
 @pytest.mark.parametrize("cooccurrence", [False, True])
 def test_cells_are_drawn_to_their_classs_mean_from_those_seen_with_it(trained, batch, cooccurrence):
     prototype = {**CONTRASTIVE["prototype"], "cooccurrence": cooccurrence}
-    trial = trained(batch, image=None, region=None, prototype=prototype, anchors="source")
+    trial = trained(image=None, region=None, prototype=prototype, anchors="source")
     shown = np.zeros((0, 19))  # by the five steps' source crops, each of which the memory has seen
     for step in range(5):
         labels = later(batch, step).source.labels.numpy()
@@ -360,7 +372,7 @@ def classes_of_cells(labels, keys):
 
 def test_prototype_scores_are_single_precision_under_autocast(trained, batch):
     """Of the same embeddings: what the projections make of bf16 is another matter."""
-    trial = trained(batch, image=None, region=None)
+    trial = trained(image=None, region=None)
     (prepared,) = trial.prepare([later(batch, 4)], 4)
     embeddings = torch.nn.functional.normalize(torch.randn(2, 8, *prepared.tensors[CELLS].shape[1:]), dim=1)
     losses = []

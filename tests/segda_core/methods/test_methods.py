@@ -97,8 +97,9 @@ def test_micro_batches_add_up_to_the_whole_batch(build, batches, join, variant):
     whole, split = (build(norm="group", batch_size=3, **variant) for _ in range(2))
     losses = whole.backward([join(parts)])
     assert split.backward(parts) == pytest.approx(losses, rel=1e-4)
+    found = split.gradients()
     for name, gradient in whole.gradients().items():
-        torch.testing.assert_close(split.gradients()[name], gradient, rtol=1e-3, atol=1e-5, msg=name)
+        torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-5, msg=name)
 
 
 def test_half_precision_is_near_single_precision(build, batches, join, variant):

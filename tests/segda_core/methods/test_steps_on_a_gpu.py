@@ -39,7 +39,7 @@ def test_a_step_stays_on_the_device_and_waits_for_nothing(trial, batches, name, 
         micro = [to_device(batch, CUDA) for batch in batches(name.partition("+")[0], MICRO_BATCHES)]
         for step in range(2):
             with torch.autocast("cuda", dtype=torch.bfloat16):
-                shares = losses_of(made, micro, step)
+                shares = losses_of(made, micro[step:], step)
             assert shares and all(loss.device.type == "cuda" and loss.shape == () for loss in shares)
             with torch.no_grad():
                 made.method.after_step(step)

@@ -11,6 +11,13 @@ from segda_core.models.deeplabv2 import DeepLabV2
 from segda_core.models.lite0 import Lite0
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """First weights are zeros: random ones take longer to draw than the rest of a test."""
+    for name in ("kaiming_uniform_", "kaiming_normal_"):
+        monkeypatch.setattr(torch.nn.init, name, lambda tensor, **_: torch.nn.init.zeros_(tensor))
+
+
 def deeplab(source):
     return DeepLabV2(DeepLabV2Config(name="deeplabv2_resnet101", weights=str(source)))
 
@@ -28,6 +35,7 @@ def torchvision_like():
     }
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_trunk_file_with_torchvision_names(tmp_path, torchvision_like):
     torch.save(torchvision_like, tmp_path / "trunk.pth")
     trunk = deeplab(tmp_path / "trunk.pth").trunk.state_dict()
@@ -35,6 +43,7 @@ def test_trunk_file_with_torchvision_names(tmp_path, torchvision_like):
         assert torch.equal(trunk[name], torchvision_like[name]), name
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_trunk_of_the_releases_sees_bgr_minus_caffes_mean(tmp_path, torchvision_like):
     torch.manual_seed(0)
     first = torch.randn(64, 3, 7, 7)
@@ -58,6 +67,7 @@ def test_a_trunk_of_the_releases_sees_bgr_minus_caffes_mean(tmp_path, torchvisio
             DeepLabV2Config(name="deeplabv2_resnet101", weights=made_by_us, trunk_input="bgr_caffe")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_imagenet_is_found_in_the_hub_folder(tmp_path, monkeypatch, torchvision_like):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (tmp_path / "hub/checkpoints").mkdir(parents=True)
@@ -66,6 +76,7 @@ def test_imagenet_is_found_in_the_hub_folder(tmp_path, monkeypatch, torchvision_
     assert torch.equal(trunk.layer1[0].conv1.weight, torchvision_like["layer1.0.conv1.weight"])
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_imagenet_without_network_says_what_to_download_and_where_to_put_it(tmp_path, monkeypatch):
     assert ResNet101_Weights.IMAGENET1K_V1.url == weights.RESNET101_URL
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
@@ -76,6 +87,7 @@ def test_imagenet_without_network_says_what_to_download_and_where_to_put_it(tmp_
         assert part in str(caught.value)
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("damage", ["truncated", "web page", "other text"])
 def test_a_damaged_download_is_a_clear_error(tmp_path, monkeypatch, torchvision_like, damage):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
@@ -88,6 +100,7 @@ def test_a_damaged_download_is_a_clear_error(tmp_path, monkeypatch, torchvision_
         deeplab("imagenet")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_names_or_shapes_that_do_not_fit_are_named(tmp_path, torchvision_like):
     wrong = {**torchvision_like, "conv1.weight": torch.zeros(64, 3, 3, 3), "stem.weight": torch.zeros(1)}
     del wrong["bn1.bias"]
