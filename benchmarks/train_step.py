@@ -3,16 +3,21 @@
     python benchmarks/train_step.py [--methods mrnet ...] [--model tiny] [--batch 4] [--ways fp32 bf16 ...]
 
 Runs the real engine on made-up batches that are there already: no reading, no evaluation. `start` is the time
-from the engine's first step to the end of its fifth, compiling and recording included; `floor` is the step's
-floating-point operations (convolutions and matrix products, as torch counts them) over the rate of a large
-matrix product, measured before; `faster` is the first way's time over this one's. Of several runs the fastest
-counts, since what else the machine does only ever adds. Without a GPU a step runs in fp32 (compiled too, if
-asked); with one in every way, and peak memory is told. `--compare 50` trains that many steps in each way from
-the same weights and tells how far losses are from those of the first way.
+from the engine's first step to the end of its fifth, compiling (nothing is cached) and recording included,
+`again` the same with what was compiled in the cache. `floor` is the step's floating-point operations
+(convolutions and matrix products, as torch counts them) over the rate of a large matrix product, measured
+before (in fp32, whose convolutions a GPU may round to TF32); `faster` is the first way's time over it. Of
+several runs the fastest counts, since what else the machine does only ever adds. Without a GPU a step runs in
+fp32, compiled too if asked; with one in several ways, and the memory reserved at most is told. `--compare 50`
+trains that many steps in each way from the same weights and tells how far losses are from the first way's;
+for the first way itself that is how far two runs of it are.
 """
 
 import argparse
+import gc
 import json
+import os
+import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
@@ -24,14 +29,13 @@ from made_up_steps import WAYS, Made, config_of, made_up, precision, run, untrai
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from segda_core.capture import WARM_UP
-from segda_core.config import TrialConfig
+from segda_core.config import RECORDED_AFTER, TrialConfig
 from segda_core.distributed import World, connect
 from segda_core.engine import Engine
 from segda_core.methods import METHODS
 
 RESULTS = Path(__file__).parent / "results"
-STARTING = WARM_UP + 2
+STARTING = RECORDED_AFTER + 2
 """Steps after which every way has reached its speed."""
 
 
@@ -42,6 +46,7 @@ class Row:
     method: str
     way: str
     start_seconds: float
+    again_seconds: float
     seconds: float
     images: int
     operations: float
@@ -73,6 +78,8 @@ def main() -> None:
     torch.set_num_threads(words.threads)
     with tempfile.TemporaryDirectory(prefix="segda-step-") as text, connect(1) as world:
         ways = words.ways or ways_of(world)
+        if world.device.type != "cuda" and any(WAYS[way].get("capture") for way in ways):
+            sys.exit("there is no GPU to capture a step on")
         rates = {kind: matrix_rate(world.device, kind) for kind in dict.fromkeys(map(precision, ways))}
         print(f"{device_name(world)}; matrix products: " + told(rates))
         print(HEADINGS)
@@ -86,7 +93,7 @@ def main() -> None:
                 config = config_of(method, way, words)
                 row = measure(config, words, world, made)
                 compared = losses_of(config, words, world, made) if words.compare else []
-                losses = losses or compared
+                losses = losses or losses_of(config, words, world, made) if words.compare else []
                 row = replace(
                     row,
                     way=way,
@@ -116,16 +123,28 @@ def ways_of(world: World) -> list[str]:
 
 def measure(config: TrialConfig, words: argparse.Namespace, world: World, made: Made) -> Row:
     """Time the engine's steps; what of the row depends on other ways is filled in later."""
-    torch.compiler.reset()
-    engine = Engine(config, world, made)
     batch = [made_up(config, tuple(words.size))]
-    if world.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    start = STARTING * run(engine, batch, 0, STARTING)
+    starts = []
+    with tempfile.TemporaryDirectory(prefix="segda-compiled-") as cache:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
+        for _ in range(2 if config.compile else 1):
+            forget(world)
+            engine = Engine(config, world, made)
+            starts.append(STARTING * run(engine, batch, 0, STARTING))
     firsts = range(STARTING, STARTING + words.repeat * words.steps, words.steps)
     seconds = min(run(engine, batch, first, words.steps) for first in firsts)
-    peak = torch.cuda.max_memory_allocated() if world.device.type == "cuda" else None
-    return Row(config.method.name, "", start, seconds, config.images_per_step, 0.0, 0.0, 1.0, peak, None)
+    peak = torch.cuda.max_memory_reserved() if world.device.type == "cuda" else None
+    images, name = config.images_per_step, config.method.name
+    return Row(name, "", starts[0], starts[-1], seconds, images, 0.0, 0.0, 1.0, peak, None)
+
+
+def forget(world: World) -> None:
+    """What earlier engines left: compiled blocks in this process, and memory."""
+    torch.compiler.reset()
+    gc.collect()
+    if world.device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
 
 
 def counted(config: TrialConfig, words: argparse.Namespace, world: World, made: Made) -> float:
@@ -197,7 +216,8 @@ def told(rates: dict[str, float]) -> str:
 
 
 HEADINGS = (
-    f"{'method':<24}{'':<14}{'start s':>8}{'ms/step':>10}{'images/s':>10}{'GFLOP':>9}{'floor ms':>10}"
+    f"{'method':<24}{'':<14}{'start s':>8}{'again s':>8}"
+    f"{'ms/step':>10}{'images/s':>10}{'GFLOP':>9}{'floor ms':>10}"
     f"{'x floor':>9}{'faster':>8}"
 )
 
@@ -207,9 +227,10 @@ def line(row: Row) -> str:
     peak = "" if row.peak_bytes is None else f"  {row.peak_bytes / 2**20:,.0f} MiB"
     far = "" if row.far is None else f"  losses {row.far:.2%} away"
     return (
-        f"{row.method:<24}{row.way:<14}{row.start_seconds:>8.1f}{1e3 * row.seconds:>10.1f}"
-        f"{row.images / row.seconds:>10.1f}{row.operations / 1e9:>9.1f}{1e3 * row.floor_seconds:>10.1f}"
-        f"{row.seconds / row.floor_seconds:>9.1f}{row.faster:>8.2f}{peak}{far}"
+        f"{row.method:<24}{row.way:<14}{row.start_seconds:>8.1f}{row.again_seconds:>8.1f}"
+        f"{1e3 * row.seconds:>10.1f}{row.images / row.seconds:>10.1f}{row.operations / 1e9:>9.1f}"
+        f"{1e3 * row.floor_seconds:>10.1f}{row.seconds / row.floor_seconds:>9.1f}{row.faster:>8.2f}"
+        f"{peak}{far}"
     )
 
 

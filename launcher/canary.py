@@ -23,6 +23,7 @@ from segda_core.layout import MACHINE_CAUSES, TrialFiles
 from segda_core.parents import read_parents
 
 STEPS = 2
+"""Of a canary; more where it takes longer until every part of a step has been at work."""
 
 SHAPE = {
     *("data", "transforms", "batch_size", "micro_batches"),
@@ -39,7 +40,11 @@ def kinds(trials: Iterable[Trial], places: Places, *, more_come: bool = False) -
     found: dict[str, list[Trial]] = {}
     for trial in trials:
         place = places[trial.stage]
-        if isinstance(trial.config, TrialConfig) and trial.config.steps > STEPS and place.config.on_cluster:
+        if (
+            isinstance(trial.config, TrialConfig)
+            and trial.config.steps > _steps(trial.config)
+            and place.config.on_cluster
+        ):
             found.setdefault(f"{place.launch_id} {_kind(trial.config, trial.parents)}", []).append(trial)
     return found if more_come or sum(map(len, found.values())) > 1 else {}
 
@@ -91,6 +96,10 @@ def _may_run(status: TrialStatus) -> bool:
     return status.state in (State.RUNNING, State.QUEUED, State.MISSING)
 
 
+def _steps(config: TrialConfig) -> int:
+    return max(STEPS, config.first_steps + 1)
+
+
 def _kind(config: TrialConfig, roles: Iterable[str]) -> str:
     model = None if config.model is None else config.model.name
     parts = [*doing(config), model, config.evaluation.size, sorted(roles)]
@@ -98,8 +107,9 @@ def _kind(config: TrialConfig, roles: Iterable[str]) -> str:
 
 
 def _canary_of(trial: Trial, entry: Entry, runs: Path) -> Entry:
+    assert isinstance(trial.config, TrialConfig)
     short: Mapping[str, object] = {
-        "steps": STEPS,
+        "steps": _steps(trial.config),
         "log_every": 1,
         "checkpoint": CheckpointConfig(every=1),
         "quality": QualityConfig(images=0),

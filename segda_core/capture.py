@@ -1,9 +1,9 @@
 """A step's forward and backward passes recorded once and replayed, so that Python costs them nothing.
 
-A recording repeats operations on the same memory: what the passes read of the step's images and preparations
-is copied there first, and whatever else they read from Python stays as it was while recording. So a method
-says by its `phase` when that has changed, and which passes cannot be recorded at all. Optimizers, schedules,
-`prepare` and `after_step` are no part of it.
+A recording repeats operations on the memory they had: a step's images and what was prepared of them are
+copied there first. Everything else that the passes read from Python has to be the same in every step, and
+tensors of a method or network have to be written in place. Optimizers, schedules, `prepare` and `after_step`
+are no part of it.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,11 +13,8 @@ from typing import Any, Protocol, get_args
 import torch
 from torch import Tensor
 
-from segda_core.config import Stream
-from segda_core.methods.base import Batch, DomainBatch, Method, Prepared, Tensors
-
-WARM_UP = 3
-"""Steps run as usual before one is recorded: libraries choose their kernels, compiled parts are compiled."""
+from segda_core.config import RECORDED_AFTER, Stream
+from segda_core.methods.base import Batch, DomainBatch, Prepared, Tensors
 
 Run = Callable[[], list[Tensors]]
 Passes = Callable[[list[Batch], list[Prepared], int], list[Tensors]]
@@ -31,10 +28,13 @@ class Recording(Protocol):
         """What `run` returns, run where it will be recorded."""
 
     def record(self, run: Run) -> list[Tensors]:
-        """What `run` returns, which is filled by `replay` alone; forgets what was recorded before."""
+        """What `run` returns, to be filled by `replay`."""
 
     def replay(self) -> None:
         """Repeat what was recorded."""
+
+    def forget(self) -> None:
+        """Give back the memory of what was recorded."""
 
 
 class CudaGraph:
@@ -42,7 +42,7 @@ class CudaGraph:
 
     def __init__(self, device: torch.device) -> None:
         self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        self.graph = torch.cuda.CUDAGraph()
+        self.graph: torch.cuda.CUDAGraph | None = None
 
     def warm_up(self, run: Run) -> list[Tensors]:
         """On the stream that records, so that autograd's accumulators belong to it."""
@@ -54,55 +54,59 @@ class CudaGraph:
         return results
 
     def record(self, run: Run) -> list[Tensors]:
-        """Nothing is computed; only this thread is kept from waiting for the device: loaders pin memory."""
+        """Nothing is computed meanwhile; other threads (NCCL's) may go on asking the device."""
         self.graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(self.graph, stream=self.stream, capture_error_mode="thread_local"):
                 return run()
-        except RuntimeError as error:
-            error.add_note("while recording a CUDA graph; capture: false runs every step as usual")
+        except torch.OutOfMemoryError:
             raise
+        except RuntimeError as error:  # raised on leaving; what was not allowed came before
+            cause = error.__context__ or error
+            raise RuntimeError(
+                f"a CUDA graph cannot record the step: {cause}; capture: false runs it as usual"
+            ) from error
 
     def replay(self) -> None:
         """On the current stream, without waiting."""
+        assert self.graph is not None
         self.graph.replay()
+
+    def forget(self) -> None:
+        """With the graph goes its pool."""
+        self.graph = None
 
 
 class Captured:
-    """Passes that are recorded after `WARM_UP` steps of one phase and one shape, and then replayed."""
+    """Passes that are recorded after `RECORDED_AFTER` steps of one shape, and replayed from then on."""
 
-    def __init__(self, passes: Passes, method: Method, recording: Recording) -> None:
+    def __init__(self, passes: Passes, recording: Recording) -> None:
         self.passes = passes
-        self.method = method
         self.recording = recording
-        self.replayed = 0
-        """Steps."""
-        self._key: Any = None
-        self._run = 0
+        self._shapes: Any = None
+        self._steps = 0
         self._batches: list[Batch] = []
         self._prepared: list[Prepared] = []
         self._results: list[Tensors] = []
 
     def __call__(self, batches: list[Batch], prepared: list[Prepared], step: int) -> list[Tensors]:
         """The losses; where they were replayed, the next step overwrites them."""
-        phase = self.method.phase(step)
-        if phase is None:
-            return self.passes(batches, prepared, step)
-        key = phase, [(tensor.shape, tensor.dtype) for tensor in tensors_of(batches, prepared)]
-        if key != self._key:
-            self._key, self._run, self._results = key, 0, []
-        self._run += 1
-        if self._run <= WARM_UP:
+        shapes = [(tensor.shape, tensor.dtype) for tensor in tensors_of(batches, prepared)]
+        if shapes != self._shapes:
+            self._shapes, self._steps = shapes, 0
+            self._batches, self._prepared, self._results = [], [], []
+            self.recording.forget()
+        self._steps += 1
+        if self._steps <= RECORDED_AFTER:
             return self.recording.warm_up(lambda: self.passes(batches, prepared, step))
         if not self._results:
-            self._batches = [own_copy(batch) for batch in batches]
-            self._prepared = [copied(each) for each in prepared]
+            self._batches = [without_numbers(batch) for batch in batches]
+            self._prepared = [own_copy(each) for each in prepared]
             self._results = self.recording.record(lambda: self.passes(self._batches, self._prepared, step))
         kept = tensors_of(self._batches, self._prepared)
         for mine, given in zip(kept, tensors_of(batches, prepared), strict=True):
             mine.copy_(given)
         self.recording.replay()
-        self.replayed += 1
         return self._results
 
 
@@ -124,18 +128,14 @@ def domains_of(batch: Batch) -> dict[str, DomainBatch]:
     return {stream: domain for stream, domain in found.items() if domain is not None}
 
 
-def own_copy(batch: Batch) -> Batch:
-    """The same images and labels in memory of their own, without the numbers that another step has not."""
-
-    def copied(domain: DomainBatch) -> DomainBatch:
-        labels = None if domain.labels is None else domain.labels.clone()
-        return DomainBatch(domain.images.clone(), labels)
-
-    return Batch(**{stream: copied(domain) for stream, domain in domains_of(batch).items()}, indices=())
+def without_numbers(batch: Batch) -> Batch:
+    """The same images and labels; a replay could not follow which of the data set they are."""
+    domains = {stream: replace(domain, numbers=()) for stream, domain in domains_of(batch).items()}
+    return Batch(**domains, indices=())
 
 
-def copied(prepared: Prepared) -> Prepared:
-    """The same in memory of its own."""
+def own_copy(prepared: Prepared) -> Prepared:
+    """The same in memory of its own: a method may have handed out tensors that it keeps."""
     counts = {name: tensor.clone() for name, tensor in prepared.counts.items()}
     tensors = {name: tensor.clone() for name, tensor in prepared.tensors.items()}
     return replace(prepared, counts=counts, tensors=tensors)

@@ -3,6 +3,7 @@
 import copy
 from typing import TypeVar
 
+import torch
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
@@ -33,5 +34,4 @@ def decay(step: int, largest: float) -> float:
 
 def follow(teacher: nn.Module, student: nn.Module, alpha: float) -> None:
     """teacher = alpha * teacher + (1 - alpha) * student, parameters only; buffers stay the teacher's own."""
-    for average, current in zip(teacher.parameters(), student.parameters(), strict=True):
-        average.lerp_(current, 1 - alpha)
+    torch._foreach_lerp_(list(teacher.parameters()), list(student.parameters()), 1 - alpha)

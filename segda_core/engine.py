@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from segda_core.capture import Captured, CudaGraph, Passes, Recording
+from segda_core.capture import Captured, CudaGraph, Recording
 from segda_core.config import Stream, TrialConfig
 from segda_core.distributed import World, wrap
 from segda_core.failure import NonFiniteLossError
@@ -20,6 +20,7 @@ from segda_core.meter import LossMeter
 from segda_core.methods import METHODS
 from segda_core.methods.base import Batch, DomainBatch, Method, Prepared, SegmenterMethod, Tensors, Update
 from segda_core.methods.contrastive import Contrastive
+from segda_core.models.base import Segmenter
 from segda_core.models.blocks import compile_blocks
 from segda_core.models.synchronised import synchronise
 from segda_core.transfer import moved
@@ -58,21 +59,25 @@ def build_method(
     """
     torch.manual_seed(config.seed)
     kind = METHODS[config.method.name]
+    teacher: list[Segmenter] = []
     if not issubclass(kind, SegmenterMethod):
         method = kind(config)
     else:
         segmenter = starting_segmenter(config, made, resumes=resumes)
         if config.sync_batch_norm and config.ranks > 1:
             synchronise(segmenter)
-        teacher = (
-            [load_trained(made["teacher"], device).segmenter] if config.method.learns_from_teacher else []
-        )
+        if config.method.learns_from_teacher:
+            teacher = [load_trained(made["teacher"], device).segmenter]
         method = kind(config, segmenter, *teacher)
     if config.contrastive is not None:
         assert isinstance(method, SegmenterMethod)
         method = Contrastive(method)
+    layout = torch.channels_last if device.type == "cuda" else torch.preserve_format
     for network in method.networks().values():
         network.to(device)
+        network.to(memory_format=layout)  # cuDNN would turn contiguous weights round in every step
+    if config.compile:
+        compile_blocks([*method.networks().values(), *teacher])
     return method
 
 
@@ -101,15 +106,11 @@ class Engine:
         self.config = config
         self.world = world
         self.method = build_method(config, world.device, made or {}, resumes=resumes)
-        if config.compile:
-            compile_blocks(self.method.networks().values())
         recording = recording_for(config, world.device)
         self.wrapped = [
             Wrapped(update, update if recording else wrap(update)) for update in self.method.updates()
         ]
-        self.passes: Passes = self._passes
-        if recording is not None:
-            self.passes = Captured(self._passes, self.method, recording)
+        self.captured = Captured(self._passes, recording) if recording else None
         self.meter = LossMeter()
         self.rates: dict[str, float] = {}
         """Learning rates of the last step, see `learning_rates`."""
@@ -118,7 +119,8 @@ class Engine:
         """Forward and backward of every update over this rank's micro-batches; gradients end up reduced."""
         torch.manual_seed(network_seed(self.config.seed, step, self.world.rank))
         batches = [to_device(batch, self.world.device) for batch in batches]
-        for shares in self.passes(batches, self._prepare(batches, step), step):
+        passes = self.captured or self._passes
+        for shares in passes(batches, self._prepare(batches, step), step):
             self.meter.add(shares, step)
 
     def advance(self, step: int) -> None:

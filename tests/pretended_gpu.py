@@ -11,8 +11,21 @@ import pytest
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 CUDA = torch.device("cuda")
+
+
+class NothingFromTheHost(TorchDispatchMode):
+    """Refuses operations with a tensor of the host: no CUDA graph repeats what Python put there."""
+
+    def __torch_dispatch__(self, function, types, words=(), options=None):
+        result = function(*words, **(options or {}))
+        for leaf in tree_leaves((words, options, result)):
+            if isinstance(leaf, Tensor):
+                assert leaf.device.type == "cuda", f"{function} uses a tensor of the host"
+        return result
 
 
 @contextmanager

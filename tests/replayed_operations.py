@@ -16,18 +16,21 @@ class ReplayedOperations(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.recorded = 0
+        self.recorded = self.replayed = 0
         self.calls: list[tuple[Any, tuple, dict, list[Tensor]]] = []
         self.before: dict[int, tuple[Tensor, Tensor]] = {}
+        """By storage that no recorded operation made: all of it as it is, and as it was."""
         self.made: set[int] = set()
 
     def warm_up(self, run):
         return run()
 
+    def forget(self):
+        self.calls, self.before, self.made = [], {}, set()
+
     def record(self, run):
         """What was written is put back: a CUDA graph computes nothing while it is recorded."""
         self.recorded += 1
-        self.calls, self.before, self.made = [], {}, set()
         random = torch.get_rng_state()
         with self:
             results = run()
@@ -39,6 +42,7 @@ class ReplayedOperations(TorchDispatchMode):
 
     @torch.no_grad()
     def replay(self):
+        self.replayed += 1
         for function, words, options, made in self.calls:
             again = tensors(function(*words, **options))
             for mine, new in zip(made, again, strict=True):
@@ -49,10 +53,8 @@ class ReplayedOperations(TorchDispatchMode):
         options = options or {}
         if function.namespace == "profiler":
             return function(*words, **options)
-        for argument, value in zip(function._schema.arguments, words, strict=False):
-            if argument.alias_info is not None and argument.alias_info.is_write:
-                for tensor in tensors(value):
-                    self._keep(tensor)
+        for tensor in tensors((words, options)):
+            self._keep(tensor)  # whatever the schema says: batch norm writes its statistics on CPUs unsaid
         result = function(*words, **options)
         returned = [each.alias_info is None for each in function._schema.returns]
         fresh = []

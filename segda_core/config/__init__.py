@@ -20,6 +20,7 @@ from segda_core.config.base import (
     ClassNames,
     Frozen,
     Size,
+    default_names,
     identity,
 )
 from segda_core.config.canonical import (
@@ -102,12 +103,15 @@ from segda_core.config.self_training import (
     StudentOracleTeacherConfig,
     StudentSelfTrainConfig,
 )
+from segda_core.config.task import (
+    CheckpointConfig,
+    TaskConfig,
+)
 from segda_core.config.translation import (
     CycleGanConfig,
 )
 from segda_core.config.trial import (
-    CheckpointConfig,
-    TaskConfig,
+    RECORDED_AFTER,
     TrialConfig,
 )
 
@@ -119,6 +123,7 @@ __all__ = [
     "METHOD_CONFIGS",
     "NOT_IN_IDENTITY",
     "PROTOCOLS",
+    "RECORDED_AFTER",
     "ROLES",
     "TEACHER",
     "AdamWConfig",
@@ -189,5 +194,6 @@ __all__ = [
     "TrialConfig",
     "canonical",
     "canonical_target",
+    "default_names",
     "identity",
 ]

@@ -1,19 +1,18 @@
 """One resolved point of a sweep: everything its result depends on."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from segda_core.config.adversarial import AdaptSegNetConfig
-from segda_core.config.base import LIST, NOT_IN_IDENTITY, Frozen
+from segda_core.config.base import LIST, NOT_IN_IDENTITY
 from segda_core.config.canonical import canonical
 from segda_core.config.contrastive import ContrastiveConfig
 from segda_core.config.evaluation import PROTOCOLS, EvaluationConfig, QualityConfig
 from segda_core.config.handing_on import ROLES, Input, OutputName
 from segda_core.config.images import (
     AnySource,
-    DataConfig,
     OutputConfig,
     RareClassConfig,
     SourceConfig,
@@ -26,64 +25,11 @@ from segda_core.config.methods import MethodConfig
 from segda_core.config.models import ModelConfig
 from segda_core.config.optimisation import OptimizerConfig, ScheduleConfig, SgdConfig
 from segda_core.config.self_training import EmaClassMixConfig
+from segda_core.config.task import CheckpointConfig, TaskConfig
 from segda_core.config.translation import CycleGanConfig
 
-
-class CheckpointConfig(Frozen):
-    """When training state is saved. The newest two valid checkpoints and `keep_steps` are kept."""
-
-    every: Annotated[int, Field(gt=0)] = 1000
-    """Steps between checkpoints."""
-    keep_steps: Annotated[tuple[int, ...], LIST] = ()
-
-
-class TaskConfig(Frozen):
-    """What the trials of every task have in common."""
-
-    data: DataConfig
-    ranks: Annotated[int, Field(gt=0)] = 1
-    """Processes (GPUs) that share the batch."""
-    threads: Annotated[int, Field(gt=0)] = 1
-    """CPU threads per rank; part of identity because CPU sums depend on it."""
-    workers: Annotated[int, Field(ge=0), NOT_IN_IDENTITY] = 0
-    """Loader processes per rank."""
-
-    @property
-    def inputs(self) -> Mapping[str, Input]:
-        """Role -> what it takes from a parent."""
-        return {}
-
-    @property
-    def outputs(self) -> tuple[OutputName, ...]:
-        """What it makes."""
-        raise NotImplementedError
-
-    @property
-    def source_outputs(self) -> tuple[str, ...]:
-        """Keys of the parents whose images it trains on."""
-        return ()
-
-    @property
-    def target_subset(self) -> SubsetConfig | None:
-        """The target images it opens, parents aside; None where it opens none."""
-        return None
-
-    @property
-    def uses_target_labels(self) -> bool:
-        """Whether any target label is loaded, parents aside."""
-        return False
-
-    @property
-    def planned_steps(self) -> int | None:
-        """How many steps it takes; None where only the running task knows."""
-        return None
-
-    def check_domains(self, names: Iterable[str]) -> None:
-        """`ValueError` for a domain that the data profile does not have."""
-        for name in names:
-            if name not in self.data.domains:
-                allowed = ", ".join(sorted(self.data.domains))
-                raise ValueError(f"data profile {self.data.name} has no domain {name!r}; it has: {allowed}")
+RECORDED_AFTER = 3
+"""Steps run as usual before a captured one: kernels are chosen and blocks compiled in them."""
 
 
 class TrialConfig(TaskConfig):
@@ -115,7 +61,7 @@ class TrialConfig(TaskConfig):
     compile: bool = False
     """Compile the networks' repeated blocks (torch.compile), which rounds differently."""
     capture: Annotated[bool, NOT_IN_IDENTITY] = False
-    """On a GPU, replay forward and backward passes as a CUDA graph; for one rank."""
+    """On a GPU, replay forward and backward passes as a CUDA graph; for one rank. Needs more memory."""
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     """Largest gradient norm of each update; None: no clipping."""
     seed: Annotated[int, Field(ge=0)] = 0
@@ -137,8 +83,7 @@ class TrialConfig(TaskConfig):
                 f"batch_size {self.batch_size} does not divide among ranks {self.ranks} x "
                 f"micro_batches {self.micro_batches}"
             )
-        if self.capture and self.ranks > 1:
-            raise ValueError(f"capture needs one rank; ranks is {self.ranks}")
+        self._check_capture()
         named = [source.name for source in self.source if isinstance(source, SourceConfig)]
         self.check_domains([*named, self.target.name])
         for key in self.source_outputs:
@@ -159,6 +104,19 @@ class TrialConfig(TaskConfig):
         if isinstance(self.method, CycleGanConfig):
             self._check_fixed_sizes()
         return self
+
+    def _check_capture(self) -> None:
+        """Refuse DDP's reductions, and losses that read other tensors in each step."""
+        if not self.capture:
+            return
+        if self.ranks > 1:
+            raise ValueError(f"capture needs one rank; ranks is {self.ranks}")
+        for name, changes in (
+            ("contrastive", self.contrastive is not None),
+            (f"method {self.method.name}", isinstance(self.method, CycleGanConfig)),
+        ):
+            if changes:
+                raise ValueError(f"capture cannot record {name}; leave it out there")
 
     def _check_heads(self) -> None:
         """Refuse no model, or one without auxiliary head where the method or the evaluation uses one."""
@@ -227,6 +185,11 @@ class TrialConfig(TaskConfig):
     def planned_steps(self) -> int | None:
         """How many steps it takes."""
         return self.steps
+
+    @property
+    def first_steps(self) -> int:
+        """Steps after which every part of a step has been at work once."""
+        return RECORDED_AFTER + 1 if self.capture else 1
 
     @property
     def idle(self) -> list[str]:

@@ -130,14 +130,6 @@ class Method:
     def after_step(self, step: int) -> None:
         """What follows the optimizers (an EMA teacher)."""
 
-    def phase(self, step: int) -> tuple[object, ...] | None:
-        """What the updates read in this step that is neither a tensor nor the same in every step.
-
-        While it stays equal, the engine may repeat one step's recorded passes on the next one's tensors.
-        None: they cannot be recorded.
-        """
-        return ()
-
 
 class SegmenterMethod(Method):
     """A method that trains the configured model, which is evaluated in the end."""

@@ -200,10 +200,6 @@ class Contrastive(SegmenterMethod):
         self.inner.before_step(counts, step)
         self.memory.add(counts, step)
 
-    def phase(self, step: int) -> tuple[object, ...] | None:
-        """Weights rise, anchors have places in the batch, and dropout's random numbers are put back."""
-        return None
-
     def updates(self) -> list[Update]:
         """The method's, of which the segmenter's learns the levels too."""
         return [

@@ -163,10 +163,6 @@ class CycleGan(Method):
             draws = [self._draws(step, place)[number] for place in range(size)]
             pool.show(counts[f"made_{domain}"], step * size, draws)
 
-    def phase(self, step: int) -> tuple[object, ...] | None:
-        """Discriminators are shown other images of the pool in each step, wherever those lie."""
-        return None
-
     def updates(self) -> list[Update]:
         """The generators', then one for each discriminator."""
         return [

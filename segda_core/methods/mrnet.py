@@ -106,7 +106,7 @@ class GeneratorUpdate(SegmenterUpdate):
             loss = 2 * least_squares(discriminator(probabilities), REAL)
             losses[f"adversarial_{head}"] = self.lambda_adversarial[head] * loss * prepared.share
             carried[f"fake_{head}"] = probabilities.detach()
-        return {**losses, **self._regularisation(target, prepared, step)}, carried
+        return {**losses, **self._regularisation(target, prepared)}, carried
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor, prepared: Prepared) -> Tensor:
         """This micro-batch's share of the weighted mean over the hardest pixels."""
@@ -114,14 +114,14 @@ class GeneratorUpdate(SegmenterUpdate):
         percentile = self.method.hard_percentile
         return hardest_cross_entropy(logits, labels, weights, pixels, percentile, prepared.share)
 
-    def _regularisation(self, target: Logits, prepared: Prepared, step: int) -> Tensors:
+    def _regularisation(self, target: Logits, prepared: Prepared) -> Tensors:
         """`memory` and `entropy`, weighted 0 before their first step."""
-        factor = prepared.share if step >= self.method.mr_start else 0.0
+        share, started = prepared.share, prepared.tensors["started"]
         memory = target.fused.detach()
         distances = [kl_divergence(memory, target.heads[head]).mean() for head in HEADS]
-        losses = {"memory": self.method.lambda_mr * factor * torch.stack(distances).sum()}
+        losses = {"memory": self.method.lambda_mr * share * started * torch.stack(distances).sum()}
         if self.method.lambda_entropy:
-            losses["entropy"] = self.method.lambda_entropy * factor * confident_entropy(target.fused)
+            losses["entropy"] = self.method.lambda_entropy * share * started * confident_entropy(target.fused)
         return losses
 
 
@@ -168,17 +168,15 @@ class MRNet(SegmenterMethod):
         return {"segmenter": self.segmenter, **own, "class_balance": self.balance}
 
     def prepare(self, batch: Batch, step: int) -> Prepared:
-        """The source's pixels of each class."""
-        return Prepared(counts={"source": class_pixels(labelled(batch.source)[1])})
+        """The source's pixels of each class, and 1 or 0: whether the heads are kept together yet."""
+        assert isinstance(self.config.method, MemoryRegularisationConfig)
+        labels = labelled(batch.source)[1]
+        started = torch.full((), float(step >= self.config.method.mr_start), device=labels.device)
+        return Prepared(counts={"source": class_pixels(labels)}, tensors={"started": started})
 
     def before_step(self, counts: Tensors, step: int) -> None:
         """Class weights of the global batch."""
         self.balance.update(counts["source"], self.config.batch_size)
-
-    def phase(self, step: int) -> tuple[object, ...] | None:
-        """Whether the heads are kept together yet."""
-        assert isinstance(self.config.method, MemoryRegularisationConfig)
-        return (step >= self.config.method.mr_start,)
 
     def updates(self) -> list[Update]:
         """The segmenter's, then one for each discriminator."""

@@ -3,36 +3,26 @@
 import warnings
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from typing import Literal, TypeVar
+from typing import Literal
 
 import torch
 from torch import nn
 
 Norm = Literal["batch", "group"]
-Kind = TypeVar("Kind", bound=type[nn.Module])
-
-
-REPEATED: set[type[nn.Module]] = set()
-"""Kinds of modules that networks are mostly made of: alike, so that few are compiled and many gain."""
-
-
-def repeated(kind: Kind) -> Kind:
-    """Class decorator: blocks of this kind are compiled where a trial asks for it."""
-    REPEATED.add(kind)
-    return kind
 
 
 def compile_blocks(networks: Iterable[nn.Module], backend: str = "inductor") -> None:
-    """Let torch compile every repeated block when it first runs, and keep what it made in its cache on disk.
+    """Let torch compile every block marked `repeated` when it first runs; it caches them on this host.
 
     A whole step takes minutes to compile, its blocks seconds. Discriminators with a gradient penalty are not
     among them: torch compiles no double backward.
     """
-    torch._dynamo.config.recompile_limit = 64  # ResNet-101 has eight kinds, with and without gradients
+    # kinds of block (ResNet-101: 8) x sizes of images x with gradients, without, and with averages unmoved
+    torch._dynamo.config.recompile_limit = 128
     warnings.filterwarnings("ignore", "The .grad attribute of a Tensor")  # read by dynamo itself
     for network in networks:
         for module in network.modules():
-            if type(module) in REPEATED:
+            if getattr(module, "repeated", False):
                 module.compile(backend=backend, dynamic=False)
 
 

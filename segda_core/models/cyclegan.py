@@ -10,8 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segda_core.models.blocks import repeated
-
 STRIDE = 4
 """Of the generator's middle: sides are padded to a multiple of it."""
 
@@ -55,9 +53,10 @@ class ResnetGenerator(nn.Module):
         return made[..., :height, :width].float()
 
 
-@repeated
 class ReflectedResidual(nn.Module):
     """x + norm(conv(relu(norm(conv(x))))), reflected at the borders."""
+
+    repeated = True
 
     def __init__(self, channels: int) -> None:
         super().__init__()

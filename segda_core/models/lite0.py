@@ -13,7 +13,7 @@ from segda_core.classes import NUM_CLASSES
 from segda_core.config import Lite0Config
 from segda_core.models.aspp import Context, separable
 from segda_core.models.base import Logits, Segmenter
-from segda_core.models.blocks import REPEATED, classifier, conv_norm_relu, init_convolutions
+from segda_core.models.blocks import classifier, conv_norm_relu, init_convolutions
 from segda_core.models.weights import lite0_imagenet, load_in_order, load_weights
 
 DILATIONS = (3, 6, 12)
@@ -37,8 +37,9 @@ class Lite0(Segmenter):
         self.encoder = timm.create_model(
             "tf_efficientnet_lite0", features_only=True, output_stride=16, out_indices=(1, 3, 4)
         )
-        stages = self.encoder.get_submodule("blocks").children()
-        REPEATED.update(type(block) for stage in stages for block in stage.children())
+        for stage in self.encoder.get_submodule("blocks").children():
+            for block in stage.children():
+                vars(block)["repeated"] = True
         skip, middle, deep = ENCODER_CHANNELS
         channels = config.decoder_channels
         self.context = Context(deep, channels, DILATIONS)

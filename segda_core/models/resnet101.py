@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segda_core.models.base import Segmenter
-from segda_core.models.blocks import init_convolutions, repeated
+from segda_core.models.blocks import init_convolutions
 from segda_core.models.weights import load_by_name, load_weights, resnet101_imagenet
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
@@ -33,9 +33,10 @@ LAYERS: dict[OutputStride, tuple[tuple[int, Sequence[int]], tuple[int, Sequence[
 """(stride, dilation of each block) of layer3 and layer4. 8: DeepLabV2's; 16: DeepLabV3+'s."""
 
 
-@repeated
 class Bottleneck(nn.Module):
     """1x1, 3x3 (with the dilation), 1x1 to four times the channels, around a shortcut."""
+
+    repeated = True
 
     def __init__(self, inputs: int, channels: int, stride: int, dilation: int, stride_on: StrideOn) -> None:
         super().__init__()

@@ -17,13 +17,13 @@ from segda_core.models.blocks import (
     conv_norm_relu,
     init_convolutions,
     norm_layer,
-    repeated,
 )
 
 
-@repeated
 class Residual(nn.Module):
     """relu(x + norm(conv(x))), the convolution dilated."""
+
+    repeated = True
 
     def __init__(self, channels: int, dilation: int, norm: Norm) -> None:
         super().__init__()

@@ -14,6 +14,7 @@ from launcher.find import canaries_of
 from launcher.states import State
 from launcher.status import read_status
 from launcher.trial import Trial
+from segda_core.config import TrialConfig
 from segda_core.layout import write_json
 from sweeps import expanded
 
@@ -41,6 +42,16 @@ def with_canary(trials: list[Trial], folder: Path) -> list[Entry]:
     """Entries of a launch of its own."""
     entries = entries_of(trials, folder)
     return [*Canaries(folder / "runs").before({"alike": trials}, entries), *entries]
+
+
+@pytest.mark.parametrize(("override", "steps"), [("workers=0", 2), ("capture=true", 5)])
+def test_a_canary_takes_every_part_of_a_step_and_one_step_more(
+    tmp_path: Path, override: str, steps: int
+) -> None:
+    trials = expanded(tmp_path, override, "steps=9", grid={"seed": [0, 1]}).trials
+    canary = with_canary(trials, tmp_path)[0]
+    assert isinstance(canary.config, TrialConfig)
+    assert canary.config.steps == steps
 
 
 @pytest.mark.parametrize("retried", [False, True])

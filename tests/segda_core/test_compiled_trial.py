@@ -32,6 +32,7 @@ def cache(tmp_path_factory):
 @pytest.fixture(scope="module")
 def compiled(root, tmp_path_factory):
     trial = write_trial(tmp_path_factory.mktemp("runs") / "compiled", small_config(root, compile=True))
+    counters.clear()
     run(trial)
     return trial
 
@@ -39,6 +40,10 @@ def compiled(root, tmp_path_factory):
 def losses(trial):
     rows = [json.loads(line) for line in trial.attempt(1).history.read_text().splitlines()]
     return [value for row in rows for value in row.get("losses", {}).values()]
+
+
+def test_scoring_in_other_sizes_compiles_nothing(compiled):
+    assert counters["stats"]["unique_graphs"] == 5  # as many as blocks that differ
 
 
 def test_losses_are_those_of_the_blocks_as_written(compiled, root, tmp_path):
