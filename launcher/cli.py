@@ -44,6 +44,9 @@ from segda_core.errors import ConfigError, DataError
 WATCH_S = 2.0
 """Seconds between two looks of `segda status --watch`."""
 
+WHOLE_LINES = 10_000
+"""Characters of a line of `segda status` where the output is no terminal: more than any has."""
+
 COLLECT_EVERY = 100_000
 """New objects between two searches for unused ones: those of thousands of trials are all in use, and looking
 through them again and again would take a fifth of a command's time."""
@@ -141,6 +144,8 @@ def status(
         _print_json(as_json(sweeps, today))
         return
     console = Console()
+    if not console.is_terminal:
+        console.width = WHOLE_LINES
     if not watch:
         console.print(render_sweeps(runs, today) if name is None else render_sweep(sweeps[0], today))
         return

@@ -61,7 +61,7 @@ def ending(entry: Entry, status: TrialStatus) -> tuple[str, str]:
         log = entry.files.attempt(status.attempt or 1).log
         where = f"; log: {log}" if log.exists() else ""
         return f"failed   {entry.id}: {status.cause or 'unknown'}: {status.message}{where}", "red"
-    return f"{status.state:<9}{entry.id}" + (f": {status.message}" if status.message else ""), "yellow"
+    return f"{status.state:<8} {entry.id}" + (f": {status.message}" if status.message else ""), "yellow"
 
 
 def _life_in_queue(entry: Entry) -> Life:

@@ -9,16 +9,19 @@ from typing import Protocol, Self
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from launcher.progress import Progress
+from launcher.trial_table import TrialTable, numbers_table
 
 PLAIN_INTERVAL_S = 10.0
 """Seconds between progress lines where the output is no terminal."""
 
 DOING = {"evaluate": "evaluating", "quality": "measuring quality"}
 """What a trial does in phases without training steps."""
+
+BAR_WIDTH = 12
+"""Characters of a progress bar; the words in its place are no longer."""
 
 
 @dataclass(frozen=True)
@@ -160,24 +163,34 @@ def _where(progress: Progress) -> str:
     return f"{place}, {doing}" if doing else place
 
 
-def _table(overview: Overview) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("trial", overflow="fold", min_width=24)
-    table.add_column("", width=20)
-    for title in ("step", "images/s", "mIoU", "left"):
-        table.add_column(title, justify="right", no_wrap=True)
+def _table(overview: Overview) -> TrialTable:
+    numbers = numbers_table(("", "step", "images/s", "mIoU", "left"), header_style="dim")
     for row in overview.rows:
         progress = row.progress
         left = progress.seconds_left if progress.phase == "train" else None
-        table.add_row(
-            Text(row.id, style="dim" if row.elsewhere else ""),
-            ProgressBar(total=progress.steps or 1, completed=progress.step or 0, width=20),
-            "running elsewhere" if row.elsewhere else _where(progress).removeprefix("step "),
+        numbers.add_row(
+            _bar(row),
+            "-" if progress.step is None else f"{progress.step}/{progress.steps or '?'}",
             "-" if progress.images_per_second is None else f"{progress.images_per_second:.1f}",
             percent(progress.miou),
             "-" if left is None else duration(left),
         )
-    return table
+    names = [Text(row.id, style="dim" if row.elsewhere else "") for row in overview.rows]
+    return TrialTable([Text("trial", style="dim"), *names], numbers)
+
+
+def _bar(row: Row) -> ProgressBar | Text:
+    """How far a trial is, or in a word what it does beside training."""
+    progress = row.progress
+    if row.elsewhere:
+        word = "elsewhere"
+    elif progress.phase == "start" or progress.step is None:
+        word = "starting"
+    elif progress.phase in DOING:
+        word = DOING[progress.phase].split()[-1]
+    else:
+        return ProgressBar(total=progress.steps or 1, completed=progress.step, width=BAR_WIDTH)
+    return Text(word, justify="left")
 
 
 def _overall(overview: Overview) -> str:

@@ -17,6 +17,7 @@ from launcher.plan import read_plan
 from launcher.progress import read_progress
 from launcher.states import State, TrialStatus
 from launcher.status import read_status
+from launcher.trial_table import TrialTable, numbers_table
 from segda_core.layout import TrialFiles
 
 STYLES = {State.DONE: "green", State.RUNNING: "cyan", State.FAILED: "red", State.MISSING: "dim"}
@@ -85,15 +86,16 @@ def _plain(sweep: Path, status: TrialStatus) -> dict[str, Any]:
     return {**{name: getattr(status, name) for name in names}, "path": str(sweep / status.id)}
 
 
-def _table(sweep: Path, statuses: Sequence[TrialStatus]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("state", no_wrap=True)
-    table.add_column("trial", overflow="fold", min_width=24)
-    for title in ("attempt", "step", "images/s", "mIoU", "left"):
-        table.add_column(title, justify="right", no_wrap=True)
+def _table(sweep: Path, statuses: Sequence[TrialStatus]) -> TrialTable:
+    numbers = numbers_table(("attempt", "step", "images/s", "mIoU", "left"), header_style="bold")
     for status in statuses:
-        table.add_row(*_cells(sweep, status))
-    return table
+        numbers.add_row(*_cells(sweep, status))
+    return TrialTable([Text(f"{'state':<11}trial", style="bold"), *map(_name, statuses)], numbers)
+
+
+def _name(status: TrialStatus) -> Text:
+    """State and id."""
+    return Text.assemble((f"{status.state:<11}", STYLES.get(status.state, "yellow")), status.id)
 
 
 def _reasons(statuses: Sequence[TrialStatus]) -> list[Text]:
@@ -109,10 +111,8 @@ def _several(ids: Sequence[str]) -> str:
     return ids[0] if len(ids) == 1 else f"{ids[0]} and {len(ids) - 1} more"
 
 
-def _cells(sweep: Path, status: TrialStatus) -> tuple[Text | str, ...]:
+def _cells(sweep: Path, status: TrialStatus) -> tuple[str, ...]:
     return (
-        Text(status.state, style=STYLES.get(status.state, "yellow")),
-        Text(status.id),
         _or_dash(status.attempt),
         "-" if status.step is None else f"{status.step}/{status.steps or '?'}",
         "-" if status.images_per_second is None else f"{status.images_per_second:.1f}",

@@ -60,7 +60,7 @@ def test_what_failed_under_another_launcher_meanwhile_is_not_run_again(entry: En
 
 def test_a_trial_cancelled_while_it_waits_is_not_started(entry: Entry) -> None:
     entry.files.cancel.touch()
-    assert run(entry) == f"cancelled{entry.id}\n"
+    assert run(entry) == f"cancelled {entry.id}\n"
     assert entry.files.attempt_numbers() == []
 
 

@@ -3,22 +3,25 @@ from dataclasses import replace
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from launcher.live import LiveView, Overview, PlainView, Row, describe, duration, make_view, percent
 from launcher.progress import Progress
 
 TRAINING = Progress("train", 50, 200, 12.34, 0.4567, 10.0, 1.0)
+LONG_ID = "student_oracle_teacher-carla_camvid-n305-s0-0123456789ab"
+LONG = Progress("train", 123_456, 250_000, 1234.56, 0.4567, 170.0, 1.0)
 OVERVIEW = Overview(3, 8, [Row("joint-n10", TRAINING), Row("joint-n40", Progress(), elsewhere=True)], 75.0)
 
 
-def console(terminal: bool) -> Console:
-    return Console(file=io.StringIO(), force_terminal=terminal, width=120, color_system=None)
+def console(terminal: bool, width: int = 120) -> Console:
+    return Console(file=io.StringIO(), force_terminal=terminal, width=width, color_system=None)
 
 
-def printed(view: PlainView | LiveView, where: Console) -> str:
+def printed(view: PlainView | LiveView, where: Console, overview: Overview = OVERVIEW) -> str:
     with view:
         view.say("started [joint-n10]", "green")
-        view.show(OVERVIEW)
+        view.show(overview)
     assert isinstance(where.file, io.StringIO)
     return where.file.getvalue()
 
@@ -71,7 +74,48 @@ def test_live_table() -> None:
         "12.3",
         "45.67",
         "15 s",
-        "running elsewhere",
+        "elsewhere",
         "3 of 8 trials",
     ):
         assert part in text
+
+
+HEADER = "  step  images/s   mIoU         left"
+NUMBERS = "  123456/250000    1234.6  45.67"
+
+
+def table_lines(rows: list[Row], width: int) -> list[str]:
+    """The live table as it was drawn last, without the sum below it."""
+    where = console(terminal=True, width=width)
+    shown = printed(LiveView(where), where, Overview(0, len(rows), rows))
+    lines = Text.from_ansi(shown).plain.splitlines()
+    assert max(map(len, lines)) <= width
+    header = max(number for number, line in enumerate(lines) if line.endswith(HEADER))
+    return [line.rstrip() for line in lines[header + 1 :] if not line.startswith("0 of ")]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_a_long_id_has_a_line_of_its_own(width: int) -> None:
+    ids = [f"{LONG_ID[:-1]}{number}" for number in range(2)]
+    lines = table_lines([Row(id, LONG) for id in ids], width)
+    assert lines[::2] == ids
+    for line in lines[1::2]:
+        assert line.endswith(f"{NUMBERS}  12 min 24 s") and "━━━━━╸" in line
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+@pytest.mark.parametrize(
+    ("phase", "word"), [("start", "starting"), ("evaluate", "evaluating"), ("quality", "quality")]
+)
+def test_what_one_trial_does_costs_no_trial_a_number(phase: str, word: str, width: int) -> None:
+    rows = [Row(LONG_ID, LONG), Row(LONG_ID, replace(LONG, phase=phase)), Row(LONG_ID, LONG, elsewhere=True)]
+    trains, beside, elsewhere = [line for line in table_lines(rows, width) if "45.67" in line]
+    assert trains.endswith(f"{NUMBERS}  12 min 24 s")
+    assert beside.endswith(f"{NUMBERS}            -") and f" {word} " in beside
+    assert elsewhere.endswith(f"{NUMBERS}  12 min 24 s") and " elsewhere " in elsewhere
+
+
+def test_a_short_id_stands_beside_its_numbers_on_eighty_columns() -> None:
+    lines = table_lines([Row("joint-n10", LONG), Row(LONG_ID, LONG)], 80)
+    assert [line.split()[0] for line in lines[:2]] == ["joint-n10", LONG_ID]
+    assert len(lines) == 3

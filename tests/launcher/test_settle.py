@@ -12,6 +12,7 @@ from launcher.entry import Entry, Phase
 from launcher.executor_config import LocalConfig
 from launcher.executors import make_executor
 from launcher.executors.base import Surroundings
+from launcher.launch_view import ending
 from launcher.live import PlainView
 from launcher.placement import Place
 from launcher.settle import settle
@@ -52,3 +53,11 @@ def test_what_the_machine_broke_is_tried_again_after_longer_and_longer_pauses(
 @pytest.mark.parametrize("cause", EXPERIMENT_CAUSES)
 def test_what_the_experiment_broke_is_not(entry: Entry, cause: str) -> None:
     assert fail(entry, cause, 1).startswith(f"failed   {entry.id}: {cause}")
+
+
+@pytest.mark.parametrize("state", State)
+def test_the_line_about_an_end_begins_with_the_state_and_the_trial_as_words(
+    entry: Entry, state: State
+) -> None:
+    line, _ = ending(entry, TrialStatus(entry.id, state, message="as it was"))
+    assert line.split()[:2] == [state, f"{entry.id}:"]

@@ -1,17 +1,21 @@
+import io
 import json
 import os
 import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from typer.testing import CliRunner
 
+from launcher.cli import app
 from launcher.find import trial_directories
 from launcher.leaderboard import Today
 from launcher.process import identity
 from launcher.progress import Progress, read_progress
 from launcher.states import State, TrialStatus
 from launcher.status import read_status
-from launcher.status_view import as_json, in_words, read_sweep
+from launcher.status_view import as_json, in_words, read_sweep, render_sweep
 from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
 
 METRICS = {
@@ -269,3 +273,49 @@ def test_an_unfinished_trial_whose_parent_changed(files: TrialFiles) -> None:
     age = time.time() - 100
     os.utime(files.attempt(2).root, (age, age))
     assert read_status(files).inputs_changed == "its parent parent-1 changed"
+
+
+LONG_ID = "student_oracle_teacher-carla_camvid-n305-s0-0123456789ab"
+
+
+@pytest.fixture
+def long_sweep(tmp_path: Path) -> Path:
+    """A trial that runs and one that is cancelled, with long ids and long numbers."""
+    sweep = tmp_path / "runs" / "sweep"
+    running, cancelled = (TrialFiles(sweep / f"{LONG_ID[:-1]}{number}") for number in range(2))
+    for files in (running, cancelled):
+        write_json(files.trial, {"id": files.root.name})
+        attempt = make_attempt(files)
+        write_json(attempt.heartbeat, {**HEARTBEAT, "step": 123_456, "steps": 250_000})
+        rows = [{"step": step, "losses": {}, "time": step / 170} for step in (123_286, 123_456)]
+        write_history(attempt, {"step": 100, "miou": 0.4567, "time": 1.0}, *rows)
+    write_json(running.attempt(1).runner(0), identity())
+    cancelled.cancel.touch()
+    return sweep
+
+
+NUMBERS = "        1  123456/250000       8.0  45.67"
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_on_a_terminal_an_id_has_a_line_of_its_own_and_no_number_loses_its_end(
+    long_sweep: Path, width: int
+) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
+    console.print(render_sweep(long_sweep, Today()))
+    lines = console.file.getvalue().splitlines()
+    words = " ".join(lines).split()
+    assert max(map(len, lines)) <= width
+    assert {"running", f"{LONG_ID[:-1]}0", "cancelled", f"{LONG_ID[:-1]}1"} <= {*words}
+    header, running, cancelled = (line for line in lines if line.endswith(("left", "12 min 24 s", " -")))
+    assert header.endswith("  attempt           step  images/s   mIoU         left")
+    assert running.endswith(f"{NUMBERS}  12 min 24 s")
+    assert cancelled.endswith(f"{NUMBERS}            -")
+
+
+def test_without_a_terminal_every_trial_has_one_whole_line(long_sweep: Path) -> None:
+    command = ["status", "sweep", "--runs", str(long_sweep.parent)]
+    _, running, cancelled, *rest = CliRunner().invoke(app, command).stdout.splitlines()
+    assert running.split() == ["running", f"{LONG_ID[:-1]}0", *NUMBERS.split(), "12", "min", "24", "s"]
+    assert cancelled.split() == ["cancelled", f"{LONG_ID[:-1]}1", *NUMBERS.split(), "-"]
+    assert rest[-1] == "sweep: 1 running, 1 cancelled"
