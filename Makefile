@@ -11,6 +11,16 @@ SLURM := $(PYTHON) tools/slurm_dev.py
 SLURM_DEV := $(or $(SEGDA_SLURM_DEV),$(or $(TMPDIR),/tmp)/segda-slurm-dev-$(shell id -u))
 
 .DEFAULT_GOAL := help
+
+# Only a new .venv takes the PYTHON that was asked for.
+ifneq ($(origin PYTHON),file)
+version = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+ifneq ($(wildcard $(BIN)/python),)
+ifneq ($(call version,$(PYTHON)),$(call version,$(BIN)/python))
+$(warning $(VENV) has Python $(call version,$(BIN)/python), not that of PYTHON=$(PYTHON); `make clean` removes it)
+endif
+endif
+endif
 .PHONY: help setup sweep leaderboard check test test-fast faults slurm-dev slurm-dev-stop dashboard dashboard-stop bench clean
 
 help: ## list these targets

@@ -1,16 +1,18 @@
 """Commands that run in the training core: each starts `python -m segda_core.…` and returns its exit code."""
 
 import json
-import subprocess
-import sys
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, get_args
 
 import typer
 
 from launcher.find import find_trial, sweep_names
+from launcher.foreground import run_core
 from launcher.profile import load_profile
 from launcher.quality import report_request
+from segda_core.config import PROTOCOLS, MadeName
+from segda_core.errors import ConfigError, did_you_mean
 
 core_app = typer.Typer()
 data_app = typer.Typer(no_args_is_help=True, help="Images: make those segda draws itself, check any.")
@@ -37,6 +39,7 @@ def evaluate(
     runs: Runs = RUNS,
 ) -> None:
     """Score a trained segmenter again, on other data or under another protocol."""
+    _check_word("--protocol", protocol, PROTOCOLS)
     path = Path(trial) if Path(trial).is_file() else find_trial(trial, runs).root
     profile = None if data is None else load_profile(data)[0]
     options = _options({"--data": profile, "--protocol": protocol, "--out": out})
@@ -51,6 +54,7 @@ def predict(
     protocol: Annotated[str | None, typer.Option(help="Preset.")] = None,
 ) -> None:
     """Write colour, overlay and train-id pictures of a segmenter's predictions."""
+    _check_word("--protocol", protocol, PROTOCOLS)
     options = _options({"--out": out, "--protocol": protocol})
     _child("segda_core.predict", str(checkpoint), *map(str, images), *options)
 
@@ -87,6 +91,7 @@ def data_make(
     root: Annotated[Path | None, typer.Option(metavar="DIR", help="Else where its profile looks.")] = None,
 ) -> None:
     """Draw a pair of domains."""
+    _check_word("NAME", name, get_args(MadeName))
     _child("segda_core.data", "make", name, *_options({"--root": root}))
 
 
@@ -126,7 +131,13 @@ def _options(given: dict[str, Any]) -> list[str]:
     return [word for name, value in given.items() if value is not None for word in (name, str(value))]
 
 
+def _check_word(place: str, word: str | None, allowed: Collection[str]) -> None:
+    """The training core would refuse it in the name of a command that nobody typed."""
+    if word is not None and word not in allowed:
+        near = did_you_mean(word, list(allowed))
+        raise ConfigError([f"{place}: found {word!r}; allowed: {', '.join(allowed)}{near}"])
+
+
 def _child(module: str, *words: str, stdin: str | None = None) -> NoReturn:
-    """Run a command of the training core, which may load torch, and leave with its exit code."""
-    command = [sys.executable, "-m", module, *words]
-    raise typer.Exit(subprocess.run(command, input=stdin, text=True, check=False).returncode)
+    """Run a command of the training core and leave with its exit code."""
+    raise typer.Exit(run_core(module, *words, stdin=stdin))

@@ -1,7 +1,7 @@
 """How a user stops a launch: INT, TERM and HUP, and how often they came."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -28,3 +28,16 @@ class StopSignals:
     def _count(self, signum: int, frame: FrameType | None) -> None:
         """Only Ctrl-C counts twice: a session that ends may send TERM and HUP both."""
         self.count = self.count + 1 if signum == signal.SIGINT else max(self.count, 1)
+
+
+@contextmanager
+def uninterrupted(signals: Iterable[signal.Signals] = STOP_SIGNALS) -> Iterator[None]:
+    """Keep what stops this process from commands that it starts meanwhile; it hears of it afterwards itself.
+
+    Ctrl-C reaches every process on a terminal. A command may let the signals through when it is ready.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,7 +1,5 @@
 """What a launch of a sweep depends on, read before anything is changed."""
 
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,6 +7,7 @@ from pathlib import Path
 from launcher.code import current_commit
 from launcher.decide import Action, Decision, Requests, decide, decide_all, parse_rerun, parse_retry
 from launcher.executors.base import Surroundings, silently
+from launcher.foreground import run_core
 from launcher.leaderboard import Today
 from launcher.manifest import Manifest, problems, read_manifests
 from launcher.search.adaptive import Proposal, ends_of_search, search_of_sweep, taken_up
@@ -124,6 +123,6 @@ def make_images(surveyed: Survey) -> bool:
     if not made or not problems(surveyed.manifests.values()):
         return False
     for maker, file in made.items():
-        if subprocess.run([sys.executable, "-m", "segda_core.data", "make", maker], check=False).returncode:
+        if run_core("segda_core.data", "make", maker):
             raise DataError(f"{file}: make: the images of {maker} could not be made")
     return True

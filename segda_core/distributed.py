@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,7 +16,10 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from segda_core.errors import ConfigError
+from segda_core.layout import GPUS_VARIABLE
 from segda_core.process import Verdict
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,12 @@ class World:
             dist.all_reduce(values, group=self.control)
         return values
 
-    def control_min(self, values: Tensor) -> Tensor:
-        """Smallest of a CPU tensor over all ranks, element by element; collective."""
-        if self.control is not None:
-            dist.all_reduce(values, op=dist.ReduceOp.MIN, group=self.control)
+    def gather(self, value: Value) -> list[Value]:
+        """What every rank holds, by rank, on all of them; collective."""
+        if self.control is None:
+            return [value]
+        values = [value] * self.ranks
+        dist.all_gather_object(values, value, group=self.control)
         return values
 
     def from_main(self, value: str | None) -> str | None:
@@ -130,11 +136,26 @@ def _control_group() -> dist.ProcessGroup:
 
 
 def _device() -> torch.device:
+    """`ConfigError` where an executor gave us GPUs and torch sees none: on CPUs the trial would crawl."""
     if not torch.cuda.is_available():
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        if visible and os.environ.get(GPUS_VARIABLE, "0") != "0":
+            raise ConfigError([_blind(visible)])
         return torch.device("cpu")
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     torch.cuda.set_device(device)
     return device
+
+
+def _blind(visible: str) -> str:
+    fault = f"the trial was given GPUs (CUDA_VISIBLE_DEVICES={visible}), but torch {torch.__version__}"
+    if torch.version.cuda is None:
+        fault, advice = f"{fault} is built for CPUs alone", "install a build with CUDA"
+    else:
+        fault = f"{fault}, built for CUDA {torch.version.cuda}, sees none"
+        advice = "update the driver, or install a build for its CUDA; `nvidia-smi` names both"
+    on_cpus = "to train on CPUs: CUDA_VISIBLE_DEVICES= segda …, on Slurm without gpus_per_node"
+    return f"{fault}; {advice}; {on_cpus}"
 
 
 def wrap(module: nn.Module) -> DistributedDataParallel:

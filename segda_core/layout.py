@@ -16,6 +16,9 @@ STALE_TRIES = 3
 SNAPSHOT_FILE = "snapshot.json"
 """In a copy of the code that a launch made: its hash, commit, and the hash of the uncommitted changes."""
 
+GPUS_VARIABLE = "SEGDA_GPUS"
+"""Environment variable of an attempt's processes: how many GPUs their executor gave them on this machine."""
+
 
 @dataclass(frozen=True)
 class TrialFiles:

@@ -5,7 +5,6 @@ NAME_trainIds.png (8-bit grey train ids).
 """
 
 import argparse
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from segda_core.command import usual_errors
 from segda_core.config import ProtocolName
 from segda_core.data.index import IMAGE_SUFFIXES
 from segda_core.data.labels import read_image
@@ -20,6 +20,7 @@ from segda_core.errors import ConfigError, DataError
 from segda_core.evaluate import PROTOCOL_NAMES
 from segda_core.evaluation import build_predictor
 from segda_core.pictures import colourise, overlay
+from segda_core.process import end_on_signals
 from segda_core.weights import load_trained
 
 
@@ -42,7 +43,10 @@ def predict(checkpoint: Path, images: Sequence[Path], out: Path, protocol: Proto
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     trained = load_trained(checkpoint, device)
     predictor = build_predictor(trained.segmenter, protocol, trained.config.evaluation)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError([f"--out: {out} cannot be a folder: {error.strerror}"]) from error
     written: list[Path] = []
     for file in image_files(images):
         image = read_image(file)
@@ -62,13 +66,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--protocol", choices=PROTOCOL_NAMES, default="single")
     arguments = parser.parse_args()
-    try:
+    with usual_errors():
         written = predict(arguments.checkpoint, arguments.images, arguments.out, arguments.protocol)
-    except (ConfigError, DataError) as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from error
-    print(f"{len(written)} pictures in {arguments.out}")
+        print(f"{len(written)} pictures in {arguments.out}")
 
 
 if __name__ == "__main__":
+    end_on_signals()
     main()

@@ -6,8 +6,14 @@ import signal
 import sys
 from enum import IntEnum
 from types import FrameType
+from typing import NoReturn
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+
+USER_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""How a user ends a command: Ctrl-C, kill, closing the terminal."""
+
+INTERRUPTED = 130
 
 _PR_SET_PDEATHSIG = 1
 
@@ -49,6 +55,28 @@ class StopRequest:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.ask(Verdict.SAVE)
+
+
+def end_on_signals() -> None:
+    """Have a command that a user waits for end in order, without a traceback, on the first of their signals.
+
+    `segda` starts it with INT held back, so that none comes before this.
+    """
+    for number in USER_SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _end_in_order)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _end_in_order(number: int, frame: FrameType | None) -> NoReturn:
+    """Further signals would break off what is cleaned up; a terminal and `segda` may send one each."""
+    for further in USER_SIGNALS:
+        signal.signal(further, _do_nothing)
+    raise SystemExit(INTERRUPTED)
+
+
+def _do_nothing(number: int, frame: FrameType | None) -> None:
+    """Instead of `SIG_IGN`, of which Python complains where the signal has come a moment before."""
 
 
 def die_with_parent() -> None:

@@ -11,7 +11,7 @@ from typing import Protocol
 from launcher.command import FIRST_NODE, Node, runner_command
 from launcher.process import ATTEMPT_VARIABLE, NODE_VARIABLE, PARENT_VARIABLE
 from segda_core.config import TaskConfig
-from segda_core.layout import AttemptFiles
+from segda_core.layout import GPUS_VARIABLE, AttemptFiles
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,9 @@ class Resources:
     """What an executor gives one attempt."""
 
     gpus: tuple[str, ...] = ()
-    """Ids for CUDA_VISIBLE_DEVICES; none: the attempt runs on CPU cores."""
+    """Ids for CUDA_VISIBLE_DEVICES; none: those of a scheduler, or CPU cores."""
+    num_gpus: int = 0
+    """On each machine, whoever chose them; workers that see none fail."""
     stall_min: float = 30.0
     """Minutes without a step after which the runner ends the attempt."""
     nodes: int = 1
@@ -137,6 +139,7 @@ def start_runner(
         ATTEMPT_VARIABLE: str(attempt.root.resolve()),
         NODE_VARIABLE: str(node.rank),
         PARENT_VARIABLE: str(os.getpid()),
+        GPUS_VARIABLE: str(resources.num_gpus),
     }
     with attempt.node_log(node.rank).open("ab") as log:
         return subprocess.Popen(

@@ -98,7 +98,8 @@ class LocalExecutor:
 
     def start(self, attempt: AttemptFiles, places: Places) -> LocalJob:
         """Start a runner; it inherits the lock files, so its places outlive a killed launcher."""
-        resources = Resources(gpus=places.names if self._gpus else (), stall_min=self._stall_min)
+        gpus = places.names if self._gpus else ()
+        resources = Resources(gpus=gpus, num_gpus=len(gpus), stall_min=self._stall_min)
         runner = start_runner(attempt, resources, self._code, keep_open=places.handles)
         job = LocalJob(attempt, runner, places)
         self._jobs.append(job)

@@ -42,9 +42,8 @@ class AttemptTrainable(tune.Trainable):
         self._name = attempt.root.parent.parent.name
         self._rows = Rows(TrialFiles(attempt.root.parent.parent), task.steps)
         # The runner keeps the CUDA_VISIBLE_DEVICES that Ray gave this process.
-        self._runner = start_runner(
-            attempt, Resources(stall_min=task.stall_min), None if task.code is None else Path(task.code)
-        )
+        resources = Resources(num_gpus=task.gpus, stall_min=task.stall_min)
+        self._runner = start_runner(attempt, resources, None if task.code is None else Path(task.code))
 
     def __repr__(self) -> str:
         """The trial's name, for Ray's dashboard."""

@@ -11,6 +11,8 @@ from segda_core.errors import ConfigError
 SMI_PATIENCE_S = 60.0
 """Seconds in which nvidia-smi must have listed the GPUs; it takes long where the driver has to wake up."""
 
+ON_CPUS = "to train on CPUs: CUDA_VISIBLE_DEVICES= segda …"
+
 RUNTIME_VARIABLE = "SEGDA_RUNTIME_DIR"
 """Environment variable that moves the lock files; launchers share their locks only where it is equal."""
 
@@ -53,26 +55,37 @@ def lock_places(names: list[str], count: int) -> Places | None:
 def visible_gpus() -> list[str]:
     """UUIDs of the GPUs CUDA_VISIBLE_DEVICES leaves us, all where it is unset; found without torch.
 
-    `ConfigError` where the driver does not answer: taken for no GPUs, trials would crawl on CPU cores.
+    `ConfigError` where the driver fails or lists no such GPU: trials would crawl on CPU cores, unsaid.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     entries = [entry.strip() for entry in (visible or "").split(",")]
     chosen = [entry for entry in entries if entry not in ("", "-1")]
     if visible is not None and not chosen:
         return []
-    try:
-        listing = subprocess.run(
-            ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"],
-            capture_output=True, text=True, check=True, timeout=SMI_PATIENCE_S,
-        ).stdout  # fmt: skip
-    except (FileNotFoundError, subprocess.CalledProcessError):
+    uuids = _listed_gpus()
+    if uuids is None:
         return []
+    return list(uuids.values()) if visible is None else [_uuid(entry, uuids) for entry in chosen]
+
+
+def _listed_gpus() -> dict[str, str] | None:
+    """The driver's GPUs, index -> UUID; None where there is no driver."""
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"],
+            capture_output=True, text=True, check=False, timeout=SMI_PATIENCE_S,
+        )  # fmt: skip
+    except FileNotFoundError:
+        return None
     except subprocess.TimeoutExpired as error:
         fault = f"nvidia-smi has not answered for {SMI_PATIENCE_S:g} s, so the GPU driver hangs"
-        advice = "restart the machine, or go on without GPUs: CUDA_VISIBLE_DEVICES=-1 segda …"
-        raise ConfigError([f"{fault}; {advice}"]) from error
-    uuids = dict(line.split(", ") for line in listing.strip().splitlines())
-    return list(uuids.values()) if visible is None else [_uuid(entry, uuids) for entry in chosen]
+        raise ConfigError([f"{fault}; restart the machine, or, {ON_CPUS}"]) from error
+    if done.returncode:
+        said = " ".join(f"{done.stdout} {done.stderr}".split())
+        fault = f"nvidia-smi fails with exit code {done.returncode}: {said}"
+        raise ConfigError([f"{fault}; it must work first, a restart may help, or, {ON_CPUS}"])
+    pairs = (line.split(", ") for line in done.stdout.splitlines())
+    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}  # else "No devices were found"
 
 
 def visible_cores() -> list[str]:
@@ -81,10 +94,19 @@ def visible_cores() -> list[str]:
 
 
 def _uuid(entry: str, uuids: dict[str, str]) -> str:
-    """An entry of CUDA_VISIBLE_DEVICES, an index or the start of a UUID, as the whole UUID."""
+    """An entry of CUDA_VISIBLE_DEVICES, an index or the start of a UUID, as the whole UUID.
+
+    Parts of a GPU (MIG) are not listed: a worker that does not see its own fails.
+    """
     if entry in uuids:
         return uuids[entry]
-    return next((uuid for uuid in uuids.values() if uuid.startswith(entry)), entry)
+    if entry.startswith("MIG-"):
+        return entry
+    found = next((uuid for uuid in uuids.values() if uuid.startswith(entry)), None)
+    if found is None:
+        listed = ", ".join(f"{index} ({uuid})" for index, uuid in uuids.items()) or "none"
+        raise ConfigError([f"CUDA_VISIBLE_DEVICES: no GPU {entry!r}; nvidia-smi lists {listed}; {ON_CPUS}"])
+    return found
 
 
 def runtime_folder() -> Path:

@@ -16,7 +16,8 @@ from launcher.executor_config import SlurmConfig
 from launcher.executors.base import Resources, code_environment
 from launcher.executors.slurm_kept import find_task, keep_tasks
 from launcher.executors.slurm_task import NodeTask
-from launcher.slurm.command import SlurmError, ask, outside_a_job, uninterrupted
+from launcher.slurm.command import SlurmError, ask, outside_a_job
+from launcher.stop_signals import uninterrupted
 from segda_core.config import TaskConfig
 from segda_core.layout import AttemptFiles, read_json, write_json
 
@@ -134,7 +135,7 @@ class Arrays:
                 named = {"job_name": name, "array_index": task.array_index}
                 write_json(attempt.submission, {**(read_json(attempt.submission) or {}), **named})
             keep_tasks(executor.folder, tasks, self._config.timeout_min, MANY_TIMEOUTS)
-            with outside_a_job(), uninterrupted():
+            with outside_a_job(), uninterrupted():  # what an sbatch that is ended has submitted nobody knows
                 jobs = executor.submit_array(tasks)
         except (FailedJobError, FailedSubmissionError) as error:
             raise SubmissionError(_reason(str(error))) from error
@@ -162,7 +163,8 @@ class Arrays:
         return executor._make_submission_file_text(executor._submitit_command_str, "")
 
     def _task(self, attempt: AttemptFiles, name: str, index: int) -> NodeTask:
-        resources = Resources(stall_min=self._config.stall_min, nodes=self._config.nodes)
+        config = self._config
+        resources = Resources(num_gpus=config.gpus_per_node, stall_min=config.stall_min, nodes=config.nodes)
         trial = attempt.root.parent.parent.absolute()
         return NodeTask(trial, attempt.number, name, index, resources, self._code)
 

@@ -1,12 +1,9 @@
 """Slurm's commands, each with a time limit: a controller that does not answer must never hang a caller."""
 
 import os
-import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-
-from launcher.stop_signals import STOP_SIGNALS
 
 TIMEOUT_S = 15.0
 
@@ -54,19 +51,6 @@ def outside_a_job() -> Iterator[None]:
         yield
     finally:
         os.environ.update(before)
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Keep what stops this process from commands that it starts meanwhile; it hears of it afterwards itself.
-
-    Ctrl-C reaches every process on a terminal, but what an sbatch that it ends has submitted nobody knows.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _reason(stderr: str) -> str:

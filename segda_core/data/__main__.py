@@ -13,6 +13,7 @@ from pathlib import Path
 from segda_core.data.index import expand_root
 from segda_core.data.manifest import ManifestReader
 from segda_core.errors import ConfigError, DataError
+from segda_core.process import end_on_signals
 
 ROOTS = {"streets": "${SEGDA_DATA:-data}/streets-v1"}
 """Images segda can make, and where its profiles look for them."""
@@ -138,4 +139,5 @@ def _add_cache(parser: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
+    end_on_signals()
     sys.exit(main())

@@ -5,7 +5,6 @@ Of a trial the result is kept as evaluations/quality.json, with --full as evalua
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,16 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from segda_core.command import usual_errors
 from segda_core.config import TrialConfig
 from segda_core.data.index import ImageRecord
 from segda_core.data.manifest import select_images
 from segda_core.data.measured import select_measured
-from segda_core.errors import ConfigError, DataError
 from segda_core.evaluate import weights_of
 from segda_core.layout import TrialFiles, write_json
 from segda_core.models.base import Segmenter
 from segda_core.parents import read_parents
+from segda_core.process import end_on_signals
 from segda_core.quality.catalogue import FULL_METRICS
 from segda_core.quality.discriminator import STEPS
 from segda_core.quality.full import FULL_IMAGES, measure_full
@@ -105,24 +105,22 @@ def main() -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the result here as JSON")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     arguments = parser.parse_args()
-    try:
+    with usual_errors():
         result = measure_checkpoint(
             arguments.path, arguments.full, arguments.images, arguments.discriminator_steps
         )
-    except (ConfigError, DataError) as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from error
-    output = arguments.out
-    if output is None and arguments.path.is_dir():
-        name = "quality-full.json" if arguments.full else "quality.json"
-        output = TrialFiles(arguments.path).evaluations / name
-    if output is not None:
-        write_json(output, result)
-    if arguments.json:
-        print(json.dumps(result, indent=1))
-    else:
-        Console().print(table(result))
+        output = arguments.out
+        if output is None and arguments.path.is_dir():
+            name = "quality-full.json" if arguments.full else "quality.json"
+            output = TrialFiles(arguments.path).evaluations / name
+        if output is not None:
+            write_json(output, result)
+        if arguments.json:
+            print(json.dumps(result, indent=1))
+        else:
+            Console().print(table(result))
 
 
 if __name__ == "__main__":
+    end_on_signals()
     main()

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from segda_core.layout import write_json, write_text
+from segda_core.process import end_on_signals
 from segda_core.quality.analyse import analyse
 from segda_core.quality.plots import plot_metrics
 from segda_core.quality.read_rows import Asked, read_rows
@@ -55,4 +56,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    end_on_signals()
     main()

@@ -87,6 +87,28 @@ def test_trials_made_with_set_beside_a_plan_are_said_to_be_missing_from_the_boar
     assert "0 to run" in output and "leaderboard quick --all" in output
 
 
+def test_gpus_that_torch_cannot_use_fail_the_trial_and_name_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver that lists a GPU, as a stand-in, which no torch can see."""
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho '0, GPU-aaaa'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tool.parent), prepend=":")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    sweep = SmallSweep(tmp_path, {"method": [{"name": "source_only"}]}, steps=1)
+    code, output = sweep.run("sweep", "quick")
+    assert (code, sweep.outcomes()) == (1, ["failed config"]), output
+    (attempt,) = sweep.attempts()
+    assert (
+        "was given GPUs (CUDA_VISIBLE_DEVICES=GPU-aaaa), but torch" in read_json(attempt.outcome)["message"]
+    )
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    code, output = sweep.run("sweep", "quick", "--retry", "config")
+    assert (code, sweep.outcomes()) == (0, ["failed config", "done"]), output
+
+
 def test_two_launchers_share_a_sweep(tmp_path: Path) -> None:
     sweep = SmallSweep(tmp_path, {"method": [{"name": "source_only"}], "seed": [0, 1, 2]}, steps=2)
     launchers = [sweep.start("sweep", "quick") for _ in range(2)]

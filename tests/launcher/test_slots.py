@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,23 @@ def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for the driver's tool that lists three GPUs."""
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text(f"#!/bin/sh\necho '{GPUS}'\n")
-    tool.chmod(0o755)
+def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts a stand-in for the driver's tool in its place; CUDA_VISIBLE_DEVICES is unset."""
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    def write(script: str) -> None:
+        tool = tmp_path / "nvidia-smi"
+        tool.write_text(f"#!/bin/sh\n{script}\n")
+        tool.chmod(0o755)
+
+    return write
+
+
+@pytest.fixture
+def nvidia_smi(driver: Callable[[str], None]) -> None:
+    """One that lists three GPUs."""
+    driver(f"echo '{GPUS}'")
 
 
 def test_a_place_is_locked_once_until_it_is_released() -> None:
@@ -77,20 +89,43 @@ def test_a_child_that_inherits_the_files_keeps_the_place() -> None:
 def test_gpus_that_are_visible(
     monkeypatch: pytest.MonkeyPatch, visible: str | None, expected: list[str]
 ) -> None:
-    if visible is None:
-        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    else:
+    if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert visible_gpus() == expected
 
 
-def test_a_driver_that_hangs_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text("#!/bin/sh\nexec sleep 60\n")
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+@pytest.mark.usefixtures("nvidia_smi")
+@pytest.mark.parametrize(("visible", "named"), [("5", "5"), ("0,7,1", "7"), ("GPU-dd", "GPU-dd")])
+def test_a_gpu_that_the_driver_does_not_list_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, visible: str, named: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(ConfigError, match=rf"no GPU '{named}'; nvidia-smi lists 0 \(GPU-aaaa\), 1 "):
+        visible_gpus()
+
+
+def test_a_driver_that_fails_is_quoted_unless_cpus_are_meant(
+    driver: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver("echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18")
+    said = r"18: Failed to initialize NVML: Driver/.* to train on CPUs: CUDA_VISIBLE_DEVICES= segda"
+    with pytest.raises(ConfigError, match=said):
+        visible_gpus()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with pytest.raises(ConfigError, match=said):
+        visible_gpus()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert visible_gpus() == []
+
+
+def test_a_driver_without_devices_no_gpus(driver: Callable[[str], None]) -> None:
+    driver("echo 'No devices were found'")
+    assert visible_gpus() == []
+
+
+def test_a_driver_that_hangs_is_said(driver: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    driver("exec sleep 60")
     monkeypatch.setattr("launcher.executors.slots.SMI_PATIENCE_S", 0.2)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     with pytest.raises(ConfigError, match=r"nvidia-smi has not answered for 0\.2 s"):
         visible_gpus()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")

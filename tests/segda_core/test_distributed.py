@@ -53,6 +53,25 @@ def test_another_number_of_processes_than_ranks_is_an_error():
         pass
 
 
+@pytest.mark.parametrize(("cuda", "said"), [(None, "built for CPUs alone"), ("12.8", "built for CUDA 12.8")])
+def test_gpus_that_torch_does_not_see_are_an_error(monkeypatch, cuda, said):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-aaaa")
+    monkeypatch.setenv("SEGDA_GPUS", "1")
+    with pytest.raises(ConfigError, match=f"GPU-aaaa.*{said}.* to train on CPUs: CUDA_VISIBLE"), connect(1):
+        pass
+
+
+@pytest.mark.parametrize(("given", "visible"), [("0", "0"), ("1", "")])
+def test_cpus_are_trained_on_where_no_executor_gave_gpus(monkeypatch, given, visible):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setenv("SEGDA_GPUS", given)
+    with connect(1) as world:
+        assert world.device == torch.device("cpu")
+
+
 RANKS = 4
 """Of two ranks a sum is the same in either order."""
 

@@ -1,14 +1,19 @@
 """Writes both domains to disk in the layouts of GTA5 and Cityscapes, in parallel, whole or not at all."""
 
+import contextlib
 import errno
+import fcntl
 import multiprocessing
 import os
 import shutil
+import signal
 import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 from PIL import Image
@@ -30,6 +35,9 @@ TARGET_CITIES = {
 STREETS_PER_CITY = 40
 CHUNK = 10
 """Samples that one worker draws at a time."""
+
+LOCK = ".maker"
+"""File in a folder that is being written: its maker holds a lock on it and says on which boot it runs."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +70,14 @@ def make_streets(root: Path, *, workers: int | None = None, progress: bool = Tru
 
 def write_streets(root: Path, samples: list[Sample], workers: int, progress: bool) -> None:
     """Write these samples to `root`, whole or not at all, unless something is there."""
+    _remove_abandoned(root)
     if root.is_dir() and any(root.iterdir()):
         return
     root.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
     try:
-        _write_all(temporary, samples, workers, progress)
+        with _locked(temporary):
+            _write_all(temporary, samples, workers, progress)
         temporary.chmod(0o755)
         _claim(temporary, root)
     finally:
@@ -122,12 +132,23 @@ def _run(root: Path, chunks: list[list[Sample]], workers: int) -> Iterator[int]:
         return
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_end_with_parent) as pool:
-        jobs = [pool.submit(write_samples, root, chunk) for chunk in chunks]
         try:
+            with _unheard_by_workers():
+                jobs = [pool.submit(write_samples, root, chunk) for chunk in chunks]
             for job in as_completed(jobs):
                 yield job.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _unheard_by_workers() -> Iterator[None]:
+    """Start workers that a terminal's signals do not end: the pool does, when it has heard of them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_with_parent() -> None:
@@ -149,3 +170,29 @@ def _claim(temporary: Path, root: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
             raise
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Meanwhile nobody takes the folder for one that a killed maker left."""
+    with (folder / LOCK).open("w") as lock:
+        with contextlib.suppress(OSError):  # a file system without locks: the folder is never taken for one
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.write(_boot())
+            lock.flush()
+        yield
+    (folder / LOCK).unlink()
+
+
+def _remove_abandoned(root: Path) -> None:
+    """Remove what makers of `root` left that were killed: on this machine, since it was started."""
+    for path in root.parent.glob(f".{escape(root.name)}.*/{LOCK}"):
+        with contextlib.suppress(OSError), path.open("r+") as lock:  # locked, or gone meanwhile
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if lock.read() == _boot():
+                shutil.rmtree(path.parent, ignore_errors=True)
+
+
+def _boot() -> str:
+    """What tells the time since this machine was started from every other, on any machine."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text()

@@ -16,6 +16,9 @@ from segda_core.layout import read_json
 
 pytestmark = pytest.mark.processes
 
+WITHOUT_GPU = ["unset SLURM_GPUS_PER_NODE", "export SLURM_STEP_GRES=none"]
+"""Lines for a job that gets a fake GPU: the step that trains is given none, for no torch can use it."""
+
 
 def sweep_of(folder: Path, seeds: int, **settings: object) -> SmallSweep:
     grid = {"method": [{"name": "source_only"}], "seed": list(range(seeds))}
@@ -46,7 +49,7 @@ def test_a_job_that_waits_runs_the_code_it_was_launched_with(
     """
     gpus = {"gpus_per_node": 1, "cpus_per_gpu": 2} if slurm.place.gpus else {}
     seen = tmp_path / "seen"
-    setup = [f"echo $CUDA_VISIBLE_DEVICES $SLURM_CPUS_ON_NODE > {seen}"]
+    setup = [f"echo $CUDA_VISIBLE_DEVICES $SLURM_CPUS_ON_NODE > {seen}", *WITHOUT_GPU]
     sweep = sweep_of(tmp_path / "work", 1, sbatch={"hold": True}, setup=setup, **gpus)
     code, output = sweep.run("sweep", "quick")
     assert code == 0, output
@@ -61,6 +64,15 @@ def test_a_job_that_waits_runs_the_code_it_was_launched_with(
     ran_on = read_json(attempt.environment)
     (snapshot,) = (sweep.folder / "runs" / ".code").iterdir()
     assert (ran_on["commit"], ran_on["snapshot"]) == (commit, snapshot.name)
+
+
+def test_a_gpu_that_torch_cannot_use_fails_the_trial(slurm: Cluster, tmp_path: Path) -> None:
+    """The cluster's are fake."""
+    if not slurm.place.gpus or shutil.which("nvidia-smi"):
+        pytest.skip("no GPU, or perhaps a real one")
+    sweep = sweep_of(tmp_path / "work", 1, gpus_per_node=1)
+    code, output = sweep.run("sweep", "quick", "--wait")
+    assert (code, sweep.outcomes()) == (1, ["failed config"]), output
 
 
 def test_ctrl_c_during_sbatch_neither_breaks_it_off_nor_forgets_its_jobs(

@@ -1,16 +1,19 @@
 """The embedded domains: same bytes everywhere, known labels, a long tail, written whole or not at all."""
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from small_sweep import wait_until
 
 from segda_core.classes import CLASSES, LABEL_IDS
 from segda_core.data.streets import VERSION, make_streets
 from segda_core.data.streets.scene import draw_sample
-from segda_core.data.streets.write import Sample, all_samples, write_samples, write_streets
+from segda_core.data.streets.write import LOCK, Sample, all_samples, write_samples, write_streets
 
 IGNORED_IDS = {0, 1, 3, 4, 6, 10}
 FEW = [sample for sample in all_samples() if sample.index in (2, 650, 250)]
@@ -154,6 +157,31 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(KeyError, match="nowhere"):
         write_streets(tmp_path / "streets", [broken], workers=1, progress=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def start_maker(root: Path) -> "subprocess.Popen[bytes]":
+    """Another process that writes all of it to `root`, alone."""
+    code = "import sys, pathlib; from segda_core.data.streets import make_streets;"
+    code += "make_streets(pathlib.Path(sys.argv[1]), workers=1, progress=False)"
+    return subprocess.Popen([sys.executable, "-c", code, root])
+
+
+@pytest.mark.processes
+def test_what_a_killed_maker_left_is_removed_and_a_living_ones_is_not(tmp_path: Path) -> None:
+    root = tmp_path / "streets [1]"
+    killed, living = (start_maker(root) for _ in range(2))
+    wait_until(lambda: len({path.parent for path in tmp_path.glob(".*/render/images/*.png")}) == 2)
+    killed.kill()
+    killed.wait()
+    write_streets(root, FEW, workers=1, progress=False)
+    (left,) = tmp_path.glob(".*")
+    assert living.poll() is None
+    (left / LOCK).write_text("another boot's")
+    living.kill()
+    living.wait()
+    write_streets(root, FEW, workers=1, progress=False)
+    assert list(tmp_path.glob(".*")) == [left], "its maker may run on another machine"
+    assert len(files(root)) == 2 * len(FEW) + 1
 
 
 @pytest.mark.processes
