@@ -13,7 +13,7 @@ from launcher.search.sample import random_points
 from launcher.siblings import Siblings, family_of
 from launcher.stages import Stage
 from launcher.trial import Trial
-from segda_core.config import Profile, TaskConfig
+from segda_core.config import Profile, TaskConfig, default_names
 from segda_core.errors import ConfigError, Json, Problem
 from segda_core.tasks import TASK_CONFIGS
 
@@ -49,7 +49,7 @@ class StageExpander:
     def __init__(
         self, sweep: str, file: Path, stage: Stage, base: Mapping[str, Json], overrides: Layers
     ) -> None:
-        """`base` is the sweep's own; `ConfigError` where the stage's axes are wrong."""
+        """`base` is the sweep's own."""
         self._sweep = sweep
         self._file = file
         self._stage = stage
@@ -57,21 +57,27 @@ class StageExpander:
         profile = Layer("profile", str(stage.profile_file), "trial", (), stage.profile.trial)
         self._lower = (profile, Layer("base", str(file), "base", (), base))
         self._axes = _axes(stage, str(file))
+        self.faults = list(self._axes.faults)
+        """What is wrong with the stage's axes."""
         self._fields = TASK_CONFIGS[stage.task].model_fields
         self._siblings = Siblings(TASK_CONFIGS[stage.task])
         self._below: dict[tuple[str, ...], tuple[Layers, Json]] = {}
 
-    def expand(self, trials: Mapping[str, Sequence[Trial]]) -> Expansion:
-        """Every trial, validated; `trials` are those of earlier stages. `ConfigError` with every fault."""
+    def expand(self, trials: Mapping[str, Sequence[Trial]], certain: bool = True) -> Expansion:
+        """Every trial, validated; `trials` are those of earlier stages. `ConfigError` with every fault.
+
+        Not `certain`: the file has faults elsewhere, so that only what is wrong whatever they are is one.
+        """
         stage, paths = self._stage, axis_paths(self._stage.part)
+        certain = certain and not self.faults
         found = {role: Candidates(trials[parent], paths, stage.match) for role, parent in stage.roles.items()}
-        if faults := list(match_faults(stage, found)):
+        if certain and (faults := list(match_faults(stage, found))):
             raise ConfigError([f"{self._file}: {fault}" for fault in faults])
-        resolved = self._resolve_all(found)
-        if not resolved and stage.part.exclude:
+        resolved = self._resolve_all(found, certain)
+        if certain and not resolved and stage.part.exclude:
             raise ConfigError([f"{self._file}: {stage.prefix}exclude: it leaves no point of the grid"])
         configs = [item.config for item in resolved]
-        if faults := [f"{self._file}: {fault}" for fault in unused_keys(stage, configs)]:
+        if certain and (faults := [f"{self._file}: {fault}" for fault in unused_keys(stage, configs)]):
             raise ConfigError(faults)
         prefix = f"{self._file}: {stage.prefix}"
         idle = [f"{prefix}exclude[{number}] matches no point" for number in self._axes.idle_excludes()]
@@ -82,8 +88,8 @@ class StageExpander:
         if search is not None and search.is_adaptive and (left := search.trials - len(self._stage.proposed)):
             yield f"search: {left} more trials are proposed as results come in"
 
-    def _resolve_all(self, candidates: Mapping[str, Candidates]) -> list[Resolved]:
-        faults, resolved = Faults(self._file), []
+    def _resolve_all(self, candidates: Mapping[str, Candidates], certain: bool) -> list[Resolved]:
+        faults, resolved = Faults(self._file, certain), []
         for point in self._axes.points():
             sets = choose(candidates, values(point), self._stage.match)
             if not sets or (len(sets) > 1 and point):
@@ -93,11 +99,12 @@ class StageExpander:
             for chosen in sets:
                 found = self._resolve(point, chosen)
                 if isinstance(found, Resolved):
-                    faults.count()
+                    faults.count(found.layers)
                     resolved.append(found)
                 else:
                     faults.add(found[0], found[1], values(point))
-        faults.check()
+        if lines := [*self.faults, *faults.lines()]:
+            raise ConfigError(lines)
         return resolved
 
     def _resolve(self, point: Point, chosen: Chosen) -> Resolved | tuple[list[Problem], Layers]:
@@ -124,7 +131,8 @@ class StageExpander:
             base = Layer("base", str(self._file), f"{self._stage.prefix}base", (), self._stage.base)
             layers = (*self._of_task((*self._lower, *self._inherited(point, chosen))), base)
             task = {} if self._stage.task == "train" else {"task": self._stage.task}
-            raw: Json = {"data": self._stage.profile.data.model_dump(), **task}
+            defaults = default_names(TASK_CONFIGS[self._stage.task])
+            raw: Json = {"data": self._stage.profile.data.model_dump(), **task, **defaults}
             for layer in layers:
                 raw = put(raw, [str(key) for key in layer.path], layer.value)
             self._below[key] = (layers if self._stage.base else layers[:-1]), raw

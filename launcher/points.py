@@ -1,13 +1,13 @@
 """The points of a sweep: the cross product of its axes, less what `exclude` leaves out."""
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from launcher.layers import Layer, look_up
 from launcher.search.config import SearchConfig
 from launcher.sweep_file import LADDER_AXIS, StageFile, SweepFile
-from segda_core.errors import ConfigError, Json, did_you_mean, shown
+from segda_core.errors import Json, did_you_mean, shown
 
 Choice = tuple[Layer, ...]
 """One value of an axis; of the zipped axis, the values that move together."""
@@ -22,6 +22,8 @@ class Axes:
 
     choices: tuple[tuple[Choice, ...], ...]
     exclude: tuple[Mapping[str, Json], ...]
+    faults: tuple[str, ...] = ()
+    """What is wrong with them as the file has them; the faulty parts are left out above."""
 
     def points(self) -> Iterator[Point]:
         """Every point that is not excluded, the last axis moving fastest."""
@@ -71,39 +73,38 @@ def search_of(part: Part) -> SearchConfig | None:
 
 
 def search_axes(search: SearchConfig, points: Sequence[Mapping[str, Json]], file: str) -> Axes:
-    """One axis, on which the settings of a search's trials move together; `ConfigError` for a faulty path."""
+    """One axis, on which the settings of a search's trials move together."""
     faults = [
         f"{file}: search.space.{path}: {fault}" for path in search.space if (fault := _path_fault(path))
     ]
-    if faults:
-        raise ConfigError(faults)
-    return Axes((tuple(_search_choice(point, file) for point in points),), ())
+    return Axes((tuple(_search_choice(point, file) for point in points),), (), tuple(faults))
 
 
 def _search_choice(point: Mapping[str, Json], file: str) -> Choice:
     return tuple(
         Layer("search", file, f"search.space.{path}", tuple(path.split(".")), value)
         for path, value in point.items()
+        if not _path_fault(path)
     )
 
 
 def make_axes(part: Part, file: str, ladder: tuple[int | str, ...], prefix: str = "") -> Axes:
-    """Axes in the file's order, the zipped one last; `ConfigError` with every fault.
+    """Axes in the file's order, the zipped one last.
 
     `prefix` is where the part stands in the file, as `stages.adapt.`.
     """
-    faults = [*_zip_faults(part), *_exclude_faults(part), *_ladder_faults(part, ladder)]
-    faults += [f"grid.{path}: {fault}" for path in part.grid if (fault := _path_fault(path))]
-    if faults:
-        raise ConfigError([f"{file}: {prefix}{fault}" for fault in faults])
+    grid = {path: ladder if found == "ladder" else found for path, found in part.grid.items()}
+    wrong = {**_path_faults(part.grid), **_ladder_faults(part, ladder)}
     choices = [
-        _grid_axis(path, ladder if found == "ladder" else found, file, prefix)
-        for path, found in part.grid.items()
+        _grid_axis(path, found, file, prefix) for path, found in grid.items() if f"grid.{path}" not in wrong
     ]
     if part.zip:
         entries = enumerate(part.zip)
         choices.append(tuple(_zip_choice(number, entry, file, prefix) for number, entry in entries))
-    return Axes(tuple(choices), tuple(part.exclude))
+    names = axis_paths(part)
+    exclude = [entry for entry in part.exclude if all(axis_of(path, names) for path in entry)]
+    faults = [*_zip_faults(part), *_exclude_faults(part), *(f"{place}: {wrong[place]}" for place in wrong)]
+    return Axes(tuple(choices), tuple(exclude), tuple(f"{file}: {prefix}{fault}" for fault in faults))
 
 
 def _grid_axis(path: str, found: list[Json] | tuple[Json, ...], file: str, prefix: str) -> tuple[Choice, ...]:
@@ -115,6 +116,7 @@ def _zip_choice(number: int, entry: Mapping[str, Json], file: str, prefix: str) 
     return tuple(
         Layer("zip", file, f"{prefix}zip[{number}].{path}", tuple(path.split(".")), value)
         for path, value in entry.items()
+        if not _path_fault(path)
     )
 
 
@@ -122,12 +124,17 @@ def _path_fault(path: str) -> str | None:
     return None if all(path.split(".")) else "a path is keys joined by dots, as optimizer.lr"
 
 
-def _ladder_faults(part: Part, ladder: tuple[int | str, ...]) -> Iterator[str]:
-    for path, found in part.grid.items():
-        if found == "ladder" and path != LADDER_AXIS:
-            yield f"grid.{path}: found 'ladder'; allowed: a list; the ladder is for {LADDER_AXIS}"
-        elif found == "ladder" and not ladder:
-            yield f"grid.{path}: found 'ladder', but the data profile has none; give a list of sizes"
+def _path_faults(grid: Iterable[str]) -> dict[str, str]:
+    return {f"grid.{path}": fault for path in grid if (fault := _path_fault(path))}
+
+
+def _ladder_faults(part: Part, ladder: tuple[int | str, ...]) -> dict[str, str]:
+    asking = [path for path, found in part.grid.items() if found == "ladder"]
+    misplaced = f"found 'ladder'; allowed: a list; the ladder is for {LADDER_AXIS}"
+    faults = {f"grid.{path}": misplaced for path in asking if path != LADDER_AXIS}
+    if LADDER_AXIS in asking and not ladder:
+        faults[f"grid.{LADDER_AXIS}"] = "found 'ladder', but the data profile has none; give a list of sizes"
+    return faults
 
 
 def _zip_faults(part: Part) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 
+from launcher.bad_images import bad_images
 from launcher.entry import Entry, Phase
 from launcher.launch_view import ending
 from launcher.live import View, duration
@@ -36,6 +37,8 @@ def settle(entry: Entry, status: TrialStatus, view: View, *, stopping: bool) -> 
 def _end(entry: Entry, status: TrialStatus, view: View) -> bool:
     entry.phase = Phase.OVER
     view.say(*ending(entry, status))
+    if noted := bad_images(status.metrics or {}):
+        view.say(f"note     {entry.id}: {noted}", "yellow")
     return True
 
 

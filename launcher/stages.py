@@ -74,6 +74,12 @@ def ordered_parts(model: SweepFile, file: Path) -> dict[str | None, Part]:
     return {name: model.stages[name] for name in order}
 
 
+def first_parts(model: SweepFile) -> dict[str | None, Part]:
+    """The stages that depend on no other, whatever is wrong with the rest."""
+    parts = model.stages.items()
+    return {name: part for name, part in parts if part.task == "train" and not (part.from_ or part.match)}
+
+
 def _top_faults(model: SweepFile) -> Iterator[str]:
     for key in ("grid", "zip", "exclude"):
         if getattr(model, key):

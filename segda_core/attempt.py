@@ -4,13 +4,14 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import asdict
 from typing import Any
 
 import torch
 
 from segda_core import checkpoint
 from segda_core.config import TrialConfig
-from segda_core.data.dataset import sample_names
+from segda_core.data.dataset import Notes, sample_names
 from segda_core.data.loader import build_loader
 from segda_core.data.manifest import select_images
 from segda_core.distributed import connect
@@ -26,7 +27,7 @@ from segda_core.layout import AttemptFiles, TrialFiles, write_json
 from segda_core.meter import Pace
 from segda_core.methods.base import Batch, SegmenterMethod
 from segda_core.process import Leave, StopRequest, Verdict
-from segda_core.result import Effort, write_result
+from segda_core.result import Effort, note_fields, write_result
 from segda_core.scoring import Scoring
 from segda_core.weights import origin
 
@@ -63,6 +64,8 @@ class Attempt:
             self.scoring = Scoring(config, execution, method, self.images)
         self.pace = Pace(config.images_per_step)
         self.history: History | None = None
+        self.notes = Notes()
+        """Of all attempts that count; of all ranks since the newest checkpoint was saved."""
         self.completed = 0
         self.earlier_seconds = 0.0
 
@@ -76,6 +79,8 @@ class Attempt:
                     found = environment(self.images, self.completed)
                     write_json(self.files.environment, {**found, "parents": self.start.parents})
                     self.history = stack.enter_context(History(self.files))
+                if self.scoring is not None and self.start.checkpoint is None:
+                    self.scoring.check_classes()
                 self._train()
                 self._finish()
         except Leave as leave:
@@ -101,6 +106,7 @@ class Attempt:
         self.completed = self.heartbeat.step = state["step"]
         self.pace.train_seconds = state["train_seconds"]
         self.earlier_seconds = state["wall_seconds"]
+        self.notes.update(Notes(**state.get("notes", {})))
         logger.info("resumed at step %d from %s", self.completed, path)
 
     def _train(self) -> None:
@@ -121,19 +127,19 @@ class Attempt:
 
     def _batches(self) -> Iterator[list[Batch]]:
         """The remaining steps' micro-batches; the time spent waiting for them is noted."""
-        loader = iter(
-            build_loader(
-                self.config,
-                self.images,
-                rank=self.world.rank,
-                ranks=self.world.ranks,
-                first_step=self.completed,
-            )
+        loader = build_loader(
+            self.config,
+            self.images,
+            rank=self.world.rank,
+            ranks=self.world.ranks,
+            first_step=self.completed,
         )
+        steps = iter(loader)
         for _ in range(self.completed, self.config.steps):
             asked = time.perf_counter()
-            batches = next(loader)
+            batches = next(steps)
             self.pace.waited += time.perf_counter() - asked
+            self.notes.update(loader.notes)
             yield batches
 
     def _wish(self) -> Verdict:
@@ -165,12 +171,13 @@ class Attempt:
     def _report(self) -> None:
         """Read losses and speed since the last report; ends the attempt where a loss was not finite."""
         losses = self.engine.meter.read(self.world, self.pace.steps)
-        if losses.first_bad:
-            self._end_non_finite(losses.first_bad)
         speed = self.pace.read()
         self.heartbeat.images_per_second = round(speed[0], 3)
-        if self.history is not None:
-            self.history.training(self.completed, losses.means, self.engine.rates, speed)
+        if self.history is not None and losses.means:
+            step = min(losses.first_bad.values(), default=self.completed)
+            self.history.training(step, losses.means, self.engine.rates, speed)
+        if losses.first_bad:
+            self._end_non_finite(losses.first_bad)
 
     def _end_non_finite(self, first_bad: dict[str, int]) -> None:
         """Keep the state beside the resumable checkpoints, and say which images did it."""
@@ -192,6 +199,7 @@ class Attempt:
             "step": self.completed,
             "train_seconds": self.pace.train_seconds,
             "wall_seconds": self._wall_seconds(),
+            "notes": asdict(self.notes),
             **self.engine.state(),
         }
 
@@ -203,6 +211,8 @@ class Attempt:
         self.execution.check_fence()
         self.engine.broadcast_buffers()
         self.engine.check_weights(self.completed)
+        for notes in self.world.gather(self.notes):
+            self.notes.update(notes)
         if self.world.is_main:
             checkpoint.save(self.files.checkpoints / f"{self.completed}.pt", self._state())
             checkpoint.discard_old(self.files.checkpoints, self.config.checkpoint.keep_steps)
@@ -235,7 +245,8 @@ class Attempt:
         wall = self._wall_seconds()
         effort = Effort(images / self.pace.train_seconds, wall, self.world.gpus * wall / 3600)
         final = self.engine.method.final()
-        if not write_result(self.config, self.execution, self.images, final, scores, effort):
+        found = {**scores, **note_fields(self.notes)}
+        if not write_result(self.config, self.execution, self.images, final, found, effort):
             raise Leave(Verdict.SUPERSEDED)
 
     def _scores(self, scoring: Scoring) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ bytes in 64 hex digits.
 import hashlib
 import logging
 import os
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ KEPT = 2
 """Newest valid checkpoints that stay beside those of `keep_steps`."""
 
 DIGEST_LENGTH = 64
+
+ZIP_START, ZIP_END = b"PK\x03\x04", b"PK\x05\x06"
+"""What `torch.save` begins with, and what its last 22 bytes begin with."""
 
 logger = logging.getLogger(__name__)
 
@@ -50,15 +54,24 @@ def load(path: Path) -> State:
 
 
 def fault(path: Path) -> str | None:
-    """Why a checkpoint cannot be used (truncated, altered, unreadable), or None where its checksum fits."""
+    """Why a checkpoint cannot be used (truncated, altered, foreign), or None where its checksum fits."""
     try:
         content = memoryview(path.read_bytes())
     except OSError as error:
         return str(error)
     body, stored = content[:-DIGEST_LENGTH], bytes(content[-DIGEST_LENGTH:])
     if hashlib.sha256(body).hexdigest().encode() != stored:
+        if _is_foreign(content[: len(ZIP_START)], stored):
+            return "no checkpoint of segda; allowed: a file of a trial's checkpoints, as final.pt"
         return "its checksum does not fit: truncated or altered"
     return None
+
+
+def _is_foreign(start: memoryview, end: bytes) -> bool:
+    """Whether a file has neither end of a checkpoint, or is a whole archive without a checksum."""
+    if re.fullmatch(rb"[0-9a-f]{64}", end):
+        return False
+    return not ZIP_START.startswith(start) or end[-22:].startswith(ZIP_END)
 
 
 def steps_in(folder: Path) -> dict[int, Path]:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from segda_core.problems import Json, KeyPath, Problem, did_you_mean, dotted, problems, shown
+from segda_core.problems import Json, KeyPath, Problem, closest, did_you_mean, dotted, problems, shown
 
 __all__ = [
     "ConfigError",
@@ -15,6 +15,7 @@ __all__ = [
     "KeyPath",
     "Problem",
     "check",
+    "closest",
     "did_you_mean",
     "dotted",
     "load_yaml",

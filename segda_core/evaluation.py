@@ -32,7 +32,7 @@ from segda_core.transfer import moved
 PIXELS_AT_ONCE = {"cpu": 1 << 17, "cuda": 1 << 21}
 """Label pixels of the images of one forward."""
 
-Sample: TypeAlias = tuple[Pixels, Pixels, str]
+Sample: TypeAlias = tuple[Pixels, Pixels, bool]
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class Evaluation:
     matrices: NDArray[np.int32]
     """(images, 19, 19), rows truth, columns prediction."""
     names: list[str]
+    skipped: list[str]
+    """Files of images that could not be read: their matrices are empty."""
 
     def scores(self, classes: Sequence[str]) -> Scores:
         """Scores of all images together."""
@@ -67,18 +69,24 @@ def evaluate(
     stop = stop or StopRequest()
     own = range(world.rank, len(records), world.ranks)
     with evaluation_mode([predictor.segmenter]):  # once for all images
-        matrices = _own_matrices(predictor, Subset(ValidationSet(records), own), workers, stop)
+        matrices, skipped = _own_matrices(predictor, Subset(ValidationSet(records), own), workers, stop)
     if (verdict := world.agree(stop.verdict)) != Verdict.CONTINUE:
         raise Leave(verdict)
     gathered = world.interleave(matrices, len(records))
-    return None if gathered is None else Evaluation(gathered, [record.name for record in records])
+    left_out = world.interleave(skipped, len(records))
+    if gathered is None or left_out is None:
+        return None
+    unread = [str(record.image) for record, bad in zip(records, left_out, strict=True) if bad]
+    return Evaluation(gathered, [record.name for record in records], unread)
 
 
 def _own_matrices(
     predictor: Predictor, samples: Subset[Sample], workers: int, stop: StopRequest
-) -> NDArray[np.int32]:
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """(images, 19, 19), and which of the images were skipped."""
     device = predictor.segmenter.mean.device
     matrices = [torch.zeros((0, NUM_CLASSES, NUM_CLASSES), dtype=torch.int32, device=device)]
+    skipped: list[bool] = []
     loader = DataLoader(
         samples,
         batch_size=None,
@@ -92,8 +100,8 @@ def _own_matrices(
         if stop.verdict != Verdict.CONTINUE:
             break
         matrices.append(_group_matrices(predictor, group))
-    counts: NDArray[np.int32] = torch.cat(matrices).cpu().numpy()
-    return counts
+        skipped += [bad for _, _, bad in group]
+    return torch.cat(matrices).cpu().numpy(), np.array(skipped, dtype=np.int32)
 
 
 def _as_it_is(sample: Any) -> Any:

@@ -8,51 +8,48 @@ from torch import Tensor
 
 from segda_core.distributed import World
 
-NEVER = 2.0**53
-"""Larger than any step, and exact in float64."""
-
 
 @dataclass(frozen=True)
 class LossReading:
     """Losses of the global batch, averaged over the steps since the last reading."""
 
     means: dict[str, float]
+    """Over the steps before the first with a loss that is not finite; empty where there is none."""
     first_bad: dict[str, int]
     """Losses that were NaN or infinite on any rank, with the first step at which they were."""
 
 
 class LossMeter:
-    """Adds losses up on the device; only `read` and `is_finite` wait for it."""
+    """Keeps the losses of every step on the device; only `read` and `is_finite` wait for it."""
 
     def __init__(self) -> None:
         self._names: list[str] = []
-        self._sums = torch.zeros(0)
-        self._first_bad = torch.zeros(0)
+        self._rows: dict[int, Tensor] = {}
+        """Of the steps since the last reading."""
 
     def add(self, losses: dict[str, Tensor], step: int) -> None:
         """Add one micro-batch's share of the losses; the names are the same at every call."""
         values = torch.stack([loss.detach().double() for loss in losses.values()])
-        if not self._names:
-            self._names = list(losses)
-            self._sums = torch.zeros_like(values)
-            self._first_bad = torch.full_like(values, NEVER)
-        self._sums += values
-        seen = torch.full_like(values, step).masked_fill(values.isfinite(), NEVER)
-        self._first_bad = torch.minimum(self._first_bad, seen)
+        self._names = list(losses)
+        self._rows[step] = self._rows[step] + values if step in self._rows else values
 
     def is_finite(self) -> bool:
-        """Whether every loss of this rank has been finite so far."""
-        return bool((self._first_bad == NEVER).all())
+        """Whether every loss of this rank's newest step is."""
+        return bool(self._rows[max(self._rows)].isfinite().all())
 
     def read(self, world: World, steps: int) -> LossReading:
-        """Means over the `steps` since the last reading, which begin anew; collective."""
-        means = (world.control_sum(self._sums.cpu().clone()) / max(steps, 1)).tolist()
-        bad = world.control_min(self._first_bad.cpu().clone()).tolist()
-        self._sums.zero_()
-        return LossReading(
-            means=dict(zip(self._names, means, strict=True)),
-            first_bad={name: int(step) for name, step in zip(self._names, bad, strict=True) if step < NEVER},
-        )
+        """Means over the `steps` finished since the last reading, which begin anew; collective."""
+        numbers = list(self._rows)
+        rows = world.control_sum(torch.stack(list(self._rows.values())).cpu())
+        self._rows = {}
+        first_bad = {
+            name: numbers[finite.index(False)]
+            for name, finite in zip(self._names, rows.isfinite().T.tolist(), strict=True)
+            if not all(finite)
+        }
+        good = min([steps, *(numbers.index(step) for step in first_bad.values())])
+        means = dict(zip(self._names, rows[:good].mean(dim=0).tolist(), strict=True)) if good else {}
+        return LossReading(means, first_bad)
 
 
 @dataclass

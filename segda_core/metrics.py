@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segda_core.classes import CLASSES, NUM_CLASSES
-from segda_core.errors import DataError
+from segda_core.data.absent import refuse_absent
 
 COUNTING_LANES = 64
 """Histograms of one image that a GPU counts side by side."""
@@ -62,11 +62,7 @@ def scores(matrix: NDArray[np.integer], classes: Sequence[str] = CLASSES) -> Sco
     matrix = matrix.astype(np.int64)
     declared = [CLASSES.index(name) for name in classes]
     rows, columns, hits = matrix.sum(axis=1), matrix.sum(axis=0), matrix.diagonal()
-    if absent := [CLASSES[index] for index in declared if rows[index] == 0]:
-        raise DataError(
-            f"evaluation.classes declares {', '.join(absent)}, of which the validation images hold no pixel "
-            "(`segda data check` lists every class's share)"
-        )
+    refuse_absent([CLASSES[index] for index in declared if rows[index] == 0])
     iou: dict[str, float | None] = dict.fromkeys(CLASSES)
     for index in declared:
         iou[CLASSES[index]] = float(hits[index] / (rows[index] + columns[index] - hits[index]))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Union, get_args, get_origin
 
+import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -29,6 +30,8 @@ class Problem:
     """What was found, what is allowed, a suggestion."""
     of_key: bool = False
     """The key is the fault, whatever value it was given."""
+    of_several: bool = False
+    """What is missing, or does not go with the value there, may be given elsewhere."""
 
     def __str__(self) -> str:
         return f"{dotted(self.path)}: {self.text}" if self.path else self.text
@@ -36,8 +39,13 @@ class Problem:
 
 def did_you_mean(word: str, allowed: Sequence[str]) -> str:
     """`; did you mean X?` where something allowed is close to the word, else nothing."""
-    close = difflib.get_close_matches(word, allowed, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    close = closest(word, allowed)
+    return "" if close is None else f"; did you mean {close!r}?"
+
+
+def closest(word: str, allowed: Sequence[str]) -> str | None:
+    """What is allowed and looks most like the word; None where nothing does."""
+    return next(iter(difflib.get_close_matches(word, allowed, n=1)), None)
 
 
 def dotted(path: KeyPath) -> str:
@@ -58,17 +66,27 @@ def shown(value: Json) -> str:
 
 
 def problems(model: type[BaseModel], errors: list[dict[str, Any]]) -> list[Problem]:
-    """Pydantic's errors with one problem for each path: a union reports each of its choices apart."""
+    """Pydantic's errors with one problem for each path: a union reports each of its choices apart.
+
+    Where one of them was entered, that the value is none of the others goes without saying.
+    """
     grouped: dict[KeyPath, list[Found]] = {}
     for error in errors:
         path, annotation = _resolve(model, error["loc"])
         if error["type"] == "union_tag_invalid":
             path = (*path, "name")
         grouped.setdefault(path, []).append((error, annotation))
-    return [
-        Problem(path, _problem(path, found), found[0][0]["type"] == "extra_forbidden")
-        for path, found in grouped.items()
-    ]
+    above = {path[:length] for path in grouped for length in range(1, len(path))}
+    return [_as_problem(path, found) for path, found in grouped.items() if path not in above]
+
+
+def _as_problem(path: KeyPath, found: list[Found]) -> Problem:
+    kind = found[0][0]["type"]
+    return Problem(path, _problem(path, found), kind == "extra_forbidden", kind in OF_SEVERAL)
+
+
+OF_SEVERAL = ("missing", "union_tag_not_found", "value_error", "assertion_error")
+"""Pydantic's kinds of errors that another value may be to blame for."""
 
 
 def _problem(path: KeyPath, found: list[Found]) -> str:
@@ -134,7 +152,9 @@ def _hint(value: Json, errors: list[dict[str, Any]], annotation: Annotation) -> 
         return "; `ladder` stands for the profile's sizes only as the grid's target.subset.size: ladder"
     kinds = {error["type"] for error in errors}
     if kinds & {"int_type", "float_type"} and (number := _number(value, whole="int_type" in kinds)):
-        return f"; YAML reads {value} as text: write {number}"
+        quoted = not isinstance(yaml.safe_load(value), str)
+        reason = "leave the quotes out" if quoted else f"YAML reads {value} as text"
+        return f"; {reason}: write {number}"
     if value in _tags(annotation):
         return f"; write {{name: {value}}}"
     choices = [str(choice) for error in errors for choice in _choices(error)]

@@ -1,5 +1,6 @@
 """The result of a trial: metrics.json, and where it trained the final weights."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ from torch import nn
 
 from segda_core.classes import CLASSES
 from segda_core.config import OutputName, TaskConfig, TrialConfig
+from segda_core.data.dataset import Notes
 from segda_core.data.manifest import TrialImages
 from segda_core.evaluation import Evaluation
 from segda_core.execution import Execution
@@ -16,6 +18,8 @@ from segda_core.layout import publish, read_json, write_json
 from segda_core.parents import Record
 from segda_core.tasks import task_of
 from segda_core.weights import save_final
+
+logger = logging.getLogger(__name__)
 
 SCHEMA = 1
 """Version of metrics.json's form."""
@@ -38,21 +42,22 @@ def write_result(
     execution: Execution,
     images: TrialImages,
     final: Mapping[OutputName, nn.Module],
-    scores: Mapping[str, Any],
+    found: Mapping[str, Any],
     effort: Effort,
 ) -> bool:
-    """Write the final weights, and publish metrics.json as `publish_result` does."""
+    """Write the final weights, and publish metrics.json with what was found as `publish_result` does."""
     trial, path = execution.trial, execution.files.checkpoints / "final.pt"
     digest = save_final(path, final, config, trial.root.name, config.steps)
     output = {"path": str(path.relative_to(trial.root)), "sha256": digest}
     content = {
         "outputs": dict.fromkeys(final, output),
-        **scores,
+        **found,
         **_training_fields(config, images),
         "images_per_second": round(effort.images_per_second, 3),
         "wall_seconds": round(effort.wall_seconds, 1),
         "gpu_hours": round(effort.gpu_hours, 4),
     }
+    _log_bad_images(content)
     return publish_result(config, execution, content)
 
 
@@ -94,7 +99,24 @@ def score_fields(evaluation: Evaluation, classes: tuple[str, ...]) -> dict[str, 
         "iou": {name: scores.iou[name] for name in CLASSES},
         "pixel_accuracy": scores.pixel_accuracy,
         "classes": list(classes),
+        "validation_skipped": evaluation.skipped,
     }
+
+
+def note_fields(notes: Notes) -> dict[str, Any]:
+    """Files that could not be read while training, and how many labels were resized to their image."""
+    return {"training_skipped": sorted(notes.skipped), "labels_resized": len(notes.resized)}
+
+
+def _log_bad_images(content: Mapping[str, Any]) -> None:
+    training, validation = content["training_skipped"], content.get("validation_skipped", ())
+    if training or validation or content["labels_resized"]:
+        logger.warning(
+            "images skipped: %d of training, %d of validation; labels resized: %d",
+            len(training),
+            len(validation),
+            content["labels_resized"],
+        )
 
 
 def _training_fields(config: TrialConfig, images: TrialImages) -> dict[str, Any]:

@@ -6,8 +6,10 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from segda_core.config import TrialConfig
+from segda_core.data.absent import absent_classes, refuse_absent
 from segda_core.data.manifest import TrialImages
 from segda_core.data.measured import select_measured
+from segda_core.errors import DataError
 from segda_core.evaluation import Evaluation, build_predictor, evaluate, resolved_protocol
 from segda_core.execution import Execution
 from segda_core.methods.base import SegmenterMethod
@@ -33,6 +35,23 @@ class Scoring:
         wanted = config.quality.images
         self.measured = select_measured(config, wanted, images.made) if wanted else None
         self.predictor = build_predictor(method.evaluated, config.evaluation.protocol, config.evaluation)
+
+    def check_classes(self) -> None:
+        """`DataError` on every rank where no validation label shows a declared class; collective.
+
+        Rank 0 reads labels until every class was seen: at the end it would be too late.
+        """
+        world = self.execution.world
+        problem = world.from_main(self._problem_of_classes() if world.is_main else None)
+        if problem is not None:
+            raise DataError(problem)
+
+    def _problem_of_classes(self) -> str | None:
+        try:
+            refuse_absent(absent_classes(self.validation, self.config.evaluation.classes))
+        except DataError as error:
+            return str(error)
+        return None
 
     def evaluate(self) -> Evaluation | None:
         """Scores on rank 0; collective. Raises `Leave` on every rank once any is asked to stop."""

@@ -115,6 +115,14 @@ def small_config(root: Path, method: str = "joint", **changes: Any) -> TrialConf
     return parse(TrialConfig, {**raw, **changes}, "small_config")
 
 
+def skipping(config: TrialConfig) -> TrialConfig:
+    """The configuration with `on_bad: skip` for every domain."""
+    domains = {
+        name: domain.model_copy(update={"on_bad": "skip"}) for name, domain in config.data.domains.items()
+    }
+    return config.model_copy(update={"data": config.data.model_copy(update={"domains": domains})})
+
+
 def pseudo_label_config(root: Path, on_bad: str = "fail", **changes: Any) -> PseudoLabelConfig:
     """The task on the target of `write_domains`; changes replace top-level fields."""
     target = {"layout": "cityscapes", "root": str(root / "target"), "on_bad": on_bad}

@@ -36,6 +36,8 @@ class Result(BaseModel):
     uses_target_labels: bool
     target_images: int
     labelled_images: int
+    validation_skipped: list[str] = []
+    """Unreadable images that the scores are without."""
 
 
 @dataclass(frozen=True)

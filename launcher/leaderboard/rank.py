@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from launcher.bad_images import counted
 from launcher.leaderboard.axes import flatten, text
 from launcher.leaderboard.collect import Record
 from launcher.leaderboard.disk import Size
@@ -64,6 +65,9 @@ def marks(row: Row) -> list[str]:
     older = sum(record.older_code for record in row.counted)
     if older:
         found.append("older code" if older == len(row.counted) else f"{older} with older code")
+    skipped = max((len(result.validation_skipped) for result in row.results), default=0)
+    if skipped:
+        found.append(counted("validation image skipped", skipped))
     if row.size != row.own_size:
         found.append(f"{row.size} target images {ABOVE}")
     return [*found, *row.others]

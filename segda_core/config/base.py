@@ -59,6 +59,13 @@ def identity(config: Frozen) -> dict[str, Any]:
     return kept
 
 
+def default_names(model: type[Frozen]) -> dict[str, dict[str, str]]:
+    """`{"optimizer": {"name": "sgd"}}`: every setting chosen by its name that has a default, as mappings."""
+    chosen = {key: field.default for key, field in model.model_fields.items() if field.discriminator}
+    names = {key: getattr(default, "name", None) for key, default in chosen.items()}
+    return {key: {"name": name} for key, name in names.items() if name is not None}
+
+
 @cache
 def _identifying(model: type[Frozen]) -> list[tuple[str, Any]]:
     """Name and default of every field that is in the identity; a required one equals no default."""

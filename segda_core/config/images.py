@@ -6,6 +6,9 @@ from pydantic import Discriminator, Field, Tag
 
 from segda_core.config.base import LIST, NOT_IN_IDENTITY, Frozen, Size
 
+MadeName = Literal["streets"]
+"""Images that segda draws itself."""
+
 
 class Domain(Frozen):
     """Where the images of one domain lie and how they are laid out."""
@@ -38,7 +41,7 @@ class Profile(Frozen):
     domains: dict[str, Domain]
     ladder: Annotated[tuple[Annotated[int, Field(gt=0)] | Literal["all"], ...], LIST] = ()
     """Target sizes that `target.subset.size: ladder` stands for in a grid."""
-    make: Literal["streets"] | None = None
+    make: MadeName | None = None
     """Images that segda can make itself where they are missing."""
     trial: dict[str, Any] = Field(default={})
     """Part of a `TrialConfig`: sources, target, sizes, crop, classes averaged, default model and weights."""

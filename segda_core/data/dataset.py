@@ -170,8 +170,8 @@ class TrainingSet(Dataset[MicroBatch | DataError]):
         return MicroBatch(streams, tuple(indices), notes)
 
 
-class ValidationSet(Dataset[tuple[Pixels, Pixels, str]]):
-    """The validation images in order: (RGB at file size, train ids at the label's own size, name).
+class ValidationSet(Dataset[tuple[Pixels, Pixels, bool]]):
+    """The validation images in order: (RGB at file size, train ids at the label's own size, whether skipped).
 
     An unreadable image of a domain with `on_bad: skip` is logged and has no labelled pixel: it never counts.
     """
@@ -183,17 +183,17 @@ class ValidationSet(Dataset[tuple[Pixels, Pixels, str]]):
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, index: int) -> tuple[Pixels, Pixels, str]:
+    def __getitem__(self, index: int) -> tuple[Pixels, Pixels, bool]:
         record = self.records[index]
         try:
             image = self.images.image(record.image).pixels
-            return image, self.images.label(label_file(record)).pixels, record.name
+            return image, self.images.label(label_file(record)).pixels, False
         except DataError as error:
             if not record.may_skip:
                 raise
             logger.warning("skipped in evaluation: %s", error)
         ignored = np.full(BLANK, IGNORE_INDEX, dtype=np.uint8)
-        return np.zeros((*BLANK, 3), dtype=np.uint8), ignored, record.name
+        return np.zeros((*BLANK, 3), dtype=np.uint8), ignored, True
 
 
 def label_file(record: ImageRecord) -> Path:

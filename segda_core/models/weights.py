@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segda_core.errors import ConfigError
+from segda_core.errors import ConfigError, did_you_mean
 from segda_core.models.base import Segmenter
 
 Tensors = dict[str, Tensor]
@@ -45,7 +45,9 @@ def read_tensors(path: Path) -> Tensors:
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
-        raise ConfigError([f"model.weights: {path} cannot be read: {error}"]) from error
+        near = did_you_mean(str(path), ("none", "imagenet"))
+        fault = f"{path} cannot be read: {error}; allowed: none, imagenet or a file{near}"
+        raise ConfigError([f"model.weights: {fault}"]) from error
     if isinstance(content, dict) and "networks" in content:
         content = content["networks"]["segmenter"]
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):

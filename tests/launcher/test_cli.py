@@ -40,6 +40,9 @@ def test_every_command_has_help_with_an_example(words: list[str]) -> None:
         (["sweep", "smoke", "--json"], "goes with --dry-run"),
         (["sweep", "smoke", "--retry", ""], "--retry: found ''"),
         (["schema", "/dev/null/folder"], "Not a directory"),
+        (["evaluate", "x", "--protocol", "mirro"], "--protocol: found 'mirro'; allowed: single, mirror, "),
+        (["predict", "x.pt", "a.png", "--out", "y", "--protocol", "mirro"], "did you mean 'mirror'?"),
+        (["data", "make", "street"], "NAME: found 'street'; allowed: streets; did you mean 'streets'?"),
         (["sweep", "target.yaml"], "target.yaml: cannot be read"),
     ],
 )

@@ -61,3 +61,17 @@ def test_the_line_about_an_end_begins_with_the_state_and_the_trial_as_words(
 ) -> None:
     line, _ = ending(entry, TrialStatus(entry.id, state, message="as it was"))
     assert line.split()[:2] == [state, f"{entry.id}:"]
+
+
+def test_the_end_of_a_trial_tells_of_images_that_it_could_not_use(entry: Entry) -> None:
+    skipped = {"training_skipped": ["a.png"], "validation_skipped": ["b.png", "c.png"], "labels_resized": 1}
+    for metrics, note in (
+        (skipped, "1 training image skipped, 2 validation images skipped, 1 label resized"),
+        ({"training_skipped": [], "validation_skipped": [], "labels_resized": 0}, None),
+        ({"outputs": {}}, None),
+    ):
+        output = io.StringIO()
+        status = TrialStatus(entry.id, State.DONE, miou=0.5, metrics=metrics)
+        assert settle(entry, status, PlainView(Console(file=output, width=1000)), stopping=False)
+        notes = [] if note is None else [f"note     {entry.id}: {note}"]
+        assert output.getvalue().splitlines()[1:] == notes

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from launcher.sweep import expand, load_sweep
-from segda_core.config import AdaptSegNetConfig
+from segda_core.config import AdamWConfig, AdaptSegNetConfig, SgdConfig
 from segda_core.errors import ConfigError
 from sweeps import METHODS, expanded, load, write_profile, write_sweep
 
@@ -75,6 +75,32 @@ def test_a_mapping_with_another_name_replaces_the_one_below(tmp_path: Path) -> N
         sgd.config.optimizer.model_dump() | {"lr": 0.25, "momentum": 0.5} == sgd.config.optimizer.model_dump()
     )
     assert adamw.config.method.model_dump()["lambda_target"] == 2.0
+
+
+def test_the_default_is_the_lowest_layer(tmp_path: Path) -> None:
+    base = {"steps": 1, "method": {"name": "joint"}, "optimizer": {"lr": 0.25}}
+    named = {**base, "optimizer": {"name": "sgd", "lr": 0.25}}
+    nameless, again = expanded(tmp_path, base=base), expanded(tmp_path, base=named)
+    assert [trial.id for trial in nameless.trials] == [trial.id for trial in again.trials]
+    assert nameless.trials[0].config.optimizer == SgdConfig(name="sgd", lr=0.25)
+    optimizers = [
+        trial.config.optimizer
+        for trial in expanded(
+            tmp_path,
+            "optimizer.weight_decay=0.5",
+            base={**base, "optimizer": {"momentum": 0.5, "lr": 0.25}},
+            grid={"optimizer": [{"name": "adamw"}, {"name": "sgd"}, {"lr": 0.125}]},
+        ).trials
+    ]
+    assert optimizers == [
+        AdamWConfig(name="adamw", weight_decay=0.5),
+        SgdConfig(name="sgd", lr=0.25, momentum=0.5, weight_decay=0.5),
+        SgdConfig(name="sgd", lr=0.125, momentum=0.5, weight_decay=0.5),
+    ]
+    (trial,) = expanded(tmp_path, "optimizer.name=adamw", base=base).trials
+    assert trial.config.optimizer == AdamWConfig(name="adamw", lr=0.25)
+    (plain,) = expanded(tmp_path, "optimizer={}").trials
+    assert plain.id == expanded(tmp_path).trials[0].id
 
 
 def test_an_axis_below_another_is_applied_after_it_whatever_their_order(tmp_path: Path) -> None:

@@ -82,6 +82,30 @@ def test_every_fault_of_every_trial_is_listed_once(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("case", CASES["together"], ids=lambda case: case["places"][0])
+def test_no_fault_hides_another_or_makes_one_up(tmp_path: Path, case: dict[str, Any]) -> None:
+    found = problems(tmp_path, **case["file"])
+    assert sorted(line.removeprefix("demo.yaml: ").split(": ")[0] for line in found) == sorted(case["places"])
+
+
+def test_wrong_settings_hide_neither_one_another_nor_the_files_faults(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        "steps",
+        "seed={",
+        "executor.retri=1",
+        "ranks=x",
+        base={"model": {"name": "tiny", "wdith": 8}},
+    )
+    assert [line.split(": ")[:2] for line in found] == [
+        ["--set steps", "allowed"],
+        ["--set seed={", "not valid YAML"],
+        ["--set", "executor.retri"],
+        ["--set ranks", "found 'x'; allowed"],
+        ["demo.yaml", "base.model.wdith"],
+    ]
+
+
 def test_a_fault_of_some_points_says_which(tmp_path: Path) -> None:
     grid = {"method": METHODS, "method.lambda_target": [0.5], "seed": [0, 1]}
     found = problems(tmp_path, base={"steps": 1}, grid=grid)

@@ -5,14 +5,26 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from domains import save
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from trials import CONTRACT, MINED, SIZES, VALIDATION, run, small_config, write_domains, write_trial
+from trials import (
+    CONTRACT,
+    MINED,
+    SIZES,
+    VALIDATION,
+    run,
+    skipping,
+    small_config,
+    write_domains,
+    write_trial,
+)
 
 from segda_core import checkpoint, environment, scoring
-from segda_core.classes import CLASSES
+from segda_core.classes import CLASSES, LABEL_IDS
 from segda_core.config import Lite0Config
 from segda_core.data.manifest import select_images
+from segda_core.errors import DataError
 from segda_core.evaluate import evaluate_checkpoint
 from segda_core.failure import NonFiniteLossError
 from segda_core.layout import TrialFiles, read_json
@@ -181,12 +193,7 @@ def test_an_unreadable_validation_label_may_be_skipped(root, tmp_path):
     shutil.copytree(root, copy)
     label = min((copy / "target/gtFine/val").rglob("*_labelIds.png"))
     label.write_bytes(b"no picture")
-    config = small_config(copy, "source_only", steps=1)
-    domains = {
-        name: domain.model_copy(update={"on_bad": "skip"}) for name, domain in config.data.domains.items()
-    }
-    config = config.model_copy(update={"data": config.data.model_copy(update={"domains": domains})})
-    trial = write_trial(tmp_path / "trial", config)
+    trial = write_trial(tmp_path / "trial", skipping(small_config(copy, "source_only", steps=1)))
 
     run(trial)
 
@@ -195,6 +202,58 @@ def test_an_unreadable_validation_label_may_be_skipped(root, tmp_path):
         assert [int(matrix.sum()) > 0 for matrix in content["matrices"]] == [False] + [True] * (
             VALIDATION - 1
         )
+
+
+def test_what_could_not_be_used_as_it_is_is_in_the_result(root, tmp_path, caplog):
+    copy = tmp_path / "domains"
+    shutil.copytree(root, copy)
+    image = copy / "source/images/00003.png"
+    image.write_bytes(image.read_bytes()[:200])
+    label = copy / "source/labels/00005.png"
+    Image.open(label).resize((32, 16), Image.Resampling.NEAREST).save(label)
+    validation = min((copy / "target/leftImg8bit/val").rglob("*.png"))
+    validation.write_bytes(validation.read_bytes()[:200])
+    config = skipping(small_config(copy, "source_only"))
+    whole = write_trial(tmp_path / "whole", config)
+
+    run(whole)
+
+    metrics = read_json(whole.metrics)
+    assert (metrics["training_skipped"], metrics["validation_skipped"]) == ([str(image)], [str(validation)])
+    assert metrics["labels_resized"] == 1
+    line = "images skipped: 1 of training, 1 of validation; labels resized: 1"
+    assert [record.message for record in caplog.records].count(line) == 1
+
+    trial = write_trial(tmp_path / "trial", config, attempts=2)
+    shutil.copytree(whole.attempt(1).checkpoints, trial.attempt(1).checkpoints)
+    run(trial, 2)  # at its last step: it reads no training image
+    for field in ("training_skipped", "validation_skipped", "labels_resized"):
+        assert read_json(trial.metrics)[field] == metrics[field]
+
+
+def test_without_bad_images_the_result_says_so(finished):
+    for method, trial in finished.items():
+        metrics = read_json(trial.metrics)
+        assert (metrics["training_skipped"], metrics["labels_resized"]) == ([], 0)
+        assert metrics.get("validation_skipped") == (None if method == "cyclegan" else [])
+
+
+def test_a_declared_class_that_no_validation_label_shows_fails_before_the_first_step(root, tmp_path):
+    copy = tmp_path / "domains"
+    shutil.copytree(root, copy)
+    for label in (copy / "target/gtFine/val").rglob("*_labelIds.png"):
+        ids = np.array(Image.open(label))
+        save(label, np.where(ids == LABEL_IDS[CLASSES.index("bus")], 0, ids))
+    evaluation = {**SIZES, "classes": ["road", "bus"]}
+    trial = write_trial(tmp_path / "trial", small_config(copy, "source_only", evaluation=evaluation))
+    with pytest.raises(DataError, match=r"^evaluation.classes declares bus, of which the validation images"):
+        run(trial)
+    assert history(trial, 1) == []
+    assert not trial.attempt(1).checkpoints.exists()
+
+    unscored = write_trial(tmp_path / "unscored", small_config(copy, "cyclegan", steps=1))
+    run(unscored)
+    assert unscored.metrics.exists()
 
 
 def test_the_teacher_is_scored_and_kept_where_the_trial_says_so(finished, root, tmp_path):
@@ -373,6 +432,21 @@ def test_a_loss_that_is_not_finite_says_step_loss_and_images(root, tmp_path):
     assert message.count("leftImg8bit.png") == 4
     assert checkpoint.load(kept)["step"] == step
     assert checkpoint.newest(trial, up_to=1) is None
+
+
+def test_losses_before_one_that_is_not_finite_are_in_the_history(root, tmp_path):
+    rows = {}
+    for every in (1, 4):
+        changes = {"optimizer": {"name": "sgd", "lr": 100}, "steps": 30, "checkpoint": {"every": 100}}
+        config = small_config(root, "source_only", log_every=every, **changes)
+        trial = write_trial(tmp_path / str(every), config)
+        with pytest.raises(NonFiniteLossError, match=r"^step 6: "):
+            run(trial)
+        rows[every] = history(trial, 1)
+    assert [row["step"] for row in rows[1]] == [1, 2, 3, 4, 5, 6]
+    assert [row["step"] for row in rows[4]] == [4, 6]
+    for name, mean in rows[4][-1]["losses"].items():
+        assert mean == pytest.approx((rows[1][4]["losses"][name] + rows[1][5]["losses"][name]) / 2)
 
 
 def test_weights_that_are_not_finite_are_never_saved_for_resuming(root, tmp_path):

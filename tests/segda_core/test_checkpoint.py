@@ -52,6 +52,19 @@ def test_every_truncation_and_every_changed_byte_is_found(tmp_path):
         assert checkpoint.fault(damaged) is not None
 
 
+def test_what_was_never_a_checkpoint_is_called_so_and_a_damaged_one_damaged(tmp_path):
+    path = save(tmp_path / "1.pt")
+    whole = path.read_bytes()
+    torch.save({"weight": torch.arange(5.0)}, tmp_path / "foreign.pth")
+    torch.save({"weight": 3}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    (tmp_path / "t.yaml").write_text("name: demo\ndata: toy\n" * 20)
+    for name in ("foreign.pth", "old.pth", "t.yaml"):
+        assert checkpoint.fault(tmp_path / name).startswith("no checkpoint of segda; allowed:")
+    for damaged in (b"", whole[:3], whole[:-10], whole[:-100], whole[: len(whole) // 2], b"X" + whole[1:]):
+        path.write_bytes(damaged)
+        assert checkpoint.fault(path) == "its checksum does not fit: truncated or altered"
+
+
 def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
     path = save(tmp_path / "1.pt", 1)
     with pytest.raises(Exception, match="pickle"):

@@ -83,14 +83,27 @@ def test_the_meter_averages_over_steps_and_remembers_the_first_bad_one():
     meter = LossMeter()
     for step, value in enumerate((1.0, 2.0, 6.0)):
         meter.add({"good": torch.tensor(value), "other": torch.tensor(0.5)}, step)
+    assert meter.is_finite()
     reading = meter.read(ALONE, 3)
     assert reading.means == {"good": 3.0, "other": 0.5}
-    assert meter.is_finite() and not reading.first_bad
+    assert not reading.first_bad
 
-    for step, value in ((3, 1.0), (4, float("inf")), (5, float("nan"))):
-        meter.add({"good": torch.tensor(1.0), "other": torch.tensor(value)}, step)
+    for step, value in ((3, 1.0), (4, 2.0), (5, float("inf")), (6, float("nan"))):
+        meter.add({"good": torch.tensor(float(step)), "other": torch.tensor(value)}, step)
     assert not meter.is_finite()
-    assert meter.read(ALONE, 3).first_bad == {"other": 4}
+    reading = meter.read(ALONE, 4)
+    assert reading.first_bad == {"other": 5}
+    assert reading.means == {"good": 3.5, "other": 1.5}
+    meter.add({"good": torch.tensor(float("nan")), "other": torch.tensor(1.0)}, 7)
+    assert meter.read(ALONE, 0).means == {}
+
+
+def test_the_meter_adds_the_micro_batches_of_a_step_up():
+    meter = LossMeter()
+    for step, value in ((0, 1.0), (0, 2.0), (1, 3.0), (1, 4.0), (2, 5.0), (2, float("nan"))):
+        meter.add({"loss": torch.tensor(value)}, step)
+    reading = meter.read(ALONE, 2)
+    assert (reading.means, reading.first_bad) == ({"loss": 5.0}, {"loss": 2})
 
 
 def test_the_pace_counts_only_its_own_window(monkeypatch):

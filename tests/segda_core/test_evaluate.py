@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 
 import numpy as np
@@ -142,6 +143,28 @@ def test_predict_takes_folders_and_refuses_names_that_collide(trial, root, comma
     with pytest.raises(SystemExit):
         command(predict, final, images, images / "00002.png", "--out", tmp_path / "out")
     assert "overwrite each other" in capsys.readouterr().err
+
+
+def test_a_file_in_the_way_is_said_and_ends_with_2(trial, root, command, capsys, tmp_path):
+    final, image = trial.attempt(1).checkpoints / "final.pt", root / "source" / "images" / "00001.png"
+    (tmp_path / "out").write_text("")
+    for words, said in [
+        ((predict, final, image, "--out", tmp_path / "out"), "out cannot be a folder: File exists"),
+        ((evaluate, final, "--out", tmp_path / "out" / "result.json"), "File exists"),
+    ]:
+        with pytest.raises(SystemExit) as ended:
+            command(*words)
+        assert ended.value.code == 2
+        assert said in capsys.readouterr().err
+
+
+def test_a_reader_who_has_seen_enough_is_no_error(trial, command, capsys, monkeypatch):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        command(evaluate, trial.attempt(1).checkpoints / "final.pt", "--json")
+    assert capsys.readouterr().err == ""
 
 
 def test_colours_and_overlay_by_hand():

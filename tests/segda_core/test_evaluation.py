@@ -1,9 +1,11 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
 from trials import VALIDATION, small_config, write_domains
 
-from segda_core.config import TinyConfig
+from segda_core.config import Domain, TinyConfig
 from segda_core.data.index import scan
 from segda_core.data.labels import read_image, read_label
 from segda_core.distributed import World
@@ -41,6 +43,7 @@ def test_every_image_has_its_own_matrix(predictor, records):
     result = evaluate(predictor, records, ALONE)
 
     assert result.names == [record.name for record in records]
+    assert result.skipped == []
     assert result.matrices.shape == (VALIDATION, 19, 19)
     predictor.segmenter.eval()
     for record, matrix in zip(records, result.matrices, strict=True):
@@ -57,6 +60,19 @@ def test_ranks_share_the_images_without_meeting_one_twice(predictor, records):
     second = evaluate(predictor, records[1::2], ALONE).matrices
     assert np.array_equal(whole[0::2], first)
     assert np.array_equal(whole[1::2], second)
+
+
+def test_images_that_could_not_be_read_are_named(predictor, root, tmp_path, config):
+    shutil.copytree(root / "target", tmp_path / "target")
+    domain = Domain(layout="cityscapes", root=str(tmp_path / "target"), on_bad="skip")
+    records = scan(domain, "val").records
+    whole = evaluate(predictor, records, ALONE).matrices
+    records[1].image.write_bytes(b"no picture")
+    records[4].label.write_bytes(b"no picture")
+    result = evaluate(predictor, records, ALONE)
+    assert result.skipped == [str(records[1].image), str(records[4].image)]
+    assert not result.matrices[[1, 4]].any()
+    assert np.array_equal(np.delete(result.matrices, [1, 4], 0), np.delete(whole, [1, 4], 0))
 
 
 def test_training_mode_is_restored_and_statistics_stay(predictor, records):
@@ -76,19 +92,19 @@ def test_a_request_to_stop_ends_it(predictor, records):
     assert predictor.segmenter.training
 
 
-def sample(image: tuple[int, int], label: tuple[int, int], name: str):
-    return np.zeros((*image, 3), np.uint8), np.zeros(label, np.uint8), name
+def sample(image: tuple[int, int], label: tuple[int, int]):
+    return np.zeros((*image, 3), np.uint8), np.zeros(label, np.uint8), False
 
 
 def test_groups_hold_equal_sizes_and_bounded_pixels():
     small, large = ((4, 8), (4, 8)), ((8, 8), (8, 8))
-    samples = [sample(*size, str(index)) for index, size in enumerate([small, small, small, large, small])]
-    groups = [[name for _, _, name in group] for group in equal_sizes(samples, most_pixels=64)]
-    assert groups == [["0", "1"], ["2"], ["3"], ["4"]]
+    samples = [sample(*size) for size in (small, small, small, large, small)]
+    groups = [[label.shape for _, label, _ in group] for group in equal_sizes(samples, most_pixels=64)]
+    assert groups == [[(4, 8), (4, 8)], [(4, 8)], [(8, 8)], [(4, 8)]]
 
 
 def test_an_image_larger_than_the_bound_is_a_group_of_its_own():
-    assert len(list(equal_sizes([sample((8, 8), (8, 8), "0")], most_pixels=1))) == 1
+    assert len(list(equal_sizes([sample((8, 8), (8, 8))], most_pixels=1))) == 1
 
 
 def test_the_resolved_protocol_says_what_was_done(predictor, records, config):

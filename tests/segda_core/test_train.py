@@ -1,6 +1,7 @@
 """`python -m segda_core.train` as the runner starts it: signals, parents, errors."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from trials import small_config, write_domains, write_trial
+from trials import SIZES, skipping, small_config, write_domains, write_trial
 
 from segda_core import checkpoint
 from segda_core.layout import TrialFiles, read_json
@@ -93,6 +94,37 @@ def test_a_signal_to_one_rank_saves_and_ends_both(root, tmp_path):
     step = read_json(trial.attempt(1).saved)["step"]
     assert (trial.attempt(1).checkpoints / f"{step}.pt").exists()
     assert not (trial.attempt(1).root / "errors").exists()
+
+
+@pytest.mark.processes
+def test_two_ranks_say_together_what_they_could_not_use(root, tmp_path):
+    copy = tmp_path / "domains"
+    shutil.copytree(root, copy)
+    bad = [
+        *sorted((copy / "source/images").iterdir())[:6],
+        *sorted(copy.glob("target/leftImg8bit/val/*/*"))[:2],
+    ]
+    for image in bad:
+        image.write_bytes(b"no picture")
+    config = skipping(small_config(copy, "source_only", ranks=2, workers=1))
+    trial = write_trial(tmp_path / "trial", config)
+    assert [rank.wait(PATIENCE) for rank in start_two_ranks(trial, 1)] == [0, 0]
+    metrics = read_json(trial.metrics)
+    assert metrics["training_skipped"] + metrics["validation_skipped"] == list(map(str, bad))
+
+
+@pytest.mark.processes
+def test_two_ranks_find_a_class_without_truth_together(root, tmp_path):
+    copy = tmp_path / "domains"
+    shutil.copytree(root, copy)
+    for label in list(copy.glob("target/gtFine/val/*/*"))[1:]:
+        label.unlink()
+    config = skipping(small_config(copy, "source_only", ranks=2, evaluation=SIZES))
+    trial = write_trial(tmp_path / "trial", config)
+    assert [rank.wait(PATIENCE) for rank in start_two_ranks(trial, 1)] == [1, 1]
+    errors = [read_json(trial.attempt(1).error(rank)) for rank in (0, 1)]
+    assert [error["cause"] for error in errors] == ["data", "data"]
+    assert all("of which the validation images hold no pixel" in error["message"] for error in errors)
 
 
 @pytest.mark.processes

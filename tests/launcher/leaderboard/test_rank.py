@@ -51,6 +51,20 @@ def test_a_row_with_a_missing_seed_is_never_ranked(board):
     assert section.entries[1].marks == ["missing"]
 
 
+def test_a_score_without_some_validation_images_is_marked(board):
+    for seed, skipped in enumerate(([], ["a.png", "b.png"], ["a.png"])):
+        board.trial(0.3, seed=seed, changes={"validation_skipped": skipped})
+    board.trial(0.2, method="joint")
+    board.trial(0.1, method="supervised", changes={"validation_skipped": ["a.png"]})
+    (section,) = sections(board)
+    found = {entry.row.method: [mark for mark in entry.marks if "image" in mark] for entry in section.entries}
+    assert found == {
+        "source_only": ["2 validation images skipped"],
+        "joint": [],
+        "supervised": ["1 validation image skipped"],
+    }
+
+
 def test_other_seeds_are_not_compared(board):
     for method in ("joint", "adaptsegnet"):
         for seed in (0, 1):

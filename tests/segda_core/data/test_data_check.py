@@ -92,6 +92,21 @@ def test_faults_that_may_be_skipped_are_listed_but_no_problem(pair):
     assert len(report.skipped) == len(FAULTS)
 
 
+def test_unlabelled_target_training_images_are_a_note_and_others_problems(pair):
+    unlabelled = sorted((pair / "camera/gtFine/train").rglob("*_labelIds.png"))[:3]
+    for path in unlabelled:
+        path.unlink()
+    report = check_profile(write_profile(pair))
+    assert report.problems == []
+    assert report.notes == ["camera train: 3 of 10 images have no label, which only some methods need"]
+    assert sum(report.splits[2].sizes.values()) == 10
+
+    sorted((pair / "camera/gtFine/val").rglob("*_labelIds.png"))[0].unlink()
+    (pair / "game/labels/00001.png").unlink()
+    problems = check_profile(write_profile(pair)).problems
+    assert [problem.rsplit(": ")[1] for problem in problems] == ["no label", "no label"]
+
+
 def test_declared_class_without_truth_is_a_problem(pair):
     for path in (pair / "camera/gtFine/val/lindau").iterdir():
         with Image.open(path) as picture:

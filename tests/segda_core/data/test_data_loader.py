@@ -239,8 +239,9 @@ def test_validation_set_gives_whole_files(drawn_pair, configure):
     records = select_images(configure(drawn_pair)).validation
     validation = ValidationSet(records)
     assert len(validation) == 4
-    image, label, name = validation[2]
-    assert name == "lindau/lindau_000012_000019"
+    image, label, skipped = validation[2]
+    assert records[2].name == "lindau/lindau_000012_000019"
+    assert not skipped
     np.testing.assert_array_equal(image, read_image(records[2].image))
     np.testing.assert_array_equal(label, read_label(records[2].label))
 
@@ -249,10 +250,10 @@ def test_validation_image_that_cannot_be_read(pair, configure, caplog):
     truncate(select_images(configure(pair)).validation[1].image)
     with pytest.raises(DataError, match=r"lindau_000011_000019_leftImg8bit.png: cannot be read"):
         ValidationSet(select_images(configure(pair)).validation)[1]
-    image, label, name = ValidationSet(select_images(configure(pair, on_bad="skip")).validation)[1]
+    image, label, skipped = ValidationSet(select_images(configure(pair, on_bad="skip")).validation)[1]
     assert image.shape[:2] == label.shape
     assert (label == 255).all()
-    assert name == "lindau/lindau_000011_000019"
+    assert skipped
     assert "lindau_000011_000019_leftImg8bit.png" in caplog.text
 
 

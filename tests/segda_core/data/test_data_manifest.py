@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from domains import raw_config
 
+from segda_core.classes import CLASSES
 from segda_core.data.absent import absent_classes
 from segda_core.data.labels import label_counts
 from segda_core.data.manifest import manifest_hash, select_images
@@ -171,6 +172,17 @@ def test_absent_classes(drawn_pair, configure):
     assert absent_classes(in_order[:1], declared) == ["train", "bicycle"]
     assert absent_classes(in_order, ("road", "building"), count) == []
     assert opened == [first]
+
+
+def test_a_label_that_may_be_skipped_shows_no_class(pair, configure):
+    validation = select_images(configure(pair, on_bad="skip")).validation
+    everything = absent_classes(validation, CLASSES)
+    validation[0].label.write_bytes(b"no picture")
+    assert absent_classes(validation[:1], ("road", "car")) == ["road", "car"]
+    assert set(absent_classes(validation, CLASSES)) >= set(everything)
+    strict = select_images(configure(pair)).validation
+    with pytest.raises(DataError, match=r"gtFine_labelIds\.png: cannot be read"):
+        absent_classes(strict, ("road",))
 
 
 @pytest.mark.processes

@@ -1,5 +1,7 @@
 """Initial weights: what is loaded, and what is said when it cannot be."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torchvision.models import ResNet101_Weights
@@ -153,8 +155,15 @@ def test_missing_or_unreadable_files_are_named(tmp_path, content):
     path = tmp_path / "weights.pt"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"weights\.pt cannot be read"):
+    with pytest.raises(
+        ConfigError, match=r"weights\.pt cannot be read: (.|\n)*; allowed: none, imagenet or a file"
+    ):
         weights.read_tensors(path)
+
+
+def test_a_word_that_is_no_file_is_answered_with_a_near_one():
+    with pytest.raises(ConfigError, match="did you mean 'imagenet'"):
+        weights.read_tensors(Path("imagnet"))
 
 
 def test_a_file_that_holds_something_else_is_refused(tmp_path):
