@@ -12,7 +12,7 @@ pytestmark = pytest.mark.processes
 
 def said(folder: Path, *words: str) -> str:
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHON", "MAKEFLAGS")}
-    command = ["make", "-f", str(MAKEFILE), "help", *words]
+    command = ["make", "--no-print-directory", "-f", str(MAKEFILE), "help", *words]
     child = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=True, timeout=60
     )
