@@ -181,7 +181,7 @@ def _locked(folder: Path) -> Iterator[None]:
             lock.write(_boot())
             lock.flush()
         yield
-    (folder / LOCK).unlink()
+        (folder / LOCK).unlink()  # before the lock goes: without it, somebody may remove the folder
 
 
 def _remove_abandoned(root: Path) -> None:
