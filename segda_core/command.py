@@ -1,11 +1,18 @@
-"""How the core's commands end: problems on stderr with exit code 2, and in silence where nobody reads on."""
+"""How the core's commands tell results and end: problems with exit code 2, in silence where nobody reads on."""
 
+import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
 
 from segda_core.errors import ConfigError, DataError
+from segda_core.layout import write_json
 
 
 @contextmanager
@@ -19,3 +26,13 @@ def usual_errors() -> Iterator[None]:
     except (ConfigError, DataError, OSError) as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from error
+
+
+def tell(result: Mapping[str, Any], output: Path | None, shown: Table | None) -> None:
+    """Write a result where it is kept, and print it: as a table, or without one as JSON."""
+    if output is not None:
+        write_json(output, result)
+    if shown is None:
+        print(json.dumps(result, indent=1))
+    else:
+        Console().print(shown)

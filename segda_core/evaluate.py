@@ -4,24 +4,22 @@ Of a trial the published final weights are taken, and the result is kept as eval
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from segda_core.classes import CLASSES
-from segda_core.command import usual_errors
+from segda_core.command import tell, usual_errors
 from segda_core.config import DataConfig, EvaluationConfig, ProtocolName, TrialConfig
 from segda_core.data.index import ImageRecord, scan
 from segda_core.data.manifest import usable
 from segda_core.distributed import World
 from segda_core.errors import ConfigError, load_yaml, parse
 from segda_core.evaluation import build_predictor, evaluate, protocol_digest, resolved_protocol
-from segda_core.layout import TrialFiles, read_json, write_json
+from segda_core.layout import TrialFiles, read_json
 from segda_core.process import end_on_signals
 from segda_core.result import SCHEMA, score_fields
 from segda_core.weights import load_trained
@@ -134,12 +132,7 @@ def main() -> None:
     with usual_errors():
         result = evaluate_checkpoint(weights_of(arguments.path), arguments.data, arguments.protocol)
         output = arguments.out or default_output(arguments.path, result)
-        if output is not None:
-            write_json(output, result)
-        if arguments.json:
-            print(json.dumps(result, indent=1))
-        else:
-            Console().print(table(result))
+        tell(result, output, None if arguments.json else table(result))
 
 
 if __name__ == "__main__":

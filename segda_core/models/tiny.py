@@ -11,13 +11,7 @@ from torch.nn import functional
 from segda_core.classes import NUM_CLASSES
 from segda_core.config import TinyConfig
 from segda_core.models.base import Logits, Segmenter
-from segda_core.models.blocks import (
-    Norm,
-    classifier,
-    conv_norm_relu,
-    init_convolutions,
-    norm_layer,
-)
+from segda_core.models.blocks import Norm, classifier, conv_norm_relu, init_convolutions, norm_layer
 
 
 class Residual(nn.Module):

@@ -4,22 +4,20 @@ Of a trial the result is kept as evaluations/quality.json, with --full as evalua
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
-from segda_core.command import usual_errors
+from segda_core.command import tell, usual_errors
 from segda_core.config import TrialConfig
 from segda_core.data.index import ImageRecord
 from segda_core.data.manifest import select_images
 from segda_core.data.measured import select_measured
 from segda_core.evaluate import weights_of
-from segda_core.layout import TrialFiles, write_json
+from segda_core.layout import TrialFiles
 from segda_core.models.base import Segmenter
 from segda_core.parents import read_parents
 from segda_core.process import end_on_signals
@@ -113,12 +111,7 @@ def main() -> None:
         if output is None and arguments.path.is_dir():
             name = "quality-full.json" if arguments.full else "quality.json"
             output = TrialFiles(arguments.path).evaluations / name
-        if output is not None:
-            write_json(output, result)
-        if arguments.json:
-            print(json.dumps(result, indent=1))
-        else:
-            Console().print(table(result))
+        tell(result, output, None if arguments.json else table(result))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from trials import (
     run,
     skipping,
     small_config,
-    write_domains,
     write_trial,
 )
 
@@ -33,13 +32,6 @@ from segda_core.pictures import PREVIEW_WIDTH
 from segda_core.process import Verdict
 from segda_core.trial_history import trial_history
 from segda_core.weights import load_trained
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("domains")
-    write_domains(folder)
-    return folder
 
 
 def history(trial: TrialFiles, number: int) -> list[dict]:

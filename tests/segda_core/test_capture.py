@@ -3,13 +3,12 @@
 import pytest
 import torch
 from replayed_operations import ReplayedOperations
-from trials import CONTRACT, MINED, SMALL, small_config, write_domains
+from trials import CONTRACT, MINED, SMALL, small_config
 
 from segda_core import capture
 from segda_core.config import TrialConfig
 from segda_core.data.loader import build_loader
 from segda_core.data.manifest import select_images
-from segda_core.distributed import connect
 from segda_core.engine import Engine
 from segda_core.errors import ConfigError
 from segda_core.methods.base import Batch, DomainBatch, Prepared
@@ -21,19 +20,6 @@ RECORDED = [name for name in (*CONTRACT, *MINED) if name != "cyclegan" and not n
 
 STEPS = 4
 """One as usual, one that is recorded and replayed, two replayed on its memory."""
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("domains")
-    write_domains(folder)
-    return folder
-
-
-@pytest.fixture
-def world():
-    with connect(1) as joined:
-        yield joined
 
 
 @pytest.fixture

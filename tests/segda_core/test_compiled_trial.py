@@ -6,18 +6,11 @@ import shutil
 import pytest
 import torch
 from torch._dynamo.utils import counters
-from trials import run, small_config, write_domains, write_trial
+from trials import run, small_config, write_trial
 
 from segda_core import checkpoint
 
 pytestmark = pytest.mark.processes
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("domains")
-    write_domains(folder)
-    return folder
 
 
 @pytest.fixture(scope="module", autouse=True)

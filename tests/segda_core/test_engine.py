@@ -1,28 +1,14 @@
-import pytest
 import torch
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
-from trials import small_config, write_domains
+from trials import small_config
 
 from segda_core.data.loader import build_loader
 from segda_core.data.manifest import select_images
-from segda_core.distributed import World, connect
+from segda_core.distributed import World
 from segda_core.engine import Engine, network_seed, sum_counts
 from segda_core.meter import LossMeter, Pace
 
 ALONE = World(0, 1, torch.device("cpu"))
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("domains")
-    write_domains(folder)
-    return folder
-
-
-@pytest.fixture
-def world():
-    with connect(1) as joined:
-        yield joined
 
 
 def test_gradients_are_reduced_once_a_step_for_each_update(root, world):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from trials import small_config, write_domains, write_trial
+from trials import small_config, write_trial
 
 from segda_core import evaluate, predict
 from segda_core.attempt import run_attempt
@@ -16,13 +16,6 @@ from segda_core.heartbeat import Heartbeat
 from segda_core.layout import read_json
 from segda_core.pictures import colourise, overlay
 from segda_core.process import StopRequest
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("domains")
-    write_domains(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from trials import VALIDATION, small_config, write_domains
+from trials import VALIDATION, small_config
 
 from segda_core.config import Domain, TinyConfig
 from segda_core.data.index import scan
@@ -14,13 +14,6 @@ from segda_core.models import build_segmenter
 from segda_core.process import Leave, StopRequest, Verdict
 
 ALONE = World(0, 1, torch.device("cpu"))
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("domains")
-    write_domains(folder)
-    return folder
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
-from trials import CONTRACT, pseudo_label_config, small_config, write_domains, write_trial
+from trials import CONTRACT, pseudo_label_config, small_config, write_trial
 
 from segda_core.data.index import scan
 from segda_core.data.loader import build_loader
@@ -125,13 +125,6 @@ def work(rank: int, port: int, root: Path, out: Path) -> None:
             "matrices": None if scored is None else torch.from_numpy(scored.matrices),
         }
     torch.save({"results": results, "facts": facts}, out / f"{rank}.pt")
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("domains")
-    write_domains(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

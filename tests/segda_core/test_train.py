@@ -12,20 +12,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from trials import SIZES, skipping, small_config, write_domains, write_trial
+from trials import SIZES, skipping, small_config, write_trial
 
 from segda_core import checkpoint
 from segda_core.layout import TrialFiles, read_json
 
 STEPS = 120
 PATIENCE = 300.0
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("domains")
-    write_domains(folder)
-    return folder
 
 
 def start(trial: TrialFiles, number: int, **environment: str) -> subprocess.Popen:

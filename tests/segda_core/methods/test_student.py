@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from trials import run, small_config, write_domains, write_trial
+from trials import run, small_config, write_trial
 
 from segda_core import checkpoint
 from segda_core.engine import build_method
@@ -12,13 +12,6 @@ from segda_core.methods import METHODS
 from segda_core.methods.mrnet import MRNet
 
 STUDENTS = ("student_more_images", "student_selftrain", "student_oracle_teacher")
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("domains")
-    write_domains(folder)
-    return folder
 
 
 @pytest.mark.parametrize("threshold", [None, 0.055])

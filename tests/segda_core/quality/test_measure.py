@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from trials import small_config, write_domains
+from trials import small_config
 
 from segda_core.classes import CLASSES
 from segda_core.config import TinyConfig
@@ -27,13 +27,6 @@ from segda_core.quality.measure import measure
 
 NEED_SOURCE = {"prior", "mmd", "mmd_class", "pad", "src"}
 NEED_TWO_HEADS = {"head", "head_disagreement", "head_certainty"}
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("domains")
-    write_domains(folder)
-    return folder
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 import torch
-from trials import small_config, write_domains, write_trial
+from trials import small_config, write_trial
 
 from segda_core import checkpoint
 from segda_core.attempt import run_attempt
@@ -17,13 +17,6 @@ from segda_core.heartbeat import Heartbeat
 from segda_core.layout import TrialFiles, read_json
 from segda_core.process import StopRequest
 from segda_core.quality.catalogue import METRICS
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("domains")
-    write_domains(folder)
-    return folder
 
 
 def run(folder, config) -> TrialFiles:
