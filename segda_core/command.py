@@ -1,4 +1,4 @@
-"""How the core's commands tell results and end: problems with exit code 2, in silence where nobody reads on."""
+"""How the core's commands tell results and end: problems with exit code 2, in silence if nobody reads on."""
 
 import json
 import os
