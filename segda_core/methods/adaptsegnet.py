@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from segda_core.config import AdaptSegNetConfig, TrialConfig
-from segda_core.losses import adversarial_loss, segmentation_losses
+from segda_core.losses import adversarial_loss, class_probabilities, segmentation_losses
 from segda_core.methods.base import (
     Batch,
     Prepared,
@@ -63,10 +63,10 @@ class GeneratorUpdate(SegmenterUpdate):
         losses = segmentation_losses("source", source, labels, prepared.counts["source"], self.lambda_aux)
         carried = {}
         for head, discriminator in self.discriminators.items():
-            probabilities = target.heads[head].softmax(dim=1)
+            probabilities = class_probabilities(target.heads[head])
             loss = adversarial_loss(discriminator(probabilities), SOURCE, self.gan)
             losses[f"adversarial_{head}"] = self.lambda_adversarial[head] * loss * prepared.share
-            carried[f"source_{head}"] = source.heads[head].softmax(dim=1).detach()
+            carried[f"source_{head}"] = class_probabilities(source.heads[head]).detach()
             carried[f"target_{head}"] = probabilities.detach()
         return losses, carried
 

@@ -41,7 +41,7 @@ from segda_core import ema
 from segda_core.config import EmaClassMixConfig, TrialConfig
 from segda_core.data.sampling import method_generator
 from segda_core.errors import DataError
-from segda_core.losses import segmentation_losses
+from segda_core.losses import class_probabilities, segmentation_losses
 from segda_core.methods.base import (
     Batch,
     DomainBatch,
@@ -164,7 +164,7 @@ class EmaClassMix(SegmenterMethod):
             raise DataError(
                 f"source images of {sizes[0]}, target of {sizes[1]}: set transforms.*.crop to one size"
             )
-        probabilities = self.teacher.at_image_size(batch.target.images).main.softmax(dim=1)
+        probabilities = class_probabilities(self.teacher.at_image_size(batch.target.images).main)
         confidence, pseudo_labels = probabilities.max(dim=1)
         counts = {
             "pixels": torch.full((), float(labels.numel()), device=labels.device),

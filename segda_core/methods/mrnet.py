@@ -41,6 +41,7 @@ from segda_core.config import MemoryRegularisationConfig, TrialConfig
 from segda_core.losses import (
     adversarial_loss,
     class_pixels,
+    class_probabilities,
     confident_entropy,
     gradient_penalty,
     hardest_cross_entropy,
@@ -100,9 +101,9 @@ class GeneratorUpdate(SegmenterUpdate):
             "source": self._cross_entropy(source.heads["main"], labels, prepared),
             "source_aux": self.method.lambda_aux * self._cross_entropy(source.heads["aux"], labels, prepared),
         }
-        carried = {"real": source.fused.softmax(dim=1).detach()}
+        carried = {"real": class_probabilities(source.fused).detach()}
         for head, discriminator in self.discriminators.items():
-            probabilities = target.heads[head].softmax(dim=1)
+            probabilities = class_probabilities(target.heads[head])
             loss = 2 * least_squares(discriminator(probabilities), REAL)
             losses[f"adversarial_{head}"] = self.lambda_adversarial[head] * loss * prepared.share
             carried[f"fake_{head}"] = probabilities.detach()

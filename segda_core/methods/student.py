@@ -20,7 +20,7 @@ from torch import Tensor
 
 from segda_core.classes import IGNORE_INDEX
 from segda_core.config import StudentConfig, TrialConfig
-from segda_core.losses import segmentation_losses
+from segda_core.losses import class_probabilities, segmentation_losses
 from segda_core.methods.base import (
     Batch,
     Prepared,
@@ -69,7 +69,8 @@ class Student(SegmenterMethod):
     def prepare(self, batch: Batch, step: int) -> Prepared:
         """The teacher's labels, and both domains' labelled pixels."""
         assert batch.target is not None
-        confidence, labels = self.teacher.at_image_size(batch.target.images).main.softmax(dim=1).max(dim=1)
+        logits = self.teacher.at_image_size(batch.target.images).main
+        confidence, labels = class_probabilities(logits).max(dim=1)
         if self.threshold is not None:
             labels = labels.masked_fill(confidence < self.threshold, IGNORE_INDEX)
         counts = {"source": valid_pixels(batch.source), "target": (labels != IGNORE_INDEX).sum().float()}

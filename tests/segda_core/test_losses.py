@@ -9,6 +9,7 @@ import torch
 from segda_core.losses import (
     adversarial_loss,
     class_pixels,
+    class_probabilities,
     confident_entropy,
     gradient_penalty,
     hardest,
@@ -35,6 +36,13 @@ def test_cross_entropy_is_a_sum_over_labelled_pixels():
     logits, labels = two_pixels()
     wanted = math.log(math.exp(2) + 18) - 2 + math.log(19)
     assert pixel_cross_entropy(logits, labels).item() == pytest.approx(wanted, rel=1e-6)
+
+
+def test_probabilities_lie_in_memory_as_their_logits_do():
+    logits = torch.randn(2, 19, 3, 4).to(memory_format=torch.channels_last)
+    probabilities = class_probabilities(logits.bfloat16())
+    torch.testing.assert_close(probabilities, logits.bfloat16().float().softmax(dim=1))
+    assert probabilities.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_ignored_pixels_get_no_gradient():
