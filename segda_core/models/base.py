@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from segda_core.models.bilinear import bilinear
+
 AUX_WEIGHT = 0.5
 """Of the auxiliary logits where both heads predict together (MRNet, Seg-Uncertainty)."""
 
@@ -100,4 +102,6 @@ class Segmenter(nn.Module):
 
     def upsample(self, logits: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
         """Bilinear to (height, width), with this model's one value of align_corners."""
+        if logits.is_cuda and logits.dtype == torch.float32:
+            return bilinear(logits, size, align_corners=self.align_corners)
         return functional.interpolate(logits, size=size, mode="bilinear", align_corners=self.align_corners)
