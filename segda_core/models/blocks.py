@@ -17,7 +17,7 @@ def compile_blocks(networks: Iterable[nn.Module], backend: str = "inductor") -> 
     A whole step takes minutes to compile, its blocks seconds. Discriminators with a gradient penalty are not
     among them: torch compiles no double backward.
     """
-    # kinds of block (ResNet-101: 8) x sizes of images x with gradients, without, and with averages unmoved
+    # kinds of block (DeepLabV2: 10) x sizes of images x with gradients, without, and with averages unmoved
     torch._dynamo.config.recompile_limit = 128
     warnings.filterwarnings("ignore", "The .grad attribute of a Tensor")  # read by dynamo itself
     for network in networks:
