@@ -133,6 +133,7 @@ class Attempt:
             rank=self.world.rank,
             ranks=self.world.ranks,
             first_step=self.completed,
+            pinned=self.world.device.type == "cuda",
         )
         steps = iter(loader)
         for _ in range(self.completed, self.config.steps):

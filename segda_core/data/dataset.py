@@ -2,9 +2,9 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import numpy as np
 import torch
@@ -141,6 +141,14 @@ class MicroBatch:
     indices: tuple[int, ...]
     """Place of each sample in the step's global batch."""
     notes: Notes
+
+    def pin_memory(self) -> Self:
+        """The same in memory that a GPU fetches from: what `DataLoader` asks of an item that is no tensor."""
+        streams: dict[Stream, Samples] = {
+            stream: (images.pin_memory(), None if labels is None else labels.pin_memory(), numbers)
+            for stream, (images, labels, numbers) in self.streams.items()
+        }
+        return replace(self, streams=streams)
 
 
 class TrainingSet(Dataset[MicroBatch | DataError]):

@@ -39,7 +39,8 @@ class Loader:
     was skipped or resized so far.
     """
 
-    def __init__(self, dataset: TrainingSet, steps: Steps, workers: int) -> None:
+    def __init__(self, dataset: TrainingSet, steps: Steps, workers: int, *, pinned: bool) -> None:
+        """`pinned`: a thread of its own receives items, into memory that a GPU fetches from."""
         self.notes = Notes()
         self._micro_batches = steps.micro_batches
         self._items = DataLoader(
@@ -47,6 +48,7 @@ class Loader:
             batch_size=None,
             sampler=steps,
             num_workers=workers,
+            pin_memory=pinned,
             collate_fn=_unchanged,
             generator=torch.Generator(),  # else each iterator draws from the global one
             worker_init_fn=start_worker,
@@ -76,11 +78,18 @@ class Loader:
 
 
 def build_loader(
-    config: TrialConfig, images: TrialImages, *, rank: int = 0, ranks: int = 1, first_step: int = 0
+    config: TrialConfig,
+    images: TrialImages,
+    *,
+    rank: int = 0,
+    ranks: int = 1,
+    first_step: int = 0,
+    pinned: bool = False,
 ) -> Loader:
-    """The batches of one rank from `first_step` to the trial's last step."""
+    """The batches of one rank from `first_step` to the trial's last step; `pinned` for a GPU."""
     dataset = TrainingSet(config, images, rank=rank, ranks=ranks, cache=open_store())
-    return Loader(dataset, Steps(first_step, config.steps, config.micro_batches), config.workers)
+    steps = Steps(first_step, config.steps, config.micro_batches)
+    return Loader(dataset, steps, config.workers, pinned=pinned)
 
 
 def _batch(item: MicroBatch) -> Batch:

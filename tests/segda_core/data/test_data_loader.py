@@ -15,9 +15,10 @@ import pytest
 import torch
 from domains import raw_config
 from PIL import Image
+from torch.utils.data._utils.pin_memory import pin_memory
 
 from segda_core.config import TransformConfig, TrialConfig
-from segda_core.data.dataset import StreamReader, ValidationSet, sample_names
+from segda_core.data.dataset import StreamReader, TrainingSet, ValidationSet, sample_names
 from segda_core.data.labels import read_image, read_label
 from segda_core.data.loader import build_loader
 from segda_core.data.manifest import select_images
@@ -50,6 +51,19 @@ def assert_equal(first, second):
         for name in one:
             assert torch.equal(one[name][0], other[name][0])
             assert one[name][1] is other[name][1] is None or torch.equal(one[name][1], other[name][1])
+
+
+def test_what_a_loader_process_sends_can_be_pinned(drawn_pair, configure, monkeypatch):
+    """As `DataLoader` does it in its thread where there is a GPU."""
+    config = configure(drawn_pair, "adaptsegnet")
+    item = TrainingSet(config, select_images(config), rank=0, ranks=1, cache=open_store())[0, 0]
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor, device=None: tensor.clone())
+    pinned = pin_memory(item)
+    assert (pinned.indices, pinned.notes) == (item.indices, item.notes)
+    for stream, (images, labels, numbers) in item.streams.items():
+        own = pinned.streams[stream]
+        assert own[0] is not images and torch.equal(own[0], images) and own[2] == numbers
+        assert own[1] is labels is None or (own[1] is not labels and torch.equal(own[1], labels))
 
 
 def test_shapes_and_types(drawn_pair, configure):
