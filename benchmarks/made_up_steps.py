@@ -17,6 +17,8 @@ from segda_core.weights import save_final
 
 Made = dict[str, Path]
 """Files of parents, by role."""
+RATE = 1e-5
+"""Learning rate: noise does not blow up untrained networks by it, and losses can be compared."""
 NARROW: dict[str, dict[str, Any]] = {
     "adaptsegnet": {"channels": 16},
     "mrnet": {"channels": 8, "mr_start": 0},
@@ -37,6 +39,12 @@ WAYS: dict[str, dict[str, Any]] = {
 """Settings of a trial that change how fast a step is and not, but for rounding, what it computes."""
 
 
+def possible(way: str, method: str) -> str:
+    """That way, or what of it the method allows: CycleGAN's pools of old images cannot be captured."""
+    uncaptured = {"bf16+capture": "bf16", "bf16+both": "bf16+compile"}
+    return uncaptured.get(way, way) if method == "cyclegan" else way
+
+
 def precision(way: str) -> str:
     """What its products are computed in."""
     return way.partition("+")[0]
@@ -49,7 +57,7 @@ def config_of(method: str, way: str, words: argparse.Namespace) -> TrialConfig:
         "target": {"layout": "cityscapes", "root": "none"},
     }
     options = {} if words.published else NARROW.get(method, {})
-    network = {} if method == "cyclegan" else {"model": {"name": words.model, **weights_of(words.model)}}
+    network = {} if method == "cyclegan" else {"model": model_of(words)}
     raw: dict[str, Any] = {
         "data": {"name": "none", "domains": domains},
         "source": [{"name": "source"}],
@@ -57,6 +65,7 @@ def config_of(method: str, way: str, words: argparse.Namespace) -> TrialConfig:
         "transforms": {"source": {"crop": list(words.size)}, "target": {"crop": list(words.size)}},
         **network,
         "method": {"name": method, **options},
+        "optimizer": {"name": "sgd", "lr": RATE},
         "steps": 1000,
         "batch_size": words.batch,
         **WAYS[way],
@@ -65,9 +74,11 @@ def config_of(method: str, way: str, words: argparse.Namespace) -> TrialConfig:
     return parse(TrialConfig, raw, "train_step")
 
 
-def weights_of(model: str) -> dict[str, str]:
+def model_of(words: argparse.Namespace) -> dict[str, Any]:
     """Untrained: nothing is fetched."""
-    return {} if model == "tiny" else {"weights": "none"}
+    weights = {} if words.model == "tiny" else {"weights": "none"}
+    batch_norm = getattr(words, "batch_norm", None)
+    return {"name": words.model, **weights, **({} if batch_norm is None else {"batch_norm": batch_norm})}
 
 
 def run(engine: Engine, batch: list[Batch], first: int, steps: int) -> float:

@@ -2,15 +2,16 @@
 
     python benchmarks/train_step.py [--methods mrnet ...] [--model tiny] [--batch 4] [--ways fp32 bf16 ...]
 
-Runs the real engine on made-up batches that are there already: no reading, no evaluation. `start` is the time
-from the engine's first step to the end of its fifth, compiling (nothing is cached) and recording included,
-`again` the same with what was compiled in the cache. `floor` is the step's floating-point operations
-(convolutions and matrix products, as torch counts them) over the rate of a large matrix product, measured
-before (in fp32, whose convolutions a GPU may round to TF32); `faster` is the first way's time over it. Of
-several runs the fastest counts, since what else the machine does only ever adds. Without a GPU a step runs in
-fp32, compiled too if asked; with one in several ways, and the memory reserved at most is told. `--compare 50`
-trains that many steps in each way from the same weights and tells how far losses are from the first way's;
-for the first way itself that is how far two runs of it are.
+Runs the real engine on made-up batches that are there already: no reading, no evaluation. `start` is the
+time from the engine's first step to the end of its fifth, compiling and recording included: with an empty
+cache for a way's first method, with what earlier methods left there for the others, and `again` once more for
+the first, as a later trial starts. `floor` is the step's floating-point operations (convolutions and matrix
+products, as torch counts them) over the rate of a large matrix product, measured before (in fp32, whose
+convolutions a GPU may round to TF32); `faster` is the first way's time over it. Of several runs the fastest
+counts, since what else the machine does only ever adds. Without a GPU a step runs in fp32, compiled too if
+asked; with one in several ways, and the memory reserved at most is told. `--compare 50` trains that many
+steps in each way from the same weights and tells how far losses are from the first way's; for the first way
+itself that is how far two runs of it are.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from made_up_steps import WAYS, Made, config_of, made_up, precision, run, untrained, wait
+from made_up_steps import WAYS, Made, config_of, made_up, possible, precision, run, untrained, wait
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -46,7 +47,7 @@ class Row:
     method: str
     way: str
     start_seconds: float
-    again_seconds: float
+    again_seconds: float | None
     seconds: float
     images: int
     operations: float
@@ -67,16 +68,20 @@ def main() -> None:
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--size", type=int, nargs=2, default=(192, 96), metavar=("WIDTH", "HEIGHT"))
     parser.add_argument("--batch", type=int, default=4, help="images of each domain")
-    parser.add_argument("--steps", type=int, default=5, help="of a run")
+    parser.add_argument("--steps", type=int, help="of a run; default: 5, on a GPU 25")
     parser.add_argument("--repeat", type=int, default=3, help="runs")
     parser.add_argument("--threads", type=int, default=1, help="on CPUs; a trial's default")
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), help="default: all that the device has")
     parser.add_argument("--compare", type=int, default=0, help="steps whose losses are compared")
     parser.add_argument("--published", action="store_true", help="published widths of discriminators")
+    parser.add_argument("--batch-norm", help="mode of a ResNet-101's batch norm; default: the model's")
+    parser.add_argument("--cache", type=Path, help="what is compiled is kept here; default: nothing is")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON file")
     words = parser.parse_args()
     torch.set_num_threads(words.threads)
     with tempfile.TemporaryDirectory(prefix="segda-step-") as text, connect(1) as world:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(words.cache or Path(text) / "compiled")
+        words.steps = words.steps or (25 if world.device.type == "cuda" else 5)
         ways = words.ways or ways_of(world)
         if world.device.type != "cuda" and any(WAYS[way].get("capture") for way in ways):
             sys.exit("there is no GPU to capture a step on")
@@ -89,9 +94,9 @@ def main() -> None:
             operations = counted(config_of(method, "fp32", words), words, world, made)
             first: list[Row] = []
             losses: list[float] = []
-            for way in ways:
+            for way in dict.fromkeys(possible(way, method) for way in ways):
                 config = config_of(method, way, words)
-                row = measure(config, words, world, made)
+                row = measure(config, words, world, made, again=config.compile and method == words.methods[0])
                 compared = losses_of(config, words, world, made) if words.compare else []
                 losses = losses or losses_of(config, words, world, made) if words.compare else []
                 row = replace(
@@ -121,21 +126,25 @@ def ways_of(world: World) -> list[str]:
     return [way for way in WAYS if way != "fp32+compile"] if world.device.type == "cuda" else ["fp32"]
 
 
-def measure(config: TrialConfig, words: argparse.Namespace, world: World, made: Made) -> Row:
+def measure(config: TrialConfig, words: argparse.Namespace, world: World, made: Made, *, again: bool) -> Row:
     """Time the engine's steps; what of the row depends on other ways is filled in later."""
     batch = [made_up(config, tuple(words.size))]
-    starts = []
-    with tempfile.TemporaryDirectory(prefix="segda-compiled-") as cache:
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
-        for _ in range(2 if config.compile else 1):
-            forget(world)
-            engine = Engine(config, world, made)
-            starts.append(STARTING * run(engine, batch, 0, STARTING))
+
+    def start() -> tuple[Engine, float]:
+        forget(world)
+        engine = Engine(config, world, made)
+        return engine, STARTING * run(engine, batch, 0, STARTING)
+
+    engine, seconds_first = start()
+    seconds_again = None
+    if again:
+        del engine  # before the next one takes memory
+        engine, seconds_again = start()
     firsts = range(STARTING, STARTING + words.repeat * words.steps, words.steps)
     seconds = min(run(engine, batch, first, words.steps) for first in firsts)
     peak = torch.cuda.max_memory_reserved() if world.device.type == "cuda" else None
     images, name = config.images_per_step, config.method.name
-    return Row(name, "", starts[0], starts[-1], seconds, images, 0.0, 0.0, 1.0, peak, None)
+    return Row(name, "", seconds_first, seconds_again, seconds, images, 0.0, 0.0, 1.0, peak, None)
 
 
 def forget(world: World) -> None:
@@ -226,8 +235,9 @@ def line(row: Row) -> str:
     """One line of the table."""
     peak = "" if row.peak_bytes is None else f"  {row.peak_bytes / 2**20:,.0f} MiB"
     far = "" if row.far is None else f"  losses {row.far:.2%} away"
+    again = "" if row.again_seconds is None else f"{row.again_seconds:.1f}"
     return (
-        f"{row.method:<24}{row.way:<14}{row.start_seconds:>8.1f}{row.again_seconds:>8.1f}"
+        f"{row.method:<24}{row.way:<14}{row.start_seconds:>8.1f}{again:>8}"
         f"{1e3 * row.seconds:>10.1f}{row.images / row.seconds:>10.1f}{row.operations / 1e9:>9.1f}"
         f"{1e3 * row.floor_seconds:>10.1f}{row.seconds / row.floor_seconds:>9.1f}{row.faster:>8.2f}"
         f"{peak}{far}"
