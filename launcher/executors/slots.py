@@ -3,6 +3,7 @@
 import fcntl
 import os
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,9 @@ ON_CPUS = "to train on CPUs: CUDA_VISIBLE_DEVICES= segda …"
 
 RUNTIME_VARIABLE = "SEGDA_RUNTIME_DIR"
 """Environment variable that moves the lock files; launchers share their locks only where it is equal."""
+
+SLOTS = Path("/tmp/segda-slots")
+"""Lock files of all users of this host: a GPU is one user's at a time too."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,12 @@ class Places:
 
 def lock_places(names: list[str], count: int) -> Places | None:
     """Lock `count` of the named places, all or none; None while too few are free."""
-    folder = runtime_folder()
+    folder = runtime_folder() if RUNTIME_VARIABLE in os.environ else _shared_folder()
     held: list[tuple[str, int]] = []
     for name in names:
         if len(held) == count:
             break
-        handle = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        handle = _open(folder / f"{name}.lock")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -50,6 +54,25 @@ def lock_places(names: list[str], count: int) -> Places | None:
         places.release()
         return None
     return places
+
+
+def _shared_folder() -> Path:
+    """Where every user may add a file and delete only their own."""
+    with suppress(FileExistsError):
+        SLOTS.mkdir()
+        SLOTS.chmod(0o1777)
+    return SLOTS
+
+
+def _open(path: Path) -> int:
+    """A lock file that any user may open, and so lock; whoever comes first makes it."""
+    while True:
+        with suppress(FileNotFoundError):
+            return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        with suppress(FileExistsError):
+            handle = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL)
+            os.fchmod(handle, 0o644)
+            return handle
 
 
 def visible_gpus() -> list[str]:

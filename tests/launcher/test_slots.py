@@ -1,10 +1,13 @@
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from launcher.executors import slots
 from launcher.executors.slots import lock_places, visible_cores, visible_gpus
 from segda_core.errors import ConfigError
 
@@ -72,6 +75,31 @@ def test_a_child_that_inherits_the_files_keeps_the_place() -> None:
     again = lock_places(["a"], 1)
     assert again is not None
     again.release()
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user for a moment")
+def test_users_of_one_host_share_its_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SEGDA_RUNTIME_DIR")
+    with tempfile.TemporaryDirectory() as text:
+        Path(text).chmod(0o1777)
+        monkeypatch.setattr(slots, "SLOTS", Path(text, "slots"))
+        assert as_another_user(lambda: lock_places(["theirs"], 1) is not None)
+        held = lock_places(["theirs", "ours"], 2)
+        assert held is not None
+        assert as_another_user(lambda: lock_places(["theirs", "ours"], 1) is None)
+        assert as_another_user(lambda: lock_places(["ours", "free"], 1) is not None)
+        held.release()
+        assert as_another_user(lambda: lock_places(["theirs", "ours"], 2) is not None)
+
+
+def as_another_user(tells: Callable[[], bool]) -> bool:
+    """What it tells in a process of nobody, which ends at once."""
+    child = os.fork()
+    if child == 0:
+        os.setuid(65534)
+        os._exit(0 if tells() else 1)
+    return os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.usefixtures("nvidia_smi")
