@@ -202,15 +202,15 @@ def test_a_sweep_is_its_plan_and_its_directories(files: TrialFiles) -> None:
 
 def test_ten_thousand_trials_in_three_seconds(tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
-    for number in range(2500):
+    for number in range(1000):
         files = TrialFiles(sweep / f"trial-{number}")
         files.attempt(1).root.mkdir(parents=True)
         files.trial.write_text("{}")
         text = json.dumps({**METRICS, "status": "done", "message": ""})
         (files.metrics if number % 2 else files.attempt(1).outcome).write_text(text)
     started = time.process_time()
-    assert len(read_sweep(sweep, Today())) == 2500
-    assert time.process_time() - started < 3.0 / 4
+    assert len(read_sweep(sweep, Today())) == 1000
+    assert time.process_time() - started < 3.0 / 10
 
 
 PARENT = {"trial": "parent-1", "output": "segmenter", "sha256": "then"}

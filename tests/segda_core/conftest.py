@@ -3,15 +3,25 @@
 Previews are narrow, for they take longer to write than a small trial takes to be scored.
 """
 
+from functools import cache
+
 import pytest
 import torch
 from trials import write_domains
 
-from segda_core import pictures
+from segda_core import environment, pictures
 from segda_core.distributed import connect
 
 torch.set_num_threads(1)
-pictures.PREVIEW_WIDTH = 96
+pictures.PREVIEW_WIDTH = 32
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_checkout():
+    """Git is asked once which code this is, not twice a trial."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(environment, "code_version", cache(environment.code_version))
+        yield
 
 
 @pytest.fixture(scope="module")

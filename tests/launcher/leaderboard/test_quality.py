@@ -11,6 +11,7 @@ from hand_made_runs import Board
 from launcher.quality import report_request
 from segda_core.errors import ConfigError
 from segda_core.layout import read_json, write_json
+from segda_core.quality import correlation
 from segda_core.quality.catalogue import METRICS
 from segda_core.quality.report import report
 
@@ -26,6 +27,14 @@ def quality_of(target_list: str = "t", images: int = 64, **metrics: float) -> di
         "seed": 0,
     }
     return {"metrics": {**dict.fromkeys(METRICS), **metrics}, "on": on}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_resamples():
+    """No test here looks at an interval's ends."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(correlation, "RESAMPLES", 100)
+        yield
 
 
 @pytest.fixture
