@@ -3,9 +3,9 @@
     python benchmarks/train_step.py [--methods mrnet ...] [--model tiny] [--batch 4] [--ways fp32 bf16 ...]
 
 Runs the real engine on made-up batches that are there already: no reading, no evaluation. `start` is the
-time from the engine's first step to the end of its fifth, compiling and recording included: with an empty
-cache for a way's first method, with what earlier methods left there for the others, and `again` once more for
-the first, as a later trial starts. `floor` is the step's floating-point operations (convolutions and matrix
+time from the engine's first step to the end of its fifth, compiling and recording included: without `--cache`
+with nothing in the cache for a way's first method, with what earlier methods left there for the others, and
+`again` once more for the first. `floor` is the step's floating-point operations (convolutions and matrix
 products, as torch counts them) over the rate of a large matrix product, measured before (in fp32, whose
 convolutions a GPU may round to TF32); `faster` is the first way's time over it. Of several runs the fastest
 counts, since what else the machine does only ever adds. Without a GPU a step runs in fp32, compiled too if
@@ -33,6 +33,7 @@ from torch.utils.flop_counter import flop_registry
 from segda_core.config import RECORDED_AFTER, TrialConfig
 from segda_core.distributed import World, connect
 from segda_core.engine import Engine
+from segda_core.errors import ConfigError
 from segda_core.methods import METHODS
 
 RESULTS = Path(__file__).parent / "results"
@@ -74,13 +75,12 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), help="default: all that the device has")
     parser.add_argument("--compare", type=int, default=0, help="steps whose losses are compared")
     parser.add_argument("--published", action="store_true", help="published widths of discriminators")
-    parser.add_argument("--batch-norm", help="mode of a ResNet-101's batch norm; default: the model's")
+    parser.add_argument("--batch-norm", help="with a ResNet-101: its mode; default: the model's")
     parser.add_argument("--cache", type=Path, help="what is compiled is kept here; default: nothing is")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON file")
     words = parser.parse_args()
     torch.set_num_threads(words.threads)
     with tempfile.TemporaryDirectory(prefix="segda-step-") as text, connect(1) as world:
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(words.cache or Path(text) / "compiled")
         words.steps = words.steps or (25 if world.device.type == "cuda" else 5)
         ways = words.ways or ways_of(world)
         if world.device.type != "cuda" and any(WAYS[way].get("capture") for way in ways):
@@ -95,6 +95,7 @@ def main() -> None:
             first: list[Row] = []
             losses: list[float] = []
             for way in dict.fromkeys(possible(way, method) for way in ways):
+                os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(words.cache or Path(text) / "compiled" / way)
                 config = config_of(method, way, words)
                 row = measure(config, words, world, made, again=config.compile and method == words.methods[0])
                 compared = losses_of(config, words, world, made) if words.compare else []
@@ -158,6 +159,7 @@ def forget(world: World) -> None:
 
 def counted(config: TrialConfig, words: argparse.Namespace, world: World, made: Made) -> float:
     """Floating-point operations of a step's passes."""
+    forget(world)
     engine = Engine(config, world, made)
     with Operations() as operations:
         engine.backward([made_up(config, tuple(words.size))], 0)
@@ -166,6 +168,7 @@ def counted(config: TrialConfig, words: argparse.Namespace, world: World, made: 
 
 def losses_of(config: TrialConfig, words: argparse.Namespace, world: World, made: Made) -> list[float]:
     """The sum of a step's losses, for every step from the first."""
+    forget(world)
     engine = Engine(config, world, made)
     sums = []
     for step in range(words.compare):
@@ -245,4 +248,7 @@ def line(row: Row) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ConfigError as error:
+        sys.exit(str(error))

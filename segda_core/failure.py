@@ -28,6 +28,7 @@ CAUSE_BY_TEXT = {
     "gloo": "nccl",
     "Gloo": "nccl",
     "is killed by signal": "killed",
+    "exited unexpectedly": "killed",
 }
 """What torch says in plain RuntimeErrors."""
 

@@ -32,7 +32,7 @@ def classes_last(logits: Tensor) -> Tensor:
 
 
 def class_probabilities(logits: Tensor) -> Tensor:
-    """Softmax over the classes, in float32; both (batch, 19, h, w), and as near in memory as the logits."""
+    """Softmax over the classes, in float32 and channels-last; both (batch, 19, h, w)."""
     return classes_last(logits).softmax(dim=-1).permute(0, 3, 1, 2)
 
 
@@ -98,10 +98,9 @@ def hardest(losses: Tensor, percentile: float) -> Tensor:
     one. The losses of ignored pixels, 0, count: where more than this share is ignored, nothing is left out.
     """
     rank = math.ceil(percentile / 100 * (losses.numel() - 1))
-    flat = losses.detach().flatten()
-    if flat.is_cuda:  # where selecting runs in one block, and sorting in all of them
-        return losses >= flat.sort().values[rank]
-    return losses >= flat.kthvalue(rank + 1).values
+    # as fast as `kthvalue` on CPUs, and on a GPU no single block's work
+    highest = losses.detach().flatten().topk(losses.numel() - rank, sorted=False).values
+    return losses >= highest.min()
 
 
 def hardest_cross_entropy(

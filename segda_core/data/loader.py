@@ -4,6 +4,7 @@ import logging
 import signal
 from collections.abc import Iterator
 from itertools import product
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Sampler
@@ -40,7 +41,7 @@ class Loader:
     """
 
     def __init__(self, dataset: TrainingSet, steps: Steps, workers: int, *, pinned: bool) -> None:
-        """`pinned`: a thread of its own receives items, into memory that a GPU fetches from."""
+        """`pinned`: items lie in memory that a GPU fetches from, received by a thread if from processes."""
         self.notes = Notes()
         self._micro_batches = steps.micro_batches
         self._items = DataLoader(
@@ -57,7 +58,7 @@ class Loader:
 
     def __iter__(self) -> Iterator[list[Batch]]:
         micro_batches: list[Batch] = []
-        for item in self._items:
+        for item in self._received():
             if isinstance(item, DataError):
                 raise item
             self._note(item.notes)
@@ -65,6 +66,13 @@ class Loader:
             if len(micro_batches) == self._micro_batches:
                 yield micro_batches
                 micro_batches = []
+
+    def _received(self) -> Iterator[Any]:
+        """Items as they come; a loader process that is killed while it sends one is a `RuntimeError` too."""
+        try:
+            yield from self._items
+        except (EOFError, ConnectionError) as error:
+            raise RuntimeError("a loader process exited unexpectedly while it sent a batch") from error
 
     def _note(self, notes: Notes) -> None:
         """Log each file once, however many loader processes met it."""

@@ -10,7 +10,7 @@ from torch import Tensor
 def bilinear(maps: Tensor, size: tuple[int, int] | torch.Size, *, align_corners: bool) -> Tensor:
     """Maps (batch, channels, h, w) float32 at another (height, width), channels-last.
 
-    What `interpolate` gives, but for rounding; all are matrix products in float32, backwards too.
+    Of finite maps what `interpolate` gives, but for rounding; matrix products in float32, backwards too.
     """
     batch, channels, height, width = maps.shape
     down = interpolation_weights(height, size[0], align_corners, maps.device)

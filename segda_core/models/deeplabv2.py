@@ -26,8 +26,8 @@ TAPS = tuple(product((-1, 0, 1), repeat=2))
 class DilatedHead(nn.Module):
     """Sum of 3x3 convolutions to the classes, one for each dilation; weights start from N(0, 0.01).
 
-    19 outputs leave most of a GPU's matrix units idle. Compiled, a head there is one product of every pixel
-    with all taps of all dilations, whose results are then shifted and added up.
+    19 outputs leave most of a GPU's matrix units idle. Compiled, in bf16, a head there is one product of
+    every pixel with all taps of all dilations, whose results are then shifted and added up.
     """
 
     repeated = True
@@ -42,7 +42,7 @@ class DilatedHead(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(batch, inputs, height, width) to (batch, 19, height, width)."""
-        if inputs.is_cuda and torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() and inputs.is_cuda and torch.is_autocast_enabled("cuda"):
             return self.by_taps(inputs)
         outputs: list[Tensor] = [branch(inputs) for branch in self.branches]
         return reduce(torch.add, outputs)

@@ -16,6 +16,8 @@ CASES = [
     (torch.distributed.DistNetworkError("The client socket has timed out"), "nccl"),
     (RuntimeError("[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer"), "nccl"),
     (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), "killed"),
+    (RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"), "killed"),
+    (RuntimeError("Pin memory thread exited unexpectedly"), "killed"),
     (OSError(errno.ENOSPC, "No space left on device"), "disk"),
     (OSError(errno.EDQUOT, "Disk quota exceeded"), "disk"),
     (FileNotFoundError(errno.ENOENT, "No such file"), "code"),

@@ -26,6 +26,7 @@ from segda_core.data.sampling import candidates, epoch_order
 from segda_core.data.store import open_store
 from segda_core.data.transforms import shows_enough
 from segda_core.errors import ConfigError, DataError
+from segda_core.failure import cause_of
 
 PLAIN = {"source": {"mirror": False}, "target": {"mirror": False}}
 
@@ -64,6 +65,27 @@ def test_what_a_loader_process_sends_can_be_pinned(drawn_pair, configure, monkey
         own = pinned.streams[stream]
         assert own[0] is not images and torch.equal(own[0], images) and own[2] == numbers
         assert own[1] is labels is None or (own[1] is not labels and torch.equal(own[1], labels))
+
+
+def test_batches_are_pinned_where_that_is_asked(drawn_pair, configure):
+    config = configure(drawn_pair, "adaptsegnet")
+    images = select_images(config)
+    asked = [build_loader(config, images, pinned=pinned)._items.pin_memory for pinned in (True, False)]
+    assert asked == [True, False]
+
+
+@pytest.mark.parametrize("error", [EOFError(), ConnectionResetError("Connection reset by peer")])
+def test_a_loader_process_that_is_killed_while_it_sends_counts_as_killed(drawn_pair, configure, error):
+    def broken():
+        yield from ()
+        raise error
+
+    loader = build_loader(configure(drawn_pair, "joint"), select_images(configure(drawn_pair, "joint")))
+    loader._items = broken()
+    with pytest.raises(RuntimeError) as caught:
+        next(iter(loader))
+    assert cause_of(caught.value) == "killed"
+    assert caught.value.__cause__ is error
 
 
 def test_shapes_and_types(drawn_pair, configure):

@@ -7,8 +7,46 @@ from pydantic import TypeAdapter
 
 from segda_core.config import ModelConfig
 from segda_core.metrics import confusion_matrices
-from segda_core.models import MODELS, build_segmenter
+from segda_core.models import MODELS, base, build_segmenter
+from segda_core.models.bilinear import bilinear
+from segda_core.models.deeplabv2 import DilatedHead
 from segda_core.upsampling import classes_of
+
+
+def test_logits_come_to_image_size_by_products_there(monkeypatch):
+    calls = []
+
+    def recorded(maps, size, *, align_corners):
+        calls.append((maps.device.type, tuple(size), align_corners))
+        return bilinear(maps, size, align_corners=align_corners)
+
+    monkeypatch.setattr(base, "bilinear", recorded)
+    for align_corners in (True, False):
+        config = TypeAdapter(ModelConfig).validate_python({"name": "tiny", "align_corners": align_corners})
+        segmenter = build_segmenter(config)
+        segmenter.upsample(torch.rand(1, 19, 4, 8), (16, 32))
+        assert not calls
+        with pretended_gpu():
+            segmenter.upsample(torch.zeros(1, 19, 4, 8, device=CUDA), (16, 32))
+        assert calls == [("cuda", (16, 32), align_corners)]
+        calls.clear()
+
+
+@pytest.mark.parametrize(
+    ("compiling", "precision", "by_taps"), [(1, "bf16", 1), (1, "fp32", 0), (0, "bf16", 0)]
+)
+def test_a_dilated_head_goes_by_its_taps_where_it_is_compiled_there_in_bf16(
+    compiling, precision, by_taps, monkeypatch
+):
+    calls = []
+    whole = DilatedHead.by_taps
+    monkeypatch.setattr(DilatedHead, "by_taps", lambda head, maps: [calls.append(1), whole(head, maps)][1])
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: bool(compiling))
+    with pretended_gpu(), torch.device(CUDA), torch.no_grad():
+        head, maps = DilatedHead(8, (6, 12)), torch.zeros(1, 8, 5, 30)
+        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=precision == "bf16"):
+            assert head(maps).shape == (1, 19, 5, 30)
+    assert len(calls) == by_taps
 
 
 @pytest.mark.parametrize("name", MODELS)
