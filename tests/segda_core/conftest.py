@@ -16,9 +16,9 @@ torch.set_num_threads(1)
 pictures.PREVIEW_WIDTH = 32
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def one_checkout():
-    """Git is asked once which code this is, not twice a trial."""
+    """Git is asked once a module which code this is, not twice a trial."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(environment, "code_version", cache(environment.code_version))
         yield

@@ -33,7 +33,7 @@ def test_logits_come_to_image_size_by_products_there(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("compiling", "precision", "by_taps"), [(1, "bf16", 1), (1, "fp32", 0), (0, "bf16", 0)]
+    ("compiling", "precision", "by_taps"), [(True, "bf16", 1), (True, "fp32", 0), (False, "bf16", 0)]
 )
 def test_a_dilated_head_goes_by_its_taps_where_it_is_compiled_there_in_bf16(
     compiling, precision, by_taps, monkeypatch
@@ -41,7 +41,7 @@ def test_a_dilated_head_goes_by_its_taps_where_it_is_compiled_there_in_bf16(
     calls = []
     whole = DilatedHead.by_taps
     monkeypatch.setattr(DilatedHead, "by_taps", lambda head, maps: [calls.append(1), whole(head, maps)][1])
-    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: bool(compiling))
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: compiling)
     with pretended_gpu(), torch.device(CUDA), torch.no_grad():
         head, maps = DilatedHead(8, (6, 12)), torch.zeros(1, 8, 5, 30)
         with torch.autocast("cuda", dtype=torch.bfloat16, enabled=precision == "bf16"):
