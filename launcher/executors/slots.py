@@ -57,9 +57,9 @@ def lock_places(names: list[str], count: int) -> Places | None:
 
 
 def _shared_folder() -> Path:
-    """Where every user may add a file and delete only their own."""
-    with suppress(FileExistsError):
-        SLOTS.mkdir()
+    """Where every user may add a file and delete only their own; whoever made it lets the others in."""
+    SLOTS.mkdir(exist_ok=True)
+    if SLOTS.stat().st_uid == os.getuid():
         SLOTS.chmod(0o1777)
     return SLOTS
 
