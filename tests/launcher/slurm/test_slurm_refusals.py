@@ -76,7 +76,7 @@ def test_what_exceeds_the_submit_limit_stays_missing_and_the_next_call_tops_it_u
     assert "QOSMaxSubmitJobPerUserLimit" in output
     assert [state(trial, tmp_path) for trial in trials[2:]] == [State.MISSING] * 3
     assert [has_job(trial, tmp_path) for trial in trials] == [True, True, False, False, False]
-    room.write_text("9")
+    add_room(room, 7)
     submit(entries_of(trials[2:], tmp_path))
     assert [has_job(trial, tmp_path) for trial in trials] == [True] * 5
 
@@ -100,36 +100,42 @@ def test_a_launch_that_stays_tops_up_what_exceeded_the_submit_limit(
 
 
 def limit(commands: Path, folder: Path, jobs: int) -> Path:
-    """Have sbatch take so many jobs, which it writes to the file `queue`; the file with how many more."""
-    room = folder / "room"
-    room.write_text(str(jobs))
+    """Have sbatch take so many jobs, which it writes to `queue`; the file with a line for each place."""
+    room, queue = folder / "room", folder / "queue"
+    add_room(room, jobs)
+    queue.touch()
     write_command(
         commands / "sbatch",
         f"""
 for script; do :; done
 name=$(sed -n 's/^#SBATCH --job-name=//p' "$script")
 last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$script")
-left=$(($(cat "{room}") - ${{last:-0}} - 1))
-test $left -ge 0 || {{ echo 'sbatch: error: QOSMaxSubmitJobPerUserLimit' >&2; exit 1; }}
-echo $left > "{room}"
-for task in $(seq 0 ${{last:-0}}); do echo "7_$task|$task|PENDING|None|$name" >> "{folder}/queue"; done
+left=$(($(wc -l < "{room}") - $(wc -l < "{queue}")))
+test $left -gt ${{last:-0}} || {{ echo 'sbatch: error: QOSMaxSubmitJobPerUserLimit' >&2; exit 1; }}
+for task in $(seq 0 ${{last:-0}}); do echo "7_$task|$task|PENDING|None|$name" >> "{queue}"; done
 echo Submitted batch job 7""",
     )
     return room
+
+
+def add_room(room: Path, jobs: int) -> None:
+    """Lines are only ever added, so that nobody reads half of what another writes."""
+    with room.open("a") as file:
+        file.write("place\n" * jobs)
 
 
 def end_jobs(folder: Path, trials: list[Trial], room: Path) -> None:
     """What a cluster does: every job in the queue makes its trial's result, and room for another."""
     left = [trial.files(folder / "runs") for trial in trials]
     while left:
-        queue = (folder / "queue").read_text() if (folder / "queue").exists() else ""
+        queue = (folder / "queue").read_text()
         for files in list(left):
             said = read_json(files.attempt(1).submission) or {}
             if f"|{said.get('array_index')}|PENDING|None|{said.get('job_name')}\n" in queue:
                 write_json(files.metrics, {"attempt": 1, "steps": 1, "miou": 0.5, "images_per_second": 1.0})
                 write_json(files.attempt(1).outcome, {"status": "done", "cause": None})
                 left.remove(files)
-                room.write_text(str(int(room.read_text()) + 1))
+                add_room(room, 1)
         time.sleep(0.05)
 
 
