@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from segda_core.models.bilinear import interpolation_weights
 from segda_core.transfer import moved
 
 ROWS_AT_ONCE = {"cpu": 8, "cuda": 256}
@@ -39,10 +39,8 @@ class Taps(NamedTuple):
 
 @lru_cache(maxsize=64)
 def taps(inputs: int, outputs: int, align_corners: bool) -> Taps:
-    """What `interpolate` does along one axis: its weights are what it makes of the identity matrix."""
-    identity = torch.eye(inputs)[None, None]
-    size = (outputs, inputs)
-    weights = functional.interpolate(identity, size=size, mode="bilinear", align_corners=align_corners)[0, 0]
+    """What `interpolate` does along one axis."""
+    weights = interpolation_weights(inputs, outputs, align_corners, torch.device("cpu"))
     first = weights.gt(0).int().argmax(dim=1)
     second = (first + 1).clamp_(max=inputs - 1)
     both = weights.gather(1, torch.stack([first, second], dim=1))

@@ -5,6 +5,7 @@ There `functional.interpolate` goes back with atomic additions: slow, and in ano
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 def bilinear(maps: Tensor, size: tuple[int, int] | torch.Size, *, align_corners: bool) -> Tensor:
@@ -22,11 +23,7 @@ def bilinear(maps: Tensor, size: tuple[int, int] | torch.Size, *, align_corners:
 
 
 def interpolation_weights(inputs: int, outputs: int, align_corners: bool, device: torch.device) -> Tensor:
-    """(outputs, inputs) float32: what each input contributes to each output along one side."""
-    places = torch.arange(outputs, dtype=torch.float32, device=device)
-    if align_corners:
-        places = places * ((inputs - 1) / max(1, outputs - 1))
-    else:
-        places = ((places + 0.5) * (inputs / outputs) - 0.5).clamp(0, inputs - 1)
-    distances = places[:, None] - torch.arange(inputs, dtype=torch.float32, device=device)
-    return (1 - distances.abs()).clamp(min=0)
+    """(outputs, inputs) float32: what `interpolate` gives each output of each input, along one side."""
+    identity = torch.eye(inputs, device=device)[None, None]
+    size = (outputs, inputs)
+    return functional.interpolate(identity, size=size, mode="bilinear", align_corners=align_corners)[0, 0]
