@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from segda_core.config import RECORDED_AFTER, Stream
+from segda_core.lanes import Lanes, opened
 from segda_core.methods.base import Batch, DomainBatch, Prepared, Tensors
 
 Run = Callable[[], list[Tensors]]
@@ -43,12 +44,13 @@ class CudaGraph:
     def __init__(self, device: torch.device) -> None:
         self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self.graph: torch.cuda.CUDAGraph | None = None
+        self.lanes = Lanes(device)
 
     def warm_up(self, run: Run) -> list[Tensors]:
         """On the stream that records, so that autograd's accumulators belong to it."""
         current = torch.cuda.current_stream(self.stream.device)
         self.stream.wait_stream(current)
-        with torch.cuda.stream(self.stream):
+        with torch.cuda.stream(self.stream), opened(self.lanes):
             results = run()
         current.wait_stream(self.stream)
         return results
@@ -57,12 +59,17 @@ class CudaGraph:
         """Nothing is computed meanwhile; other threads (NCCL's) may go on asking the device."""
         self.graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(self.graph, stream=self.stream, capture_error_mode="thread_local"):
+            with (
+                torch.cuda.graph(self.graph, stream=self.stream, capture_error_mode="thread_local"),
+                opened(self.lanes),
+            ):
                 return run()
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:  # raised on leaving; what was not allowed came before
             cause = error.__context__ or error
+            if isinstance(cause, torch.OutOfMemoryError):
+                raise cause from None
             raise RuntimeError(
                 f"a CUDA graph cannot record the step: {cause}; capture: false runs it as usual"
             ) from error

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from segda_core import lanes
 from segda_core.capture import Captured, CudaGraph, Recording
 from segda_core.config import Stream, TrialConfig
 from segda_core.distributed import World, wrap
@@ -23,7 +24,7 @@ from segda_core.methods.contrastive import Contrastive
 from segda_core.models.base import Segmenter
 from segda_core.models.blocks import compile_blocks
 from segda_core.models.synchronised import synchronise
-from segda_core.transfer import moved
+from segda_core.transfer import Copies, moved
 from segda_core.weights import load_trained, starting_segmenter
 
 logger = logging.getLogger(__name__)
@@ -111,6 +112,7 @@ class Engine:
             Wrapped(update, update if recording else wrap(update)) for update in self.method.updates()
         ]
         self.captured = Captured(self._passes, recording) if recording else None
+        self.copies = Copies(world.device)
         self.meter = LossMeter()
         self.rates: dict[str, float] = {}
         """Learning rates of the last step, see `learning_rates`."""
@@ -118,7 +120,8 @@ class Engine:
     def backward(self, batches: list[Batch], step: int) -> None:
         """Forward and backward of every update over this rank's micro-batches; gradients end up reduced."""
         torch.manual_seed(network_seed(self.config.seed, step, self.world.rank))
-        batches = [to_device(batch, self.world.device) for batch in batches]
+        self.copies.begin_step()
+        batches = [to_device(batch, self.world.device, self.copies.stream) for batch in batches]
         passes = self.captured or self._passes
         for shares in passes(batches, self._prepare(batches, step), step):
             self.meter.add(shares, step)
@@ -154,14 +157,17 @@ class Engine:
     def _micro_batch(self, batch: Batch, prepared: Prepared, step: int, *, reduce: bool) -> Tensors:
         carried: Tensors = {}
         shares: Tensors = {}
-        for wrapped in self.wrapped:
-            with wrapped.reducing(reduce):
+        forward_done = None
+        for wrapped in self.wrapped:  # each beside the backward pass of the one before it
+            with lanes.behind(forward_done, carried.values()), wrapped.reducing(reduce):
                 with self._autocast():
                     losses, carried = wrapped.module(batch, prepared, carried, step)
                 total = torch.stack(list(losses.values())).sum()
+                forward_done = lanes.mark()
                 torch.autograd.backward(total * self.world.ranks)  # DDP averages; shares of ranks add up
             carried = {name: tensor.detach() for name, tensor in carried.items()}
             shares |= {f"{wrapped.update.name}/{name}": loss.detach() for name, loss in losses.items()}
+        lanes.join()
         return shares
 
     def _autocast(self) -> torch.autocast:
@@ -212,8 +218,8 @@ def network_seed(seed: int, step: int, rank: int) -> int:
     return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    """The same batch on the training device; from pinned memory a GPU fetches it without being waited for.
+def to_device(batch: Batch, device: torch.device, stream: torch.cuda.Stream | None = None) -> Batch:
+    """The same batch on the training device, see `moved`: it comes while the step before is computed.
 
     Labels become int64 only there: eight times the bytes.
     """
@@ -221,8 +227,8 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     def copied(domain: DomainBatch | None) -> DomainBatch | None:
         if domain is None:
             return None
-        labels = None if domain.labels is None else moved(domain.labels, device).long()
-        return DomainBatch(moved(domain.images, device), labels, domain.numbers)
+        labels = None if domain.labels is None else moved(domain.labels, device, stream).long()
+        return DomainBatch(moved(domain.images, device, stream), labels, domain.numbers)
 
     streams = {stream: copied(getattr(batch, stream)) for stream in get_args(Stream)}
     return Batch(**streams, indices=batch.indices)

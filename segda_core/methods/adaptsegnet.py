@@ -57,9 +57,8 @@ class GeneratorUpdate(SegmenterUpdate):
     ) -> tuple[Tensors, Tensors]:
         """Segment the source, and make the target's output look like it."""
         images, labels = labelled(batch.source)
-        source = self.segmenter.at_image_size(images)
         assert batch.target is not None
-        target = self.segmenter.at_image_size(batch.target.images)
+        source, target = self.segmenter.each_at_image_size(images, batch.target.images)
         losses = segmentation_losses("source", source, labels, prepared.counts["source"], self.lambda_aux)
         carried = {}
         for head, discriminator in self.discriminators.items():

@@ -62,7 +62,7 @@ from segda_core.mixing import (
     values_present,
     without_margins,
 )
-from segda_core.models.base import Segmenter
+from segda_core.models.base import Logits, Segmenter
 from segda_core.photometric import draw_parameters, strong_augmentation
 from segda_core.transfer import moved
 
@@ -89,14 +89,14 @@ class EmaClassMixUpdate(SegmenterUpdate):
         if batch.target_labelled is not None:
             images, labels = labelled(batch.target_labelled)
             samples["labelled"] = Sample(images, labels, torch.ones(labels.shape, device=labels.device))
+        each = self.segmenter.each_at_image_size(*(sample.images for sample in samples.values()))
         losses: Tensors = {}
-        for name, sample in samples.items():
-            losses |= self._losses(name, sample, prepared)
+        for (name, sample), logits in zip(samples.items(), each, strict=True):
+            losses |= self._losses(name, logits, sample, prepared)
         return losses, {}
 
-    def _losses(self, name: str, sample: Sample, prepared: Prepared) -> Tensors:
+    def _losses(self, name: str, logits: Logits, sample: Sample, prepared: Prepared) -> Tensors:
         """Shares of weighted means over all pixels."""
-        logits = self.segmenter.at_image_size(sample.images)
         losses = segmentation_losses(
             name,
             logits,

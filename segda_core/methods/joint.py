@@ -3,14 +3,15 @@
 L = L(source) + lambda_target L(target), each CE(main, y) + lambda_aux CE(aux, y). No paper: the plainest use
 of a few target labels beside many of the source, to compare adaptation with. Each domain's mean is over its
 own labelled pixels of the whole batch, so that neither weighs more for having fewer ignored ones; the domains
-pass through the network one after the other, so that batch norm normalises each by its own statistics.
+pass through the network apart, so that batch norm normalises each by its own statistics.
 """
+
+from torch import Tensor
 
 from segda_core.config import JointConfig, TrialConfig
 from segda_core.losses import segmentation_losses
 from segda_core.methods.base import (
     Batch,
-    DomainBatch,
     Prepared,
     SegmenterMethod,
     SegmenterUpdate,
@@ -19,7 +20,7 @@ from segda_core.methods.base import (
     labelled,
     valid_pixels,
 )
-from segda_core.models.base import Segmenter
+from segda_core.models.base import Logits, Segmenter
 
 
 class JointUpdate(SegmenterUpdate):
@@ -35,13 +36,15 @@ class JointUpdate(SegmenterUpdate):
         self, batch: Batch, prepared: Prepared, carried: Tensors, step: int
     ) -> tuple[Tensors, Tensors]:
         """Cross-entropy of both heads on both domains."""
-        source = self._losses("source", batch.source, prepared)
-        target = self._losses("target", batch.target_labelled, prepared)
-        return {**source, **{name: self.lambda_target * loss for name, loss in target.items()}}, {}
+        images, labels = labelled(batch.source)
+        target_images, target_labels = labelled(batch.target_labelled)
+        source, target = self.segmenter.each_at_image_size(images, target_images)
+        losses = self._losses("source", source, labels, prepared)
+        for name, loss in self._losses("target", target, target_labels, prepared).items():
+            losses[name] = self.lambda_target * loss
+        return losses, {}
 
-    def _losses(self, name: str, domain: DomainBatch | None, prepared: Prepared) -> Tensors:
-        images, labels = labelled(domain)
-        logits = self.segmenter.at_image_size(images)
+    def _losses(self, name: str, logits: Logits, labels: Tensor, prepared: Prepared) -> Tensors:
         return segmentation_losses(name, logits, labels, prepared.counts[name], self.lambda_aux)
 
 

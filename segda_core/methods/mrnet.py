@@ -94,9 +94,8 @@ class GeneratorUpdate(SegmenterUpdate):
     ) -> tuple[Tensors, Tensors]:
         """Segment the source, make the target's output look like it, and keep the heads together."""
         images, labels = labelled(batch.source)
-        source = self.segmenter.at_image_size(images)
         assert batch.target is not None
-        target = self.segmenter.at_image_size(batch.target.images)
+        source, target = self.segmenter.each_at_image_size(images, batch.target.images)
         losses = {
             "source": self._cross_entropy(source.heads["main"], labels, prepared),
             "source_aux": self.method.lambda_aux * self._cross_entropy(source.heads["aux"], labels, prepared),

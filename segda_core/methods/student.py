@@ -31,7 +31,7 @@ from segda_core.methods.base import (
     labelled,
     valid_pixels,
 )
-from segda_core.models.base import Segmenter
+from segda_core.models.base import Logits, Segmenter
 
 
 class StudentUpdate(SegmenterUpdate):
@@ -47,12 +47,14 @@ class StudentUpdate(SegmenterUpdate):
     ) -> tuple[Tensors, Tensors]:
         """The source's labels, and the teacher's of the target."""
         assert batch.target is not None
-        source = self._losses("source", *labelled(batch.source), prepared)
-        target = self._losses("target", batch.target.images, prepared.tensors["labels"], prepared)
-        return {**source, **{name: self.options.lambda_target * loss for name, loss in target.items()}}, {}
+        images, labels = labelled(batch.source)
+        source, target = self.segmenter.each_at_image_size(images, batch.target.images)
+        losses = self._losses("source", source, labels, prepared)
+        for name, loss in self._losses("target", target, prepared.tensors["labels"], prepared).items():
+            losses[name] = self.options.lambda_target * loss
+        return losses, {}
 
-    def _losses(self, name: str, images: Tensor, labels: Tensor, prepared: Prepared) -> Tensors:
-        logits = self.segmenter.at_image_size(images)
+    def _losses(self, name: str, logits: Logits, labels: Tensor, prepared: Prepared) -> Tensors:
         return segmentation_losses(name, logits, labels, prepared.counts[name], self.options.lambda_aux)
 
 

@@ -1,12 +1,16 @@
 """What every segmenter offers: normalisation of its own, low-resolution logits of one or two heads."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from segda_core import lanes
 from segda_core.models.bilinear import bilinear
+from segda_core.models.statistics import statistics_apart
 
 AUX_WEIGHT = 0.5
 """Of the auxiliary logits where both heads predict together (MRNet, Seg-Uncertainty)."""
@@ -69,6 +73,26 @@ class Segmenter(nn.Module):
         main, aux = self(images)
         size = images.shape[-2:]
         return Logits(self.upsample(main, size), self.upsample(aux, size) if aux is not None else None)
+
+    def each_at_image_size(self, *batches: Tensor) -> list[Logits]:
+        """`at_image_size` of several batches, each normalised by its own statistics.
+
+        In lanes where these are open; running statistics move as if one had followed the other.
+        """
+        merges: list[Callable[[], None]] = []
+
+        def apart(images: Tensor) -> Logits:
+            with statistics_apart(self) as merge:
+                merges.append(merge)
+                return self.at_image_size(images)
+
+        first, *others = batches
+        other = apart if lanes.are_open() else self.at_image_size
+        passes = [partial(self.at_image_size, first), *(partial(other, images) for images in others)]
+        logits = lanes.side_by_side(passes, self.parameters())
+        for merge in merges:
+            merge()
+        return logits
 
     def normalise(self, images: Tensor) -> Tensor:
         """(image - mean) / std, in float32 and channels-last, which convolutions run fastest on."""

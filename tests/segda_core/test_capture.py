@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from pretended_streams import pretended_streams
 from replayed_operations import ReplayedOperations
 from trials import CONTRACT, MINED, SMALL, small_config
 
@@ -11,6 +12,7 @@ from segda_core.data.loader import build_loader
 from segda_core.data.manifest import select_images
 from segda_core.engine import Engine
 from segda_core.errors import ConfigError
+from segda_core.lanes import Lanes, opened
 from segda_core.methods.base import Batch, DomainBatch, Prepared
 from segda_core.models.blocks import classifier
 
@@ -42,13 +44,13 @@ def trained(root, world, kind, *, captured, **changes):
     return engine, engine.meter.read(world, STEPS)
 
 
-def assert_equal(first, second):
+def assert_equal(first, second, equal=torch.equal):
     (one, losses), (other, same) = first, second
     assert losses == same
     for name, network in one.method.networks().items():
         others = other.method.networks()[name].state_dict()
         for key, tensor in network.state_dict().items():
-            assert torch.equal(tensor, others[key]), (name, key)
+            assert equal(tensor, others[key]), (name, key)
 
 
 def assert_only_kept_memory_is_read(recording, engine):
@@ -68,6 +70,29 @@ def test_replayed_passes_train_as_unrecorded_ones_do(method, root, world, record
     assert_equal(usual, replayed)
     assert (recording.recorded, recording.replayed) == (1, STEPS - 1)
     assert_only_kept_memory_is_read(recording, replayed[0])
+
+
+@pytest.mark.parametrize("method", ["adaptsegnet", "mrnet", "joint", "ema_classmix"])
+def test_replayed_passes_in_lanes_train_as_unrecorded_ones_do(method, root, world, recording, monkeypatch):
+    changes = {"micro_batches": 2, "model": {"name": "tiny", "width": 8, "norm": "batch"}}
+    usual = trained(root, world, method, captured=False, **changes)
+    with pretended_streams() as streams:
+        in_lanes = Lanes(torch.device("cpu"))
+        for name in ("warm_up", "record"):
+            monkeypatch.setattr(recording, name, within(in_lanes, getattr(recording, name)))
+        replayed = trained(root, world, method, captured=True, **changes)
+    assert len({moment.stream for moment in streams.issued}) > 2
+    assert_equal(usual, replayed, equal=torch.allclose)  # averages are put together in another order
+    assert (recording.recorded, recording.replayed) == (1, STEPS - 1)
+    assert_only_kept_memory_is_read(recording, replayed[0])
+
+
+def within(in_lanes, method):
+    def run_within(run):
+        with opened(in_lanes):
+            return method(run)
+
+    return run_within
 
 
 @pytest.mark.parametrize("change", ["batch norm", "dropout", "a later start"])

@@ -9,7 +9,7 @@ from torch import nn
 from segda_core.config import Lite0Config, TinyConfig
 from segda_core.distributed import connect
 from segda_core.models import build_segmenter
-from segda_core.models.statistics import statistics_unmoved
+from segda_core.models.statistics import statistics_apart, statistics_unmoved
 from segda_core.models.synchronised import SynchronisedBatchNorm2d, synchronise
 
 
@@ -40,6 +40,53 @@ def test_later_passes_move_them_again_also_after_an_exception(network):
     states = [each.state_dict() for each in (network, other)]
     assert states[0].keys() == states[1].keys() and states[0]["0.num_batches_tracked"] == 1
     assert all(torch.equal(values, states[1][name]) for name, values in states[0].items())
+
+
+def test_passes_apart_move_them_once_merged_as_if_they_had_followed(network):
+    network[0].momentum = 0.25
+    first, *others = (torch.rand(2, 3, 4, 4) for _ in range(3))
+    usual, merges, outputs = copy.deepcopy(network), [], []
+    wanted = [usual(images) for images in (first, *others)]
+    before = copy.deepcopy(network.state_dict())
+    for images in others:
+        with statistics_apart(network) as merge:
+            outputs.append(network(images))
+        merges.append(merge)
+        assert_same_state(network, before)
+    outputs.insert(0, network(first))
+    for merge in merges:
+        merge()
+    torch.stack(outputs).sum().backward()
+    assert all(torch.equal(*pair) for pair in zip(outputs, wanted, strict=True))
+    torch.testing.assert_close(network.state_dict(), usual.state_dict(), rtol=1e-6, atol=1e-7)
+    assert network.state_dict()["0.num_batches_tracked"] == 3
+    assert network.state_dict()["1.num_batches_tracked"] == 0
+    assert torch.equal(network[1].running_mean, torch.full((3,), 0.5))
+
+
+def test_statistics_are_the_networks_again_after_an_exception(network):
+    own, before = list(network.buffers()), copy.deepcopy(network.state_dict())
+    with pytest.raises(ValueError, match="expected 4D"), statistics_apart(network):
+        network(torch.rand(2, 3, 4, 4))
+        network(torch.rand(2, 3))
+    assert [id(each) for each in network.buffers()] == [id(each) for each in own]
+    assert_same_state(network, before)
+
+
+def test_without_batch_norm_nothing_is_apart():
+    with statistics_apart(nn.GroupNorm(1, 3)) as merge:
+        pass
+    merge()
+
+
+def test_a_mean_of_all_passes_cannot_be_kept_apart(network):
+    network[0].momentum = None
+    with pytest.raises(ValueError, match="without momentum"), statistics_apart(network):
+        pass
+
+
+def assert_same_state(network, wanted):
+    assert all(torch.equal(values, wanted[name]) for name, values in network.state_dict().items())
 
 
 @pytest.mark.parametrize(
