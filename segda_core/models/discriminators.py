@@ -2,17 +2,23 @@
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from segda_core.classes import NUM_CLASSES
 
+CHANNEL_MULTIPLE = 8
+"""Of channels, what cuDNN's fast convolutions take: it fills up others by a kernel of its own."""
 
-class OutputDiscriminator(nn.Sequential):
+
+class OutputDiscriminator(nn.ModuleList):  # torch 2.11 compiles no `nn.Sequential` as such
     """AdaptSegNet's (Tsai et al., CVPR 2018): five 4x4 convolutions of stride 2, LeakyReLU between, no norm.
 
     (batch, 19, height, width) probabilities to (batch, 1, height / 32, width / 32) raw scores.
     """
+
+    repeated = True
 
     def __init__(self, channels: int) -> None:
         """Channels is the first layer's width: 64 as published has 2 781 121 parameters."""
@@ -20,7 +26,24 @@ class OutputDiscriminator(nn.Sequential):
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(widths):
             layers += [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
-        super().__init__(*layers[:-1])
+        super().__init__(layers[:-1])
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """See the class."""
+        first, *others = self
+        filled = inputs.is_cuda and torch.compiler.is_compiling()  # then it costs no pass of its own
+        hidden: Tensor = convolved_with_zeros(first, inputs) if filled else first(inputs)
+        for layer in others:
+            hidden = layer(hidden)
+        return hidden
+
+
+def convolved_with_zeros(layer: nn.Module, inputs: Tensor) -> Tensor:
+    """What the convolution returns, of inputs and weights with zeros up to `CHANNEL_MULTIPLE`."""
+    assert isinstance(layer, nn.Conv2d)
+    missing = (0, 0, 0, 0, 0, -inputs.shape[1] % CHANNEL_MULTIPLE)
+    weight = functional.pad(layer.weight, missing)
+    return functional.conv2d(functional.pad(inputs, missing), weight, layer.bias, layer.stride, layer.padding)
 
 
 class MultiScaleDiscriminator(nn.Module):

@@ -1,10 +1,17 @@
 """Discriminators: published sizes, and their layers written out."""
 
+from functools import partial
+
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
-from segda_core.models.discriminators import MultiScaleDiscriminator, OutputDiscriminator
+from segda_core.models.discriminators import (
+    MultiScaleDiscriminator,
+    OutputDiscriminator,
+    convolved_with_zeros,
+)
 
 
 def test_published_width_has_the_published_number_of_parameters():
@@ -19,6 +26,30 @@ def test_last_layer_is_a_plain_convolution():
     layers = list(OutputDiscriminator(4))
     assert [type(layer) for layer in layers] == [nn.Conv2d, nn.LeakyReLU] * 4 + [nn.Conv2d]
     assert all(layer.negative_slope == 0.2 for layer in layers[1::2])
+
+
+def test_its_layers_follow_each_other():
+    torch.manual_seed(0)
+    discriminator, images = OutputDiscriminator(4), torch.rand(2, 19, 64, 96)
+    assert torch.equal(discriminator(images), nn.Sequential(*discriminator)(images))
+    assert [*discriminator.state_dict()] == [
+        f"{n}.{kind}" for n in range(0, 9, 2) for kind in ("weight", "bias")
+    ]
+
+
+@pytest.mark.parametrize("multiple", [8, 32, 19])
+def test_zeros_beside_its_classes_change_nothing(multiple, monkeypatch):
+    monkeypatch.setattr("segda_core.models.discriminators.CHANNEL_MULTIPLE", multiple)
+    torch.manual_seed(0)
+    layer, images = OutputDiscriminator(4)[0], torch.rand(2, 19, 8, 12)
+    results = []
+    for convolved in (layer, partial(convolved_with_zeros, layer)):
+        layer.zero_grad()
+        inputs = images.clone().requires_grad_()
+        outputs = convolved(inputs)
+        outputs.square().sum().backward()
+        results.append([outputs, inputs.grad, layer.weight.grad, layer.bias.grad])
+    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)
 
 
 def test_multi_scale_scores_of_the_published_width():
