@@ -59,7 +59,8 @@ class TrialConfig(TaskConfig):
     """Batch norm in training takes the images of all ranks together; False: each rank's alone."""
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
-    """Compile the networks' repeated blocks (torch.compile), which rounds differently."""
+    """Compile the networks' repeated blocks (torch.compile); ResNets and DeepLabV2's heads have kernels of
+    their own instead, for a GPU. Rounds differently."""
     capture: Annotated[bool, NOT_IN_IDENTITY] = False
     """On a GPU, replay forward and backward passes as a CUDA graph; for one rank. Needs more memory."""
     clip_norm: Annotated[float, Field(gt=0)] | None = None

@@ -1,8 +1,9 @@
 """Convolution blocks that more than one segmenter is made of, and how a network's blocks are compiled."""
 
 import warnings
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal
 
 import torch
@@ -15,20 +16,37 @@ def compile_blocks(networks: Iterable[nn.Module], backend: str = "inductor") -> 
     """Let torch compile every block marked `repeated` when it first runs; it caches them on this host.
 
     A whole step takes minutes to compile, its blocks seconds. Discriminators with a gradient penalty are not
-    among them: torch compiles no double backward.
+    among them: torch compiles no double backward. What has kernels of its own for a GPU (`fused`) may run
+    them: batch norms, where the network says what follows them, and DeepLabV2's heads.
     """
-    # kinds of block (DeepLabV2: 10) x sizes of images x with gradients, without, and with averages unmoved
+    # kinds of block (lite0: 12) x sizes of images x with gradients, without, and with averages unmoved
     torch._dynamo.config.recompile_limit = 128
     warnings.filterwarnings("ignore", "The .grad attribute of a Tensor")  # read by dynamo itself
     for network in networks:
         for module in network.modules():
             if getattr(module, "repeated", False):
                 module.compile(backend=backend, dynamic=False)
+            elif type(module) is nn.BatchNorm2d or hasattr(module, "fused"):
+                vars(module)["fused"] = True
 
 
-def uncompiled() -> AbstractContextManager[None]:
-    """Where compiled blocks run as they are written."""
-    return torch.compiler.set_stance("force_eager")  # type: ignore[no-any-return]
+_as_written: ContextVar[bool] = ContextVar("as_written", default=False)
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """Where compiled blocks, and those with kernels of their own, run as they are written."""
+    token = _as_written.set(True)
+    try:
+        with torch.compiler.set_stance("force_eager"):
+            yield
+    finally:
+        _as_written.reset(token)
+
+
+def as_written() -> bool:
+    """Whether this runs within `uncompiled`."""
+    return _as_written.get()
 
 
 def norm_layer(channels: int, norm: Norm) -> nn.Module:

@@ -17,6 +17,7 @@ from torch.nn import functional
 from segda_core.classes import NUM_CLASSES
 from segda_core.config import DeepLabV2Config
 from segda_core.models.base import Logits
+from segda_core.models.blocks import as_written
 from segda_core.models.resnet101 import ResNet101, ResNet101Segmenter
 
 TAPS = tuple(product((-1, 0, 1), repeat=2))
@@ -26,11 +27,13 @@ TAPS = tuple(product((-1, 0, 1), repeat=2))
 class DilatedHead(nn.Module):
     """Sum of 3x3 convolutions to the classes, one for each dilation; weights start from N(0, 0.01).
 
-    19 outputs leave most of a GPU's matrix units idle. Compiled, in bf16, a head there is one product of
-    every pixel with all taps of all dilations, whose results are then shifted and added up.
+    19 outputs leave most of a GPU's matrix units idle. Where it may run kernels of its own, in bf16, a head
+    there is one product of every pixel with all taps of all dilations, whose results are then shifted and
+    added up.
     """
 
-    repeated = True
+    fused = False
+    offsets: Tensor
 
     def __init__(self, inputs: int, dilations: tuple[int, ...]) -> None:
         super().__init__()
@@ -38,27 +41,26 @@ class DilatedHead(nn.Module):
         for branch in branches:
             nn.init.normal_(branch.weight, std=0.01)
         self.branches = nn.ModuleList(branches)
-        self.offsets = [(d * down, d * right) for d in dilations for down, right in TAPS]
+        offsets = [(d * down, d * right) for d in dilations for down, right in TAPS]
+        self.register_buffer("offsets", torch.tensor(offsets, dtype=torch.int32), persistent=False)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(batch, inputs, height, width) to (batch, 19, height, width)."""
-        if torch.compiler.is_compiling() and inputs.is_cuda and torch.is_autocast_enabled("cuda"):
+        if self.fused and inputs.is_cuda and torch.is_autocast_enabled("cuda") and not as_written():
             return self.by_taps(inputs)
         outputs: list[Tensor] = [branch(inputs) for branch in self.branches]
         return reduce(torch.add, outputs)
 
     def by_taps(self, inputs: Tensor) -> Tensor:
         """What `forward` returns, in float32, but for rounding."""
-        height, width = inputs.shape[-2:]
+        from segda_core.models.fused_taps import ShiftedSum  # needs Triton
+
         branches = [module for module in self.branches if isinstance(module, nn.Conv2d)]
         taps = torch.cat([branch.weight.permute(2, 3, 0, 1).flatten(0, 2) for branch in branches])
-        rows = len(taps)
-        taps = functional.pad(taps, (0, 0, 0, -rows % 8))  # of which matrix units take eight at a time
-        products = functional.linear(inputs.permute(0, 2, 3, 1), taps)[..., :rows]
-        total = torch.stack([branch.bias for branch in branches if branch.bias is not None]).sum(dim=0)
-        for (down, right), part in zip(self.offsets, torch.split(products, NUM_CLASSES, dim=-1), strict=True):
-            if abs(down) < height and abs(right) < width:
-                total = total + functional.pad(part.float(), (0, 0, -right, right, -down, down))
+        taps = functional.pad(taps, (0, 0, 0, -len(taps) % 8))  # of which matrix units take eight at a time
+        products = functional.linear(inputs.permute(0, 2, 3, 1), taps)
+        biases = torch.stack([branch.bias for branch in branches if branch.bias is not None])
+        total: Tensor = ShiftedSum.apply(products, self.offsets, NUM_CLASSES) + biases.sum(dim=0)
         return total.permute(0, 3, 1, 2)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segda_core.models.base import Segmenter
+from segda_core.models.batch_norm import Twice, norm_relu
 from segda_core.models.blocks import init_convolutions
 from segda_core.models.weights import load_by_name, load_weights, resnet101_imagenet
 
@@ -36,8 +37,6 @@ LAYERS: dict[OutputStride, tuple[tuple[int, Sequence[int]], tuple[int, Sequence[
 class Bottleneck(nn.Module):
     """1x1, 3x3 (with the dilation), 1x1 to four times the channels, around a shortcut."""
 
-    repeated = True
-
     def __init__(self, inputs: int, channels: int, stride: int, dilation: int, stride_on: StrideOn) -> None:
         super().__init__()
         outputs = 4 * channels
@@ -56,11 +55,17 @@ class Bottleneck(nn.Module):
                 nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
             )
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, inputs: Twice) -> Twice:
         """(batch, inputs, height, width) to (batch, 4 * channels, height / stride, width / stride)."""
-        hidden = functional.relu(self.bn1(self.conv1(inputs)))
-        hidden = functional.relu(self.bn2(self.conv2(hidden)))
-        return functional.relu(self.bn3(self.conv3(hidden)) + self.downsample(inputs))
+        hidden = norm_relu(self.bn1, self.conv1(inputs.branch)).branch
+        hidden = norm_relu(self.bn2, self.conv2(hidden)).branch
+        return norm_relu(self.bn3, self.conv3(hidden), self._shortcut(inputs.shortcut))
+
+    def _shortcut(self, inputs: Tensor) -> Tensor:
+        if not isinstance(self.downsample, nn.Sequential):
+            return inputs
+        convolution, norm = self.downsample
+        return norm_relu(norm, convolution(inputs), relu=False).branch
 
 
 class Features(NamedTuple):
@@ -91,10 +96,12 @@ class ResNet101(nn.Module):
 
     def forward(self, inputs: Tensor) -> Features:
         """Features of a normalised image."""
-        stem = functional.relu(self.bn1(self.conv1(inputs)))
-        layer1 = self.layer1(functional.max_pool2d(stem, 3, stride=2, padding=1, ceil_mode=self.ceil_pool))
+        stem = norm_relu(self.bn1, self.conv1(inputs)).branch
+        pooled = functional.max_pool2d(stem, 3, stride=2, padding=1, ceil_mode=self.ceil_pool)
+        layer1 = self.layer1(Twice(pooled, pooled))
         layer3 = self.layer3(self.layer2(layer1))
-        return Features(layer1, layer3, self.layer4(layer3))
+        layer4 = self.layer4(layer3)
+        return Features(layer1.branch, layer3.branch, layer4.branch)
 
 
 def _layer(

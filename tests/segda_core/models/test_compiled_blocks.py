@@ -16,7 +16,6 @@ from segda_core.models.discriminators import MultiScaleDiscriminator
 BLOCKS = {
     "tiny": (5, 5),
     "lite0": (16, 12),
-    "deeplabv2_resnet101": (35, 10),
 }
 """Blocks of a model, and how many of them differ in shape or dilation."""
 

@@ -9,6 +9,7 @@ from segda_core.config import ModelConfig
 from segda_core.metrics import confusion_matrices
 from segda_core.models import MODELS, base, build_segmenter
 from segda_core.models.bilinear import bilinear
+from segda_core.models.blocks import compile_blocks, uncompiled
 from segda_core.models.deeplabv2 import DilatedHead
 from segda_core.upsampling import classes_of
 
@@ -33,19 +34,20 @@ def test_logits_come_to_image_size_by_products_there(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("compiling", "precision", "by_taps"), [(True, "bf16", 1), (True, "fp32", 0), (False, "bf16", 0)]
+    ("fused", "precision", "by_taps"), [(True, "bf16", 1), (True, "fp32", 0), (False, "bf16", 0)]
 )
-def test_a_dilated_head_goes_by_its_taps_where_it_is_compiled_there_in_bf16(
-    compiling, precision, by_taps, monkeypatch
-):
+def test_a_dilated_head_goes_by_its_taps_where_it_may_there_in_bf16(fused, precision, by_taps, monkeypatch):
     calls = []
-    whole = DilatedHead.by_taps
-    monkeypatch.setattr(DilatedHead, "by_taps", lambda head, maps: [calls.append(1), whole(head, maps)][1])
-    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: compiling)
+    monkeypatch.setattr(DilatedHead, "by_taps", lambda head, maps: [calls.append(1), maps.float()][1])
     with pretended_gpu(), torch.device(CUDA), torch.no_grad():
         head, maps = DilatedHead(8, (6, 12)), torch.zeros(1, 8, 5, 30)
+        if fused:
+            compile_blocks([head])
         with torch.autocast("cuda", dtype=torch.bfloat16, enabled=precision == "bf16"):
-            assert head(maps).shape == (1, 19, 5, 30)
+            head(maps)
+            assert len(calls) == by_taps
+            with uncompiled():
+                head(maps)
     assert len(calls) == by_taps
 
 
