@@ -5,7 +5,8 @@
 Runs the real engine on made-up batches that are there already: no reading, no evaluation. `start` is the
 time from the engine's first step to the end of its fifth, compiling and recording included: without `--cache`
 with nothing in the cache for a way's first method, with what earlier methods left there for the others, and
-`again` once more for the first. `floor` is the step's floating-point operations (convolutions and matrix
+`again` once more for the first; our own kernels are compiled once in a process, by the first way that has
+them. `floor` is the step's floating-point operations (convolutions and matrix
 products, as torch counts them) over the rate of a large matrix product, measured before (in fp32, whose
 convolutions a GPU may round to TF32); `faster` is the first way's time over it. Of several runs the fastest
 counts, since what else the machine does only ever adds. Without a GPU a step runs in fp32, compiled too if
@@ -95,7 +96,9 @@ def main() -> None:
             first: list[Row] = []
             losses: list[float] = []
             for way in dict.fromkeys(possible(way, method) for way in ways):
-                os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(words.cache or Path(text) / "compiled" / way)
+                compiled = words.cache or Path(text) / "compiled" / way
+                os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(compiled)
+                os.environ["TRITON_CACHE_DIR"] = str(compiled / "kernels")
                 config = config_of(method, way, words)
                 row = measure(config, words, world, made, again=config.compile and method == words.methods[0])
                 compared = losses_of(config, words, world, made) if words.compare else []
