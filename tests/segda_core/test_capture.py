@@ -1,5 +1,7 @@
 """Recorded passes: CPUs repeat operations under the rules of a CUDA graph, see `replayed_operations`."""
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 from pretended_streams import pretended_streams
@@ -149,6 +151,28 @@ def test_which_images_they_are_is_an_error_while_recording(root, world, recordin
     monkeypatch.setattr(TrialConfig, "_check_capture", lambda config: None)
     with pytest.raises(RuntimeError, match="stack expects a non-empty"):
         trained(root, world, "cyclegan", captured=True)
+
+
+@pytest.mark.parametrize("fails", ["run", "run, and with it the end"])
+def test_memory_that_runs_out_while_recording_is_told_as_that(fails, monkeypatch):
+    """A lane that is not joined makes the graph's end fail too, which is not the cause."""
+
+    @contextmanager
+    def graph(*words, **options):
+        try:
+            yield
+        finally:
+            if fails != "run":
+                raise RuntimeError("capturing stream has unjoined work")
+
+    def run():
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("torch.cuda.Stream", lambda device: None)
+    monkeypatch.setattr("torch.cuda.CUDAGraph", lambda: None)
+    monkeypatch.setattr("torch.cuda.graph", graph)
+    with pytest.raises(torch.OutOfMemoryError, match="out of memory"):
+        capture.CudaGraph(torch.device("cpu")).record(run)
 
 
 def test_without_a_gpu_steps_run_as_usual(root, world, caplog):
