@@ -66,10 +66,12 @@ def one_rank(words: argparse.Namespace) -> dict[str, float]:
         for engine in engines.values():
             run(engine, batch, 0, STARTING)
         seconds = dict.fromkeys(engines, float("inf"))
+        order = list(engines)
         for turn in range(words.repeat):
-            for way, engine in engines.items():
+            for way in order:
                 first = STARTING + turn * words.steps
-                seconds[way] = min(seconds[way], run(engine, batch, first, words.steps))
+                seconds[way] = min(seconds[way], run(engines[way], batch, first, words.steps))
+            order.reverse()
     return seconds
 
 
