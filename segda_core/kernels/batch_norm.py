@@ -10,6 +10,14 @@ import triton.language as tl
 
 
 @triton.jit
+def tile(first, channel, rows, channels, R: tl.constexpr):
+    """Places of R rows from the first one on, of these channels, and which of them there are."""
+    row = first + tl.arange(0, R)
+    inside = (row < rows)[:, None] & (channel < channels)[None, :]
+    return row.to(tl.int64)[:, None] * channels + channel[None, :], inside
+
+
+@triton.jit
 def sums_kernel(x, sums, rows, channels, rows_each, R: tl.constexpr, C: tl.constexpr):
     """Of x and x squared, both less the channel's first x: far from their mean, squares lose their digits."""
     part, parts = tl.program_id(0), tl.num_programs(0)
@@ -19,9 +27,7 @@ def sums_kernel(x, sums, rows, channels, rows_each, R: tl.constexpr, C: tl.const
     total = tl.zeros((R, C), tl.float32)
     squares = tl.zeros((R, C), tl.float32)
     for first in range(part * rows_each, part * rows_each + rows_each, R):
-        row = first + tl.arange(0, R)
-        inside = (row < rows)[:, None] & there[None, :]
-        place = row.to(tl.int64)[:, None] * channels + channel[None, :]
+        place, inside = tile(first, channel, rows, channels, R)
         value = tl.load(x + place, mask=inside, other=0.0).to(tl.float32)
         value = tl.where(inside, value - origin[None, :], 0.0)
         total += value
@@ -88,11 +94,9 @@ def forward_kernel(
     FIXED: tl.constexpr, ADDS: tl.constexpr, RELU: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
 ):  # fmt: skip
     """y = relu(x * scale + shift + shortcut)."""
-    row = tl.program_id(0) * R + tl.arange(0, R)
     channel = tl.program_id(1) * C + tl.arange(0, C)
     there = channel < channels
-    inside = (row < rows)[:, None] & there[None, :]
-    place = row.to(tl.int64)[:, None] * channels + channel[None, :]
+    place, inside = tile(tl.program_id(0) * R, channel, rows, channels, R)
     _, _, scale, shift = of_channels(weight, bias, mean, spread, eps, channel, there, FIXED)
     value = tl.load(x + place, mask=inside, other=0.0).to(tl.float32) * scale + shift
     if ADDS:
@@ -134,9 +138,7 @@ def backward_sums_kernel(
     total = tl.zeros((R, C), tl.float32)
     products = tl.zeros((R, C), tl.float32)
     for start in range(part * rows_each, part * rows_each + rows_each, R):
-        row = start + tl.arange(0, R)
-        inside = (row < rows)[:, None] & there[None, :]
-        place = row.to(tl.int64)[:, None] * channels + channel[None, :]
+        place, inside = tile(start, channel, rows, channels, R)
         value = gradient_of_output(first, second, x, y, scale, shift, place, inside, TWO, RELU, BY_Y)
         if KEEPS:
             tl.store(g + place, value, mask=inside)
@@ -167,11 +169,9 @@ def backward_kernel(
     R: tl.constexpr, C: tl.constexpr,
 ):  # fmt: skip
     """x's gradient: of g less its mean and its share along the normalised x, or of g where FIXED."""
-    row = tl.program_id(0) * R + tl.arange(0, R)
     channel = tl.program_id(1) * C + tl.arange(0, C)
     there = channel < channels
-    inside = (row < rows)[:, None] & there[None, :]
-    place = row.to(tl.int64)[:, None] * channels + channel[None, :]
+    place, inside = tile(tl.program_id(0) * R, channel, rows, channels, R)
     centre, inverse, scale, shift = of_channels(weight, bias, mean, spread, eps, channel, there, FIXED)
     value = gradient_of_output(first, second, x, y, scale, shift, place, inside, TWO, RELU, BY_Y)
     if KEEPS:
