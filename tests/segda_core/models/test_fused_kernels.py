@@ -1,5 +1,6 @@
 """Kernels for GPUs: their numbers by Triton's interpreter, on CPUs, and who runs them."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -29,6 +30,41 @@ def test_kernels_compute_what_torch_does():
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     assert " passed" in done.stdout
+
+
+HALF = {"x", "y", "shortcut", "first", "second", "g", "products"}
+NUMBERS = dict.fromkeys(
+    ("rows", "channels", "rows_each", "parts", "height", "width", "pixels", "taps"), "i32"
+)
+NUMBERS |= {"stride": "i32", "classes": "i32", "momentum": "fp32", "eps": "fp32"}
+OTHERS = {"batches": "*i64", "offsets": "*i32"}
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("file", ["batch_norm", "taps"])
+def test_kernels_can_be_compiled_for_a_gpu_that_need_not_be_there(file, tmp_path, monkeypatch):
+    """What the interpreter lets pass: types, shapes, and assembling, for each set of options at once."""
+    triton = pytest.importorskip("triton")
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    module = importlib.import_module(f"segda_core.kernels.{file}")
+    kernels = [each for name, each in vars(module).items() if name.endswith("_kernel")]
+    assert len(kernels) == {"batch_norm": 6, "taps": 2}[file]
+    for kernel in kernels:
+        sizes = {"R": 32, "C": 128 if "R" in kernel.arg_names else 16, "P": 64, "N": 64}
+        for flag in (True, False):
+            constants = {name: sizes.get(name, flag) for name in kernel.arg_names if name.isupper()}
+            types = {
+                name: "constexpr"
+                if name in constants
+                else (NUMBERS | OTHERS).get(name) or ("*bf16" if name in HALF else "*fp32")
+                for name in kernel.arg_names
+            }
+            places = {(kernel.arg_names.index(name),): value for name, value in constants.items()}
+            source = ASTSource(fn=kernel, signature=types, constexprs=places)
+            assert triton.compile(source, target=GPUTarget("cuda", 90, 32)).asm["cubin"]
 
 
 def fused_norm(**options):
