@@ -36,7 +36,7 @@ class Wrapped:
 
     update: Update
     module: DistributedDataParallel | Update
-    """The update itself where its passes are captured, in a world of one."""
+    """The update itself in a world of one, where there is nothing to reduce."""
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -107,10 +107,9 @@ class Engine:
         self.config = config
         self.world = world
         self.method = build_method(config, world.device, made or {}, resumes=resumes)
+        updates = self.method.updates()
+        self.wrapped = [Wrapped(update, wrap(update) if world.ranks > 1 else update) for update in updates]
         recording = recording_for(config, world.device)
-        self.wrapped = [
-            Wrapped(update, update if recording else wrap(update)) for update in self.method.updates()
-        ]
         self.captured = Captured(self._passes, recording) if recording else None
         self.copies = Copies(world.device)
         self.meter = LossMeter()

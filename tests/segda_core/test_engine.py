@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import torch
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from trials import small_config
@@ -13,7 +15,7 @@ ALONE = World(0, 1, torch.device("cpu"))
 
 def test_gradients_are_reduced_once_a_step_for_each_update(root, world):
     config = small_config(root, "adaptsegnet", micro_batches=4)
-    engine = Engine(config, world)
+    engine = Engine(config, replace(world, ranks=2))  # wrapped as one of two; the group itself has one
     reduced: list[int] = []
 
     def count(number, bucket):
@@ -29,6 +31,11 @@ def test_gradients_are_reduced_once_a_step_for_each_update(root, world):
 
     assert len(engine.wrapped) == 3
     assert reduced == [0, 1, 2, 0, 1, 2]
+
+
+def test_alone_nothing_is_reduced(root, world):
+    engine = Engine(small_config(root, "adaptsegnet"), world)
+    assert [wrapped.module for wrapped in engine.wrapped] == [wrapped.update for wrapped in engine.wrapped]
 
 
 def test_randomness_inside_networks_follows_seed_step_and_rank(root, world):
