@@ -51,6 +51,16 @@ class Terminal:
         wait_until(lambda: list(self.folder.glob(pattern)) or self._process.poll() is not None)
         assert self._process.poll() is None, self._process.communicate()
 
+    def wait_for_library(self, name: str) -> None:
+        """Until a child of the command has begun to load it."""
+        wait_until(lambda: self._process.poll() is not None or any(name in maps for maps in self._maps()))
+        assert self._process.poll() is None, self._process.communicate()
+
+    def _maps(self) -> list[str]:
+        pid = self._process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [Path(f"/proc/{child}/maps").read_text() for child in children]
+
     def finish(self) -> tuple[int, str]:
         output, _ = self._process.communicate(timeout=PATIENCE_S)
         return self._process.returncode, output
@@ -90,7 +100,7 @@ def test_a_second_ctrl_c_kills_it(tmp_path: Path) -> None:
 
 def test_one_that_loads_torch_leaves_no_traceback(tmp_path: Path) -> None:
     terminal = segda(tmp_path, "predict", "none.pt", "none.png", "--out", "out")
-    time.sleep(1.5)
+    terminal.wait_for_library("libtorch")
     terminal.interrupt()
     assert terminal.finish() == (130, "interrupted: the same command begins again\n")
 
