@@ -64,6 +64,7 @@ def assert_only_kept_memory_is_read(recording, engine):
     assert set(recording.before) <= {tensor.untyped_storage().data_ptr() for tensor in known}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", RECORDED)
 def test_replayed_passes_train_as_unrecorded_ones_do(method, root, world, recording):
     changes = {"micro_batches": 2, "clip_norm": 1.0}
@@ -74,6 +75,7 @@ def test_replayed_passes_train_as_unrecorded_ones_do(method, root, world, record
     assert_only_kept_memory_is_read(recording, replayed[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["adaptsegnet", "mrnet", "joint", "ema_classmix"])
 def test_replayed_passes_in_lanes_train_as_unrecorded_ones_do(method, root, world, recording, monkeypatch):
     changes = {"micro_batches": 2, "model": {"name": "tiny", "width": 8, "norm": "batch"}}
@@ -97,6 +99,7 @@ def within(in_lanes, method):
     return run_within
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["batch norm", "dropout", "a later start"])
 def test_what_moves_with_the_steps_moves(change, root, world, recording, monkeypatch):
     changes = {"batch norm": {"model": {"name": "tiny", "width": 8, "norm": "batch"}}}.get(change, {})

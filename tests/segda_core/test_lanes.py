@@ -2,6 +2,9 @@
 
 import copy
 from contextlib import contextmanager
+from functools import partial
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,6 +19,7 @@ from segda_core.data.manifest import select_images
 from segda_core.engine import Engine, to_device
 from segda_core.methods.base import Batch, DomainBatch
 from segda_core.models import build_segmenter
+from segda_core.transfer import Copies
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="stands in for a GPU that is not there")
 
@@ -23,12 +27,6 @@ METHODS = ["adaptsegnet", "mrnet", "joint", "student_selftrain", "ema_classmix"]
 """Those with several passes in one update, or several updates."""
 
 BATCH_NORM = {"name": "tiny", "width": 8, "norm": "batch"}
-
-
-@pytest.fixture(autouse=True)
-def one_rank_without_reductions(monkeypatch):
-    """As where steps are captured."""
-    monkeypatch.setattr("segda_core.engine.wrap", lambda update: update)
 
 
 @pytest.fixture
@@ -126,6 +124,7 @@ def test_without_lanes_everything_runs_in_its_place(streams):
     assert order == [0, 1, 2] and not streams.recorded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_no_operation_of_a_step_misses_a_wait(method, precision, root, world, in_lanes):
@@ -185,3 +184,20 @@ def test_a_steps_images_come_while_the_one_before_is_computed():
     assert len(copied) == 2 and not copies.is_behind(computed)
     assert all(streams.main.is_behind(moment) for moment in copied)
     assert [on for _, on in streams.recorded] == [streams.main] * 2
+
+
+def test_the_host_is_at_most_two_steps_ahead(monkeypatch):
+    numbers, waited = count(), []
+
+    def stream(device):
+        def record_event():
+            return SimpleNamespace(synchronize=partial(waited.append, next(numbers)))
+
+        return SimpleNamespace(device=device, record_event=record_event)
+
+    for name in ("Stream", "current_stream"):
+        monkeypatch.setattr(torch.cuda, name, stream)
+    copies = Copies(CUDA)
+    for done in ([], [], [0], [0, 1], [0, 1, 2]):
+        copies.begin_step()
+        assert waited == done

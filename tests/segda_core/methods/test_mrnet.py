@@ -301,7 +301,9 @@ def test_half_precision_of_the_double_backward(build, batch):
     "model",
     [
         Lite0Config(name="lite0", weights="none"),
-        DeepLabV2MRNetConfig(name="deeplabv2_mrnet_resnet101", weights="none"),
+        pytest.param(
+            DeepLabV2MRNetConfig(name="deeplabv2_mrnet_resnet101", weights="none"), marks=pytest.mark.slow
+        ),
     ],
     ids=lambda model: model.name,
 )

@@ -34,6 +34,7 @@ def trial(build):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*CONTRACT, *MINED])
 def test_a_step_stays_on_the_device_and_waits_for_nothing(trial, batches, name, monkeypatch):
     # its gradient would need a backward pass

@@ -47,6 +47,7 @@ def passes(network, inputs, parameter):
     return main, gradient
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BLOCKS)
 def test_a_model_computes_the_same_of_few_compiled_blocks(name):
     network = model(name)
