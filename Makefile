@@ -58,7 +58,7 @@ test: $(INSTALLED) ## all tests; as root, Debian packages they need are installe
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not alone' $(ARGS)
 	$(BIN)/python -m pytest -m alone $(or $(ARGS),$$(grep -rl --include='*.py' mark.alone tests)) || test $$? = 5 # none chosen by ARGS
 
-test-fast: $(INSTALLED) ## the tests that start no processes and take no seconds each
+test-fast: $(INSTALLED) ## the quick tests that start no processes
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not processes and not slow' $(ARGS)
 
 # Not in `make test`: a round takes minutes.

@@ -117,7 +117,8 @@ def be_a_rank(words: argparse.Namespace) -> None:
 def reductions(engine: Engine, batch: list[Batch], step: int) -> dict[str, float]:
     """Buckets of gradients of one step; seconds they were added up for; of those, beside the backward pass.
 
-    On GPUs "beside" is while other kernels ran.
+    On GPUs "beside" is while other kernels ran, and the sums of counts before the backward pass are among the
+    buckets.
     """
     with profile() as recorded:
         run(engine, batch, step, 1)

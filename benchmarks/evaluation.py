@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segda_core.classes import IGNORE_INDEX, LABEL_IDS, NUM_CLASSES
+from segda_core.classes import LABEL_IDS, NUM_CLASSES
 from segda_core.config import Size
-from segda_core.data.labels import Pixels, to_train_ids
+from segda_core.data.labels import FROM_LABEL_IDS, Pixels, to_train_ids
 from segda_core.metrics import confusion_matrices
 from segda_core.transfer import moved
 from segda_core.upsampling import Layer, classes_of
@@ -40,8 +40,7 @@ FIELDS = {"calm": 192, "busy": 96, "noise": 8}
 PASSES = {"single": ((8.0, False),), "p_mr": ((16.0, False), (16.0, True), (12.8, False), (12.8, True))}
 """Label pixels for one of the network's, and mirrored or not, of each pass; several add probabilities."""
 BANDWIDTH_BYTES = 1 << 28
-TRAIN_IDS = dict(zip(LABEL_IDS, range(NUM_CLASSES), strict=True))
-PUBLIC_MAPPING = np.array([(label, TRAIN_IDS.get(label, IGNORE_INDEX)) for label in (*range(34), -1)])
+PUBLIC_MAPPING = np.array([(label, FROM_LABEL_IDS[label]) for label in (*range(34), -1)], dtype=np.int64)
 """Rows of label id and train id, as the releases hold what they read from their `info.json`. With 64-bit
 entries numpy 2 compares in 64 bits, which earlier numpy did not; here that takes twice as long."""
 
