@@ -56,11 +56,12 @@ def train(trial: TrialFiles, attempt: AttemptFiles) -> None:
 
 
 def load(module: str) -> ModuleType:
-    """Import what needs torch. Modules stay: to look for garbage among them takes a tenth of the seconds."""
+    """Import what needs torch. Modules stay: to look for garbage among them, then or later, takes seconds."""
     gc.disable()
     try:
         return import_module(module)
     finally:
+        gc.freeze()
         gc.enable()
 
 

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import yaml
@@ -129,6 +130,19 @@ class SmallSweep:
             if ours and (not role or role_of(command) == role):
                 found.append(int(process.name))
         return found
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Inside, the one attempt that has begun starts no worker, and goes on only once its runner has
+        noticed what was done to it: however busy the machine, its trial does not end before.
+        """
+        wait_until(lambda: self.processes("torchrun"))
+        ((attempt, torchrun),) = zip(self.attempts(), self.processes("torchrun"), strict=True)
+        os.kill(torchrun, signal.SIGSTOP)
+        yield
+        wait_until(lambda: "workers save" in attempt.log.read_text() or not self.processes("runner"))
+        with suppress(ProcessLookupError):
+            os.kill(torchrun, signal.SIGCONT)
 
     def _write(self, name: str, content: dict) -> None:
         path = self.folder / name

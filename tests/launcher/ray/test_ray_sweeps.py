@@ -90,9 +90,9 @@ def test_a_killed_driver_and_a_killed_launcher_lose_nothing(
     sweep = on_ray(tmp_path, STEPS)
     stand_in(tmp_path / "locks")
     launcher = sweep.start("sweep", "quick", *PARENT)
-    wait_until(lambda: list(tmp_path.glob("runs/quick/*/attempts/1/runner.0.json")))  # steps take a second
-    driver = process_of(launcher.pid, "ray_driver")
-    assert driver is not None and kill(driver)
+    with sweep.held():
+        driver = process_of(launcher.pid, "ray_driver")
+        assert driver is not None and kill(driver)
     wait_until(lambda: list(tmp_path.glob("runs/quick/*/attempts/2/heartbeat.json")))
     assert kill(launcher.pid)
     launcher.communicate()
@@ -145,10 +145,10 @@ def test_on_a_cluster_known_by_its_address_a_canary_goes_first(foreign_ray: str,
 def test_a_head_of_its_own_may_die_and_leaves_nothing(local: SmallSweep, tmp_path: Path) -> None:
     sweep = on_ray(tmp_path, STEPS)
     launcher = sweep.start("sweep", "quick", *PARENT)
-    wait_until(lambda: list(tmp_path.glob("runs/quick/*/attempts/1/runner.0.json")))  # steps take a second
-    first = head_of(launcher.pid)
-    raylet = process_of(launcher.pid, "/raylet/raylet")
-    assert first is not None and first.exists() and raylet is not None and kill(raylet)
+    with sweep.held():
+        first = head_of(launcher.pid)
+        raylet = process_of(launcher.pid, "/raylet/raylet")
+        assert first is not None and first.exists() and raylet is not None and kill(raylet)
     wait_until(lambda: list(tmp_path.glob("runs/quick/*/attempts/2")))
     second = head_of(launcher.pid)
     code, output = sweep.finish(launcher)
