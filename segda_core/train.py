@@ -56,7 +56,7 @@ def train(trial: TrialFiles, attempt: AttemptFiles) -> None:
 
 
 def load(module: str) -> ModuleType:
-    """Import what needs torch. Modules stay: to look for garbage among them, then or later, takes seconds."""
+    """Import what needs torch. Modules stay: looking for garbage among them takes tenths of a second."""
     gc.disable()
     try:
         return import_module(module)

@@ -139,10 +139,12 @@ class SmallSweep:
         wait_until(lambda: self.processes("torchrun"))
         ((attempt, torchrun),) = zip(self.attempts(), self.processes("torchrun"), strict=True)
         os.kill(torchrun, signal.SIGSTOP)
-        yield
-        wait_until(lambda: "workers save" in attempt.log.read_text() or not self.processes("runner"))
-        with suppress(ProcessLookupError):
-            os.kill(torchrun, signal.SIGCONT)
+        try:
+            yield
+            wait_until(lambda: "workers save" in attempt.log.read_text() or not self.processes("runner"))
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(torchrun, signal.SIGCONT)
 
     def _write(self, name: str, content: dict) -> None:
         path = self.folder / name

@@ -93,7 +93,7 @@ def test_trials_that_ask_for_the_same_share_an_array(slurm: Cluster, tmp_path: P
     assert sorted(shapes.values()) == [["1"] * 3, ["2"] * 3]
 
 
-def test_an_array_of_many_trials_runs_each_once(slurm: Cluster, tmp_path: Path) -> None:
+def test_an_array_runs_each_of_its_trials_once(slurm: Cluster, tmp_path: Path) -> None:
     sweep = queued(tmp_path, seeds=4, steps=1)
     code, output = sweep.run("sweep", "quick", "--wait")
     assert code == 0, output
