@@ -22,6 +22,7 @@ from launcher.executors.ray_task import DriverSettings, Task, variables_of
 from launcher.life import is_alive
 from launcher.process import end_processes, on_this_machine
 from segda_core.config import TaskConfig
+from segda_core.errors import ConfigError
 from segda_core.layout import AttemptFiles, read_json, write_json
 
 PACKAGES = Path(__file__).resolve().parents[2]
@@ -108,6 +109,7 @@ class RayExecutor:
         self._cluster = Cluster(config.address)
         self._folder: Path | None = None
         self._link: RayLink | None = None
+        self._was_connected = False
         self._jobs: dict[str, RayJob] = {}
         cpus, gpus = self._cluster.size()
         self._nodes = [{"CPU": float(cpus), "GPU": float(gpus)}]
@@ -201,7 +203,10 @@ class RayExecutor:
             self._folder = None
 
     def _connect(self) -> None:
-        """Start a driver where none runs; blocks until it is connected."""
+        """Start a driver where none runs; blocks until it is connected.
+
+        A launch that Ray has worked for does not end because a new head fails to come up the first time.
+        """
         self.read_events()
         if self._link is not None:
             return
@@ -209,6 +214,20 @@ class RayExecutor:
             below = self._surroundings.sweep / ".ray"
             below.mkdir(parents=True, exist_ok=True)
             self._folder = Path(tempfile.mkdtemp(dir=below))
+        try:
+            self._link = self._driver()
+        except ConfigError as error:
+            if not self._was_connected:
+                raise
+            self._surroundings.say(f"{error}\nRay: tried once more, since it ran before")
+            self._link = self._driver()
+        self._was_connected = True
+        self._say_where(self._link.dashboard)
+        self._nodes = self._link.nodes
+
+    def _driver(self) -> RayLink:
+        """A driver of its own, connected; `ConfigError` where there is no way to."""
+        assert self._folder is not None
         address, environment = self._cluster.connect()
         code = self._surroundings.code or PACKAGES
         early = self._surroundings.early_stopping
@@ -219,9 +238,7 @@ class RayExecutor:
             pythonpath=str(code.resolve()),
             early_stopping=None if early is None else _as_json(early),
         )
-        self._link = RayLink(settings, environment, self._folder / "driver.log")
-        self._say_where(self._link.dashboard)
-        self._nodes = self._link.nodes
+        return RayLink(settings, environment, self._folder / "driver.log")
 
     def _say_where(self, dashboard: str) -> None:
         """Name the dashboard and, of our own heads, the token it asks for."""

@@ -143,15 +143,20 @@ def test_on_a_cluster_known_by_its_address_a_canary_goes_first(foreign_ray: str,
 
 
 def test_a_head_of_its_own_may_die_and_leaves_nothing(local: SmallSweep, tmp_path: Path) -> None:
+    """And the one after it too, before it is ready."""
     sweep = on_ray(tmp_path, STEPS)
     launcher = sweep.start("sweep", "quick", *PARENT)
     with sweep.held():
         first = head_of(launcher.pid)
         raylet = process_of(launcher.pid, "/raylet/raylet")
+        keeper = process_of(launcher.pid, HEAD)
         assert first is not None and first.exists() and raylet is not None and kill(raylet)
-    wait_until(lambda: list(tmp_path.glob("runs/quick/*/attempts/2")))
+    wait_until(lambda: process_of(launcher.pid, HEAD) not in (None, keeper))
+    assert kill(process_of(launcher.pid, HEAD))
+    wait_until(lambda: list(tmp_path.glob("runs/quick/*/attempts/2")) or launcher.poll() is not None)
     second = head_of(launcher.pid)
     code, output = sweep.finish(launcher)
     assert code == 0, output
+    assert "tried once more" in output
     assert_as_local(sweep, local)
     assert second is not None and not first.exists() and not second.exists()
