@@ -35,7 +35,7 @@ def worker_command(
 ) -> list[str]:
     """torchrun with one worker per rank of this node: trains one attempt of a trial."""
     return [
-        *(sys.executable, "-m", "torch.distributed.run", *_meeting(nodes, node)),
+        *(sys.executable, "-m", "segda_core.torchrun", *_meeting(nodes, node)),
         *("--nproc-per-node", str(config.ranks // nodes), "--max-restarts", "0"),
         *("--signals-to-handle", SIGNAL),
         *("-m", "segda_core.train", str(trial_dir), "--attempt", str(attempt)),

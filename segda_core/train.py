@@ -6,20 +6,15 @@ life and signal handlers are there before the seconds it takes.
 """
 
 import argparse
-import gc
 import logging
 import os
-import sys
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
-from typing import NoReturn
 
 from segda_core.errors import load_yaml
 from segda_core.failure import record_failure
 from segda_core.heartbeat import Heartbeat
 from segda_core.layout import AttemptFiles, TrialFiles
-from segda_core.process import StopRequest, die_with_parent
+from segda_core.process import StopRequest, die_with_parent, leave_at_once, load
 from segda_core.tasks import RUNNERS, parse_config, task_of
 
 
@@ -53,24 +48,6 @@ def train(trial: TrialFiles, attempt: AttemptFiles) -> None:
         raise
     finally:
         heartbeat.end()
-
-
-def load(module: str) -> ModuleType:
-    """Import what needs torch. Modules stay: looking for garbage among them takes tenths of a second."""
-    gc.disable()
-    try:
-        return import_module(module)
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
-def leave_at_once() -> NoReturn:
-    """End without taking the interpreter apart: with torch loaded that is over a second of nothing."""
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
 
 
 if __name__ == "__main__":

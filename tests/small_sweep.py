@@ -168,7 +168,7 @@ def role_of(command: list[bytes]) -> str:
     """What a process does, by its command line."""
     if b"launcher.attempt" in command:
         return "runner"
-    return "torchrun" if b"torch.distributed.run" in command else "worker"
+    return "torchrun" if b"segda_core.torchrun" in command else "worker"
 
 
 def wait_until(condition: Callable[[], object], timeout: float = PATIENCE_S) -> None:

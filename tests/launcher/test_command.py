@@ -9,7 +9,7 @@ from sweeps import expanded
 def test_the_worker_command_is_torchrun_with_one_process_per_rank(tmp_path: Path) -> None:
     config = expanded(tmp_path, "ranks=2", "batch_size=4").trials[0].config
     command = worker_command(Path("runs/my sweep/x"), 3, config)
-    assert command[:4] == [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    assert command[:4] == [sys.executable, "-m", "segda_core.torchrun", "--standalone"]
     assert command[command.index("--nproc-per-node") + 1] == "2"
     assert command[command.index("--max-restarts") + 1] == "0"
     assert command[command.index("--signals-to-handle") + 1] == "SIGINT", (

@@ -1,0 +1,27 @@
+"""torchrun, sooner there and sooner gone: `python -m segda_core.torchrun` with the arguments that torchrun takes.
+
+A quarter of what it costs beside its workers is looking for garbage while torch loads and taking the interpreter
+apart; and each time it leaves a folder among the temporary files.
+"""
+
+import sys
+import tempfile
+import traceback
+
+from segda_core.process import leave_at_once, load
+
+
+def main() -> None:
+    """Run the agent and its workers to their end; exit code 1 where that failed."""
+    torchrun = load("torch.distributed.run")
+    try:
+        with tempfile.TemporaryDirectory(prefix="torchelastic_", ignore_cleanup_errors=True) as logs:
+            torchrun.main(["--log-dir", logs, *sys.argv[1:]])
+    except Exception:
+        traceback.print_exc()
+        leave_at_once(1)
+    leave_at_once()
+
+
+if __name__ == "__main__":
+    main()
