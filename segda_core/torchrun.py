@@ -1,7 +1,7 @@
-"""torchrun, sooner there and sooner gone: `python -m segda_core.torchrun` with the arguments that torchrun takes.
+"""torchrun, sooner there and sooner gone: `python -m segda_core.torchrun` with the arguments it takes.
 
-A quarter of what it costs beside its workers is looking for garbage while torch loads and taking the interpreter
-apart; and each time it leaves a folder among the temporary files.
+A quarter of what it costs beside its workers is looking for garbage while torch loads and taking the
+interpreter apart; and each time it leaves a folder among the temporary files.
 """
 
 import sys

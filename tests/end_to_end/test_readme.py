@@ -12,7 +12,7 @@ pytestmark = pytest.mark.processes
 
 ROOT = Path(__file__).parents[2]
 SEGDA = f"{sys.executable} -m launcher.cli"
-REDUCED = "--runs runs --set steps=2 --only target.subset.size=10 --only seed=0"
+REDUCED = "--runs runs --set steps=2 --only target.subset.size=10 --only seed=0 --only method=joint"
 
 INSTEAD = {
     "make sweep SWEEP=target_size": (f'make -C "{ROOT}" sweep SWEEP=target_size ARGS="{{reduced}}"', 0),

@@ -104,34 +104,20 @@ def test_gpus_that_torch_cannot_use_fail_the_trial_and_name_the_way_out(
     assert (
         "was given GPUs (CUDA_VISIBLE_DEVICES=GPU-aaaa), but torch" in read_json(attempt.outcome)["message"]
     )
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    code, output = sweep.run("sweep", "quick", "--retry", "config")
-    assert (code, sweep.outcomes()) == (0, ["failed config", "done"]), output
 
 
 def test_two_launchers_share_a_sweep(tmp_path: Path) -> None:
-    sweep = SmallSweep(tmp_path, {"method": [{"name": "source_only"}], "seed": [0, 1, 2]}, steps=2)
+    sweep = SmallSweep(tmp_path, {"method": [{"name": "source_only"}], "seed": [0, 1]}, steps=2)
     launchers = [sweep.start("sweep", "quick") for _ in range(2)]
     endings = [sweep.finish(launcher) for launcher in launchers]
     assert [code for code, _ in endings] == [0, 0], endings
-    assert sweep.outcomes() == ["done"] * 3
-    assert sum(output.count("started ") for _, output in endings) == 3
+    assert sweep.outcomes() == ["done"] * 2
+    assert sum(output.count("started ") for _, output in endings) == 2
     assert sweep.processes() == []
 
 
-def test_ctrl_c_saves_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    sweep = SmallSweep(tmp_path, METHODS, steps=100_000)
-    launcher = sweep.start("sweep", "quick")
-    wait_until(lambda: len(list(tmp_path.glob("runs/quick/*/attempts/1/checkpoints/*.pt"))) >= 2)
-    launcher.send_signal(signal.SIGINT)
-    code, output = sweep.finish(launcher)
-    assert code == 130, output
-    assert "the same command continues" in output
-    assert sweep.processes() == []
-    assert set(sweep.outcomes()) <= {"saved"}
-
-
-def test_the_score_so_far_is_still_shown_after_a_resume(tmp_path: Path) -> None:
+def test_ctrl_c_saves_and_leaves_nothing_behind_but_the_score_so_far(tmp_path: Path) -> None:
+    """Which is still shown when the trial was resumed and interrupted again."""
     sweep = SmallSweep(tmp_path, {"method": [{"name": "source_only"}]}, steps=100_000)
 
     def stop_when(pattern: str) -> dict:
@@ -139,7 +125,8 @@ def test_the_score_so_far_is_still_shown_after_a_resume(tmp_path: Path) -> None:
         wait_until(lambda: list(tmp_path.glob(f"runs/quick/*/attempts/{pattern}")))
         launcher.send_signal(signal.SIGINT)
         code, output = sweep.finish(launcher)
-        assert code == 130, output
+        assert code == 130 and "the same command continues" in output, output
+        assert sweep.processes() == []
         (status,) = json.loads(sweep.run("status", "quick", "--json")[1])["quick"]
         return status
 
@@ -148,6 +135,7 @@ def test_the_score_so_far_is_still_shown_after_a_resume(tmp_path: Path) -> None:
     assert (first["attempt"], second["attempt"]) == (1, 2)
     assert second["miou"] == first["miou"] > 0
     assert second["step"] == first["step"] + 1
+    assert sweep.outcomes() == ["saved", "saved"]
     shown = sweep.run("explain", second["id"], "--set", "evaluation.every=2")[1]
     assert f"missing, step {second['step']}/100000, mIoU" in shown
 

@@ -1,4 +1,4 @@
-"""Whole sweeps on a real Ray cluster: the results of the local executor, whatever is killed meanwhile."""
+"""Whole sweeps on a real Ray cluster: the results of trials left alone, whatever is killed meanwhile."""
 
 import signal
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from faults.victim import process_of
+from left_alone import assert_as_left_alone
 from small_sweep import SmallSweep, kill, wait_until
 
 from launcher.canary import STEPS as CANARY_STEPS
@@ -33,14 +34,6 @@ PARENT = ("--only", "stage=pretrain", "--only", "method=source_only")
 StandIn = Callable[[Path], None]
 
 
-@pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> SmallSweep:
-    sweep = SmallSweep(tmp_path_factory.mktemp("local"), {}, STEPS, STAGES)
-    code, output = sweep.run("sweep", "quick")
-    assert code == 0, output
-    return sweep
-
-
 def on_ray(folder: Path, steps: int, **settings: object) -> SmallSweep:
     return SmallSweep(folder, {}, steps, STAGES, name="ray", **settings)
 
@@ -54,16 +47,8 @@ def head_of(launcher_pid: int) -> Path | None:
     return Path(command[command.index(HEAD) + 1])
 
 
-def assert_as_local(sweep: SmallSweep, local: SmallSweep) -> None:
-    """What has run gave what it gives under the local executor."""
-    results, histories = local.results(), local.histories()
-    assert len(sweep.results()) == len(sweep.trials())
-    assert sweep.results() == {files.root.name: results[files.root.name] for files in sweep.trials()}
-    assert sweep.histories() == {files.root.name: histories[files.root.name] for files in sweep.trials()}
-
-
-def test_a_grid_and_its_child_give_the_local_results(
-    local: SmallSweep, tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+def test_a_grid_and_its_child_give_what_they_give_alone(
+    tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a folder that holds other code, as a checkout does that was edited after the launch."""
     folder = tmp_path / 'it\'s "a" $HOME path; with spaces'
@@ -77,15 +62,13 @@ def test_a_grid_and_its_child_give_the_local_results(
     code, output = sweep.run("sweep", "quick")
     assert code == 0, output
     assert sweep.outcomes() == ["done"] * 3
-    assert_as_local(sweep, local)
+    assert_as_left_alone(sweep)
     assert list(folder.glob("runs/quick/.ray/*")) == []
     code, output = sweep.run("sweep", "quick", "--executor", "local")
     assert code == 0 and "0 to run" in output
 
 
-def test_a_killed_driver_and_a_killed_launcher_lose_nothing(
-    local: SmallSweep, tmp_path: Path, stand_in: StandIn
-) -> None:
+def test_a_killed_driver_and_a_killed_launcher_lose_nothing(tmp_path: Path, stand_in: StandIn) -> None:
     """The driver's death the launch survives; its own ends the trial, and the same command goes on."""
     sweep = on_ray(tmp_path, STEPS)
     stand_in(tmp_path / "locks")
@@ -99,7 +82,7 @@ def test_a_killed_driver_and_a_killed_launcher_lose_nothing(
     wait_until(lambda: not sweep.processes())
     code, output = sweep.run("sweep", "quick", *PARENT)
     assert code == 0, output
-    assert_as_local(sweep, local)
+    assert_as_left_alone(sweep)
 
 
 def test_two_launches_share_a_head_and_the_end_of_one_leaves_the_other(
@@ -142,7 +125,7 @@ def test_on_a_cluster_known_by_its_address_a_canary_goes_first(foreign_ray: str,
         assert files.attempt(1).environment.stat().st_mtime > canary.metrics.stat().st_mtime
 
 
-def test_a_head_of_its_own_may_die_and_leaves_nothing(local: SmallSweep, tmp_path: Path) -> None:
+def test_a_head_of_its_own_may_die_and_leaves_nothing(tmp_path: Path) -> None:
     """And the one after it too, before it is ready."""
     sweep = on_ray(tmp_path, STEPS)
     launcher = sweep.start("sweep", "quick", *PARENT)
@@ -158,5 +141,5 @@ def test_a_head_of_its_own_may_die_and_leaves_nothing(local: SmallSweep, tmp_pat
     code, output = sweep.finish(launcher)
     assert code == 0, output
     assert "tried once more" in output
-    assert_as_local(sweep, local)
+    assert_as_left_alone(sweep)
     assert second is not None and not first.exists() and not second.exists()

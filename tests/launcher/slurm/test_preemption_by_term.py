@@ -6,6 +6,7 @@ import pytest
 from faults.slurm import Preemption
 from faults.together import PREEMPTED_GB, PREEMPTOR_MB, submit, sweep_of
 from faults.victim import Victim, hold_each
+from left_alone import assert_as_left_alone
 from slurm_cluster import slurm_cluster
 
 from segda_core.layout import read_json
@@ -31,6 +32,4 @@ def test_it_saves_comes_back_as_the_same_job_and_ends_as_if_left_alone(tmp_path:
         assert code == 0, output
     assert read_json(victim.attempts()[1].submission)["restart_count"] == 1
     assert victim.statuses() == ["saved", "done"]
-    alone = sweep_of(tmp_path / "alone", 1)
-    submit(alone)
-    assert (sweep.results(), sweep.histories()) == (alone.results(), alone.histories())
+    assert_as_left_alone(sweep)

@@ -12,7 +12,6 @@ import pytest
 from faults.slurm import ControllerRestart, job_of
 from faults.together import (
     ABRUPT,
-    ARRAY,
     CANCELLED,
     DARK,
     GRACEFUL,
@@ -27,6 +26,7 @@ from faults.together import (
     sweep_of,
 )
 from faults.victim import Victim, hold_each
+from left_alone import assert_as_left_alone
 from private_slurm.cluster import Cluster
 from slurm_cluster import settle
 from small_sweep import SmallSweep, wait_until
@@ -44,8 +44,6 @@ class Struck:
 
     sweeps: list[SmallSweep]
     victims: dict[str, Victim]
-    alone: SmallSweep
-    """The same trials with nothing done to them."""
     meanwhile: dict[str, tuple[str, str]]
     """State and message by fault, when the cancelled and the preempted jobs had left."""
     woken: set[str]
@@ -61,13 +59,10 @@ def struck(shared_slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> S
 
 
 def strike_together(cluster: Cluster, folder: Path) -> Struck:
-    """All faults, and meanwhile the same trials left alone."""
     sweeps, victims = submit_together(folder, cluster)
     hold_each(list(victims.values()))
     faults = Together(cluster, victims)
     faults.strike()
-    alone = sweep_of(folder / "alone", len(ARRAY))
-    local = alone.start("sweep", "quick")
     faults.carry_on_soon()
     said = [said_of(sweep) for sweep in sweeps]
     meanwhile = {
@@ -84,10 +79,8 @@ def strike_together(cluster: Cluster, folder: Path) -> Struck:
     second.go_on()
     for sweep in sweeps:
         finish(sweep)
-    code, output = alone.finish(local)
-    assert code == 0, output
     woken = {name for name in after if before.get(name) != after[name]}
-    return Struck(sweeps, victims, alone, meanwhile, woken)
+    return Struck(sweeps, victims, meanwhile, woken)
 
 
 def finish(sweep: SmallSweep) -> None:
@@ -102,7 +95,7 @@ def said_of(sweep: SmallSweep) -> dict[str, tuple[str, str]]:
     return {status["id"]: (status["state"], status["message"]) for status in listed}
 
 
-def assert_equal_to_those_left_alone(sweep: SmallSweep, alone: SmallSweep) -> None:
+def assert_equal(sweep: SmallSweep, alone: SmallSweep) -> None:
     expected, histories = alone.results(), alone.histories()
     assert sweep.results() == {trial: expected[trial] for trial in sweep.results()}
     assert sweep.histories() == {trial: histories[trial] for trial in sweep.histories()}
@@ -114,9 +107,8 @@ def contents(attempt: AttemptFiles) -> dict[str, bytes]:
 
 
 def test_each_trial_is_done_once_with_the_metrics_of_one_left_alone(struck: Struck) -> None:
-    for sweep in struck.sweeps:
-        assert_equal_to_those_left_alone(sweep, struck.alone)
-        assert sweep.processes() == []
+    assert_as_left_alone(*struck.sweeps)
+    assert [sweep.processes() for sweep in struck.sweeps] == [[]] * len(GROUPS)
     for victim in struck.victims.values():
         assert read_json(victim.files.metrics)["attempt"] == victim.files.attempt_numbers()[-1]
 
@@ -168,7 +160,7 @@ def test_what_wakes_up_on_a_lost_node_changes_nothing(struck: Struck) -> None:
     assert {"superseded.json", "outcome.json"} <= struck.woken
 
 
-def test_a_controller_that_comes_back_finds_its_jobs(slurm: Cluster, tmp_path: Path, struck: Struck) -> None:
+def test_a_controller_that_comes_back_finds_its_jobs(slurm: Cluster, tmp_path: Path) -> None:
     """One trial ends while it is away, with nobody to be told."""
     sweep = sweep_of(tmp_path, 1, name="slurm")
     waiting = sweep.start("sweep", "quick", "--wait")
@@ -185,10 +177,10 @@ def test_a_controller_that_comes_back_finds_its_jobs(slurm: Cluster, tmp_path: P
     code, output = sweep.finish(waiting)
     assert code == 0, output
     assert len(sweep.attempts()) == 1
-    assert_equal_to_those_left_alone(sweep, struck.alone)
+    assert_as_left_alone(sweep)
 
 
-def test_what_one_executor_began_another_goes_on_with(slurm: Cluster, tmp_path: Path, struck: Struck) -> None:
+def test_what_one_executor_began_another_goes_on_with(slurm: Cluster, tmp_path: Path) -> None:
     sweep = sweep_of(tmp_path, 1, name="slurm")
     local = sweep.start("sweep", "quick", "--executor=local")
     wait_until(sweep.attempts)
@@ -204,7 +196,7 @@ def test_what_one_executor_began_another_goes_on_with(slurm: Cluster, tmp_path: 
     victim.go_on_when_asked()
     wait_until(lambda: not slurm.check("squeue", "--noheader").strip())
     submit(sweep, "--executor=local")
-    assert_equal_to_those_left_alone(sweep, struck.alone)
+    assert_as_left_alone(sweep)
     first, second, third = victim.statuses()
     assert (first, third) == ("saved", "done") and second in ("saved", None)
     executors = [read_json(attempt.submission)["executor"] for attempt in victim.attempts()]
@@ -226,7 +218,7 @@ def test_two_nodes_with_two_ranks_equal_one_with_four(slurm: Cluster, tmp_path: 
     )
     finish(sweep)
     submit(alone)
-    assert_equal_to_those_left_alone(sweep, alone)
+    assert_equal(sweep, alone)
     assert len(sweep.attempts()) == 1
 
 
@@ -248,6 +240,6 @@ def test_both_nodes_of_a_job_that_is_queued_again_meet_in_the_next_attempt(
     code, output = alone.finish(local)
     assert code == 0, output
     finish(sweep)
-    assert_equal_to_those_left_alone(sweep, alone)
+    assert_equal(sweep, alone)
     wait_until(lambda: victim.statuses() == ["saved", "done"])  # a little later than the result
     assert victim.attempts()[1].node_log(1).exists()
