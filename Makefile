@@ -50,8 +50,9 @@ check: $(INSTALLED) ## formatting, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# Bytecode is kept, whatever the shell asks for: the tests start hundreds of processes.
+# Bytecode is kept, whatever the shell asks for: the tests start hundreds of processes, which share the cores.
 test test-fast: export PYTHONDONTWRITEBYTECODE =
+test test-fast: export OMP_NUM_THREADS = 1
 
 test: $(INSTALLED) ## all tests; as root, Debian packages they need are installed first
 	@$(BIN)/python tools/debian_packages.py slurm browser

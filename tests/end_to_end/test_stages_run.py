@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from small_sweep import SmallSweep, kill, wait_until
 
-from segda_core.layout import TrialFiles, read_json, write_json
+from segda_core.layout import TrialFiles, read_json
 
 pytestmark = pytest.mark.processes
 
@@ -180,17 +180,9 @@ def test_a_parent_with_another_result_makes_its_child_stale(done: SmallSweep) ->
 
 def test_a_missing_output_of_a_parent_fails_its_child_by_name(done: SmallSweep) -> None:
     sweep = done
-    parent, altered = (
-        of(sweep, "pretrain-supervised-small-nall-s0"),
-        of(sweep, "pretrain-supervised-small-nall-s1"),
-    )
-    for seed in (0, 1):
-        shutil.rmtree(of(sweep, f"adapt-source_only-small-s{seed}").root)
+    parent = of(sweep, "pretrain-supervised-small-nall-s0")
+    shutil.rmtree(of(sweep, "adapt-source_only-small-s0").root)
     (parent.attempt(1).checkpoints / "final.pt").unlink()
-    metrics = read_json(altered.metrics)
-    metrics["outputs"]["segmenter"]["sha256"] = "0" * 64
-    write_json(altered.metrics, metrics)
-    code, output = sweep.run("sweep", "quick", "--only", "stage=adapt")
-    assert code == 1 and sorted(sweep.outcomes()) == ["done", "done", "failed data", "failed data"], output
+    code, output = sweep.run("sweep", "quick")
+    assert code == 1 and sorted(sweep.outcomes()) == ["done"] * 3 + ["failed data"], output
     assert f"{parent.root.name}/attempts/1/checkpoints/final.pt: missing" in output
-    assert f"{altered.root.name}/attempts/1/checkpoints/final.pt: altered" in output

@@ -77,14 +77,14 @@ def test_killed_anywhere_it_ends_as_if_nothing_happened(
         )
 
 
-def test_trials_made_with_set_beside_a_plan_are_said_to_be_missing_from_the_board(tmp_path: Path) -> None:
-    sweep = SmallSweep(tmp_path, {"method": [{"name": "source_only"}]}, steps=1)
-    write_json(tmp_path / "runs/quick/plan.json", {"schema": 1, "data": {"small": []}})
-    code, output = sweep.run("sweep", "quick", "--set", "seed=1")
-    assert code == 0, output
-    assert "1 of these trials are not in the plan: segda leaderboard quick --all" in output
-    code, output = sweep.run("sweep", "quick", "--set", "seed=1", "--set", "steps=1")
-    assert "0 to run" in output and "leaderboard quick --all" in output
+def test_trials_made_with_set_beside_a_plan_are_said_to_be_missing_from_the_board(
+    uninterrupted: SmallSweep,
+) -> None:
+    write_json(uninterrupted.folder / "runs/quick/plan.json", {"schema": 1, "data": {"small": []}})
+    for trials in ("seed=0", f"steps={STEPS}"):
+        code, output = uninterrupted.run("sweep", "quick", "--set", trials)
+        assert code == 0 and "0 to run" in output, output
+        assert "of these trials are not in the plan: segda leaderboard quick --all" in output
 
 
 def test_gpus_that_torch_cannot_use_fail_the_trial_and_name_the_way_out(

@@ -13,7 +13,7 @@ from segda_core.layout import read_json
 
 pytestmark = pytest.mark.processes
 
-ROLES = ("worker", "torchrun", "runner")
+ROLES = ("torchrun", "runner")
 STEPS = 150
 
 

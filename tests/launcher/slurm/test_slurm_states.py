@@ -93,14 +93,6 @@ def test_trials_that_ask_for_the_same_share_an_array(slurm: Cluster, tmp_path: P
     assert sorted(shapes.values()) == [["1"] * 3, ["2"] * 3]
 
 
-def test_an_array_runs_each_of_its_trials_once(slurm: Cluster, tmp_path: Path) -> None:
-    sweep = queued(tmp_path, seeds=3, steps=1)
-    code, output = sweep.run("sweep", "quick", "--wait")
-    assert code == 0, output
-    assert sweep.outcomes() == ["done"] * 3
-    assert len({read_json(attempt.submission)["job_name"] for attempt in sweep.attempts()}) == 1
-
-
 def test_cancel_takes_pending_jobs_out_of_the_queue(slurm: Cluster, tmp_path: Path) -> None:
     sweep = held(tmp_path, seeds=2)
     submit(sweep)
