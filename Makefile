@@ -54,9 +54,10 @@ check: $(INSTALLED) ## formatting, lint and types
 test test-fast: export PYTHONDONTWRITEBYTECODE =
 test test-fast: export OMP_NUM_THREADS = 1
 
+# Three processes on two cores: many tests wait for Slurm or Ray.
 test: $(INSTALLED) ## all tests; as root, Debian packages they need are installed first
 	@$(BIN)/python tools/debian_packages.py slurm browser
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not alone' $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not alone' $(ARGS)
 	$(BIN)/python -m pytest -m alone $(or $(ARGS),$$(grep -rl --include='*.py' mark.alone tests)) || test $$? = 5 # none chosen by ARGS
 
 test-fast: $(INSTALLED) ## the quick tests that start no processes

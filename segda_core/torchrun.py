@@ -4,6 +4,7 @@ A quarter of what it costs beside its workers is looking for garbage while torch
 interpreter apart; and each time it leaves a folder among the temporary files.
 """
 
+import signal
 import sys
 import tempfile
 import traceback
@@ -13,7 +14,9 @@ from segda_core.process import leave_at_once, load
 
 def main() -> None:
     """Run the agent and its workers to their end; exit code 1 where that failed."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # while it loads, torch swallows a KeyboardInterrupt
     torchrun = load("torch.distributed.run")
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with tempfile.TemporaryDirectory(prefix="torchelastic_", ignore_cleanup_errors=True) as logs:
             torchrun.main(["--log-dir", logs, *sys.argv[1:]])
