@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from launcher.life import is_alive
 from launcher.prepare import renew
 from launcher.process import end_processes, identity
+from launcher.slurm.cancel import cancel_held
 from segda_core.config import TaskConfig
 from segda_core.layout import AttemptFiles, TrialFiles, write_json
 from segda_core.parents import Record
@@ -64,9 +65,10 @@ def claim(files: TrialFiles, submission: Submission, config: TaskConfig | None =
 
 
 def _has_ended(attempt: AttemptFiles) -> bool:
-    """Whether nothing of the attempt runs any more; what a dead one left on this machine is ended."""
+    """Whether nothing of the attempt runs any more; what a dead one left here, or in a queue, is ended."""
     if is_alive(attempt):
         return False
+    cancel_held(attempt)
     if attempt.outcome.exists():
         return True
     end_processes(attempt.root, LEFTOVER_GRACE_S)

@@ -62,14 +62,14 @@ def file_system_time(folder: Path) -> float:
 def _in_slurm(attempt: AttemptFiles, submission: dict[str, Any], outcome: dict[str, Any] | None) -> Life:
     sighting = queue().find(submission["job_name"], submission["array_index"])
     job, idle = sighting.job, outcome is not None or not attempt.runner(0).exists()
+    if job is not None and job.has_ended:
+        return DEAD
     if job is not None and job.is_active:
         reason = f"Slurm: {job.reason}" if job.is_waiting and job.reason != "None" else ""
         return Life(alive=True, waits=idle or job.is_waiting, message=reason, oddly=job.waits_oddly)
     if sighting.fault:  # a job that waits is taken to go on waiting, one that runs is judged by its heartbeat
         alive = idle or _is_recent(attempt)
         return Life(alive, waits=idle, message=sighting.fault, oddly=True)
-    if job is not None and job.has_ended:
-        return DEAD
     if idle and sighting.gone:
         return DEAD
     if outcome is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from private_slurm.cluster import Cluster
 from private_slurm.conf import Options
-from private_slurm.processes import poll
+from private_slurm.processes import poll, tail
 from private_slurm.up import missing_programs, up
 
 
@@ -32,12 +32,16 @@ def slurm_cluster(root: Path, **options: object) -> Iterator[Cluster]:
 
 @contextmanager
 def running_cluster(root: Path, **options: object) -> Iterator[Cluster]:
-    """One that no variable names yet, so that several may be at work."""
+    """One that no variable names yet, so that several may be at work; its logs are shown with a failure."""
     chosen = Options(**options)
     needs_slurm(chosen.accounting)
     cluster = up(root, chosen)
     try:
         yield cluster
+    except BaseException:
+        for path in sorted(root.glob("log/slurm*.log")):
+            print(f"{path.name}:\n{tail(path, 40)}")
+        raise
     finally:
         cluster.down()
 

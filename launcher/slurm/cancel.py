@@ -1,6 +1,7 @@
 """Cancelling and signalling jobs of ours, each looked up by name and array index right before."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from launcher.slurm.command import NoSlurmError, SlurmError, ask
 from launcher.slurm.queue import Job, queue
@@ -14,6 +15,20 @@ def cancel_jobs(attempts: Iterable[AttemptFiles], only_waiting: bool = False) ->
     """Cancel the jobs of some attempts; with `only_waiting` those that do not run at present."""
     jobs = _jobs(attempts)
     _scancel([], [job for job in jobs if job.is_waiting or not only_waiting])
+
+
+def cancel_held(attempt: AttemptFiles) -> None:
+    """Take an attempt's job out of the queue where Slurm could not start it: another will be submitted.
+
+    Where the controller stays silent it is left there, and leaves at once should somebody release it.
+    """
+    said = read_json(attempt.submission) or {}
+    if "job_name" not in said:
+        return
+    job = queue().find(said["job_name"], said["array_index"]).job
+    if job is not None and job.could_not_start:
+        with suppress(SlurmError):
+            _scancel([], [job])
 
 
 def signal_jobs(attempts: Iterable[AttemptFiles], name: str) -> None:

@@ -10,12 +10,16 @@ from launcher.slurm.accounting import States, accounting, task_number
 from launcher.slurm.limits import configuration
 from launcher.slurm.queue import ACTIVE, queue
 
+HELD = "HELD"
+"""Not a state of Slurm's: it could not start the job, and holds it."""
+
 CAUSES = {
     "NODE_FAIL": ("node", "its node failed"),
     "BOOT_FAIL": ("node", "its node did not boot"),
     "OUT_OF_MEMORY": ("oom", "Slurm ended it because memory (RAM) ran out; mem_gb asks for more"),
     "TIMEOUT": ("timeout", "Slurm ended it at its time limit before it had saved"),
     "DEADLINE": ("timeout", "Slurm ended it at its deadline"),
+    HELD: ("node", "Slurm could not start it on its node, and holds it"),
 }
 """State of a job -> cause and message of its attempt."""
 
@@ -36,7 +40,7 @@ def end_of(name: str, index: int, started: bool) -> str | None:
     """The job's last state, as `TIMEOUT`; None where nothing is known of it."""
     sighting = queue().find(name, index)
     if sighting.job is not None:
-        return sighting.job.state
+        return HELD if sighting.job.could_not_start else sighting.job.state
     now = int(time.monotonic() / KEEP_S)
     for states in (accounting().states(name), _recorded(now).get(name, {})):
         state = states.get(index) or states.get(None)

@@ -37,6 +37,9 @@ ORDINARY = frozenset(
 )
 """Why jobs wait that will start by themselves; other reasons may never pass, and a user should know them."""
 
+NOT_STARTED = frozenset({"launch failed requeued held", "JobHoldMaxRequeue"})
+"""Why Slurm holds a job of which it could not start a single process, as where a node's prolog fails."""
+
 BETWEEN = frozenset({"PREEMPTED", "NODE_FAIL"})
 """States that end a job, or last for the moment until Slurm has queued it again."""
 
@@ -66,9 +69,14 @@ class Job:
         return self.is_waiting and self.reason not in ORDINARY
 
     @property
+    def could_not_start(self) -> bool:
+        """Whether Slurm failed to start it, and holds it until somebody releases it."""
+        return self.is_waiting and self.reason.replace("_", " ") in NOT_STARTED
+
+    @property
     def has_ended(self) -> bool:
-        """Whether it ended for good."""
-        return not self.is_active and self.state not in BETWEEN
+        """Whether it ended for good, or will not start by itself again."""
+        return self.could_not_start or (not self.is_active and self.state not in BETWEEN)
 
 
 @dataclass(frozen=True)

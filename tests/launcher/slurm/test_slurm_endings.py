@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from slurm_commands import entries_of, forget, stand_in, write_command
+from slurm_commands import SILENT, entries_of, forget, stand_in, write_command
 
 from launcher.cancel import cancel, take_out_of_queue, uncancel
 from launcher.claim import Submission, claim
@@ -111,6 +111,35 @@ def test_of_a_job_that_never_began_and_is_forgotten_both_ends_are_said(
     found = read_status(files)
     assert found.message == "its job was cancelled before it started, or failed then: Slurm forgot which"
     assert found.state is State.MISSING and found.not_again
+
+
+@pytest.mark.parametrize(
+    "reason", ["launch failed requeued held", "launch_failed_requeued_held", "JobHoldMaxRequeue"]
+)
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_job_that_slurm_could_not_start_makes_room_for_another(
+    files: TrialFiles, commands: Path, reason: str, saved: bool
+) -> None:
+    """For the first time, or after an earlier start had saved: nobody releases it."""
+    if saved:
+        begin(files.attempt(1))
+        content = {"status": "saved", "cause": None, "message": "preempted", "step": 3}
+        write_json(files.attempt(1).outcome, content)
+    cancelled = commands / "cancelled"
+    write_command(commands / "scancel", f"echo $* >> {cancelled}")
+    say_queue(commands, f"8_0|0|PENDING|{reason}|segda-x-1", REST)
+    assert seen(files) == ((State.MISSING, None) if saved else (State.FAILED, "node"))
+    assert decide(read_status(files), Requests()).action is Action.RUN
+    assert claim(files, Submission("slurm", "hash")) == files.attempt(2)
+    assert cancelled.read_text() == "8_0\n"
+
+
+def test_a_controller_that_falls_silent_then_keeps_nobody_from_going_on(
+    files: TrialFiles, commands: Path
+) -> None:
+    say_queue(commands, "8_0|0|PENDING|JobHoldMaxRequeue|segda-x-1")
+    write_command(commands / "scancel", SILENT)
+    assert claim(files, Submission("slurm", "hash")) == files.attempt(2)
 
 
 @pytest.fixture

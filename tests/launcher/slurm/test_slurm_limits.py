@@ -1,6 +1,7 @@
-"""A real cluster that takes only so many jobs of a user, and one whose controller loses its memory."""
+"""Real clusters: one takes only so many jobs of a user, one forgets them, one cannot start them on a node."""
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -53,11 +54,35 @@ def test_jobs_that_a_controller_forgot_are_made_up_for(tmp_path: Path) -> None:
         assert waiting(cluster) == 0
         for path in [path for attempt in sweep.attempts() for path in (attempt.root, attempt.heartbeat)]:
             grow_old(path)
+        wait_until(lambda: has_ended(launcher, cluster))
         code, output = sweep.finish(launcher)
         assert code == 0, output
         for trial in sweep.trials():
             assert read_json(trial.metrics)["attempt"] == trial.attempt_numbers()[-1]
         assert sweep.outcomes().count("done") == 2
+
+
+def test_a_job_that_its_node_could_not_start_goes_to_another(tmp_path: Path) -> None:
+    """Slurm drains the node whose prolog fails, and holds the job, which nobody releases."""
+    prolog = tmp_path / "prolog.sh"
+    prolog.write_text('#!/bin/sh\ncase "$SLURMD_NODENAME" in 127.0.0.11) exit 1;; esac\n')
+    prolog.chmod(0o755)
+    with slurm_cluster(tmp_path / "c", nodes=2, conf={"Prolog": prolog}) as cluster:
+        sweep = sweep_of(tmp_path / "work", 1, steps=2, name="slurm")
+        code, output = sweep.run("sweep", "quick", "--wait")
+        assert code == 0, output
+        assert "(node: Slurm could not start it on its node, and holds it)" in output
+        assert sweep.trial(0).attempt_numbers() == [1, 2]
+        wait_until(lambda: waiting(cluster) == 0)
+
+
+def has_ended(launcher: "subprocess.Popen[str]", cluster: Cluster) -> bool:
+    """Looks in as an administrator does: a node that met a job's number twice was seen to be drained."""
+    (state, *_) = cluster.check("sinfo", "--noheader", "--Node", "--format", "%T").split()
+    if state.startswith("drain"):
+        cluster.check("scontrol", "update", f"nodename={cluster.nodes[0]}", "state=resume")
+    time.sleep(0.5)
+    return launcher.poll() is not None
 
 
 def grow_old(path: Path) -> None:

@@ -47,13 +47,13 @@ def test_each_kind_of_reason_is_said_once(tmp_path: Path, commands: Path) -> Non
     say_reasons(
         commands,
         "Priority",
-        "launch failed requeued held",
+        "JobHeldUser",
         "ReqNodeNotAvail, UnavailableNodes:n1",
         "Priority",
     )
     assert look(entries).queued == 4
     assert list(odd_waits(entries, said)) == [
-        f"waits    {entries[1].id}: Slurm: launch failed requeued held",
+        f"waits    {entries[1].id}: Slurm: JobHeldUser",
         f"waits    {entries[2].id}: Slurm: ReqNodeNotAvail, UnavailableNodes:n1",
     ]
     say_reasons(
@@ -79,7 +79,7 @@ def test_a_launch_says_it_while_it_waits(
     monkeypatch.setattr(launch, "POLL_S", 0.025)
     monkeypatch.setattr(launch, "LOOK_S", 0.1)
     (entry,) = entries_of(expanded(tmp_path, grid={"seed": [0]}).trials, tmp_path, waits=True)
-    say_reasons(commands, "JobHoldMaxRequeue", name=f"segda-{entry.submission.launch_id}-1")
+    say_reasons(commands, "BadConstraints", name=f"segda-{entry.submission.launch_id}-1")
     output = io.StringIO()
     calls = 0
 
@@ -91,4 +91,4 @@ def test_a_launch_says_it_while_it_waits(
             write_json(entry.files.attempt(1).outcome, {"status": "cancelled", "cause": None, "message": ""})
 
     Launch([entry], PlainView(Console(file=output, width=1000))).run(meanwhile)
-    assert output.getvalue().count(f"waits    {entry.id}: Slurm: JobHoldMaxRequeue") == 1
+    assert output.getvalue().count(f"waits    {entry.id}: Slurm: BadConstraints") == 1
