@@ -66,6 +66,8 @@ def find_trial(word: str, runs: Path, *, canaries: bool = False) -> TrialFiles:
         raise ConfigError(
             [f"{word!r} may be any of {len(found)} trials: {paths}; give more of the id, or a path"]
         )
+    if word in (sweep.name for sweep in sweeps):
+        raise ConfigError([f"{word!r} is a sweep, not a trial; `segda status {word}` lists its trials"])
     ids = [files.root.name for files in trials]
     raise ConfigError([f"no trial {word!r} in {runs}{did_you_mean(word, ids)}"])
 

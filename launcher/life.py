@@ -29,7 +29,7 @@ class Life:
     waits: bool = False
     """Nothing of it runs now; its job is in a scheduler's queue, for the first time or again."""
     message: str = ""
-    """Why it waits, or why nothing certain is known."""
+    """Why it waits or stands still, or why nothing certain is known."""
     oddly: bool = False
     """Whether that may never pass by itself."""
 
@@ -65,8 +65,8 @@ def _in_slurm(attempt: AttemptFiles, submission: dict[str, Any], outcome: dict[s
     if job is not None and job.has_ended:
         return DEAD
     if job is not None and job.is_active:
-        reason = f"Slurm: {job.reason}" if job.is_waiting and job.reason != "None" else ""
-        return Life(alive=True, waits=idle or job.is_waiting, message=reason, oddly=job.waits_oddly)
+        reason = f"Slurm: {job.standstill}" if job.standstill else ""
+        return Life(alive=True, waits=idle or job.is_waiting, message=reason, oddly=job.stands_oddly)
     if sighting.fault:  # a job that waits is taken to go on waiting, one that runs is judged by its heartbeat
         alive = idle or _is_recent(attempt)
         return Life(alive, waits=idle, message=sighting.fault, oddly=True)

@@ -14,7 +14,7 @@ AT_ONCE = 500
 def cancel_jobs(attempts: Iterable[AttemptFiles], only_waiting: bool = False) -> None:
     """Cancel the jobs of some attempts; with `only_waiting` those that do not run at present."""
     jobs = _jobs(attempts)
-    _scancel([], [job for job in jobs if job.is_waiting or not only_waiting])
+    _scancel([], [job for job in jobs if job.is_waiting or job.standstill or not only_waiting])
 
 
 def cancel_held(attempt: AttemptFiles) -> None:

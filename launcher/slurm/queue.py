@@ -31,8 +31,8 @@ ACTIVE = frozenset(
 
 ORDINARY = frozenset(
     {
-        *("None", "Priority", "Resources", "Dependency", "BeginTime", "JobArrayTaskLimit", "Licenses"),
-        *("Prolog", "Cleaning"),
+        *("Priority", "Resources", "Dependency", "BeginTime", "JobArrayTaskLimit", "Licenses", "Prolog"),
+        "Cleaning",
     }
 )
 """Why jobs wait that will start by themselves; other reasons may never pass, and a user should know them."""
@@ -64,9 +64,16 @@ class Job:
         return self.is_active and self.state not in ("RUNNING", "COMPLETING", "SUSPENDED")
 
     @property
-    def waits_oddly(self) -> bool:
-        """Whether it may wait for ever: held, or for what it will not get."""
-        return self.is_waiting and self.reason not in ORDINARY
+    def standstill(self) -> str:
+        """Why it does not run, in Slurm's words; empty where it does, or Slurm has not said."""
+        if self.state == "SUSPENDED":
+            return "suspended"
+        return self.reason if self.is_waiting and self.reason != "None" else ""
+
+    @property
+    def stands_oddly(self) -> bool:
+        """Whether it may stand still for ever: held, suspended, or waiting for what it will not get."""
+        return bool(self.standstill) and self.standstill not in ORDINARY
 
     @property
     def could_not_start(self) -> bool:

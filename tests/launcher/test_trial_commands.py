@@ -61,7 +61,12 @@ def test_find_by_id_beginning_and_path(runs: Path) -> None:
 
 @pytest.mark.parametrize(
     ("word", "said"),
-    [("joint-a", "any of 2 trials"), ("jiont-b", "did you mean 'joint-b'"), ("x", "no trial")],
+    [
+        ("joint-a", "any of 2 trials"),
+        ("jiont-b", "did you mean 'joint-b'"),
+        ("x", "no trial"),
+        ("two", "'two' is a sweep, not a trial; `segda status two` lists its trials"),
+    ],
 )
 def test_find_says_what_is_wrong(runs: Path, word: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):

@@ -15,6 +15,7 @@ from launcher.decide import Action, Requests, decide
 from launcher.executors.base import Resources
 from launcher.executors.slurm_start import JobStart
 from launcher.executors.slurm_task import JobEndedError, NodeTask, Signals
+from launcher.life import life_of
 from launcher.slurm.requeue import NO_STEP
 from launcher.states import State
 from launcher.status import read_status
@@ -131,6 +132,19 @@ def test_a_job_that_slurm_could_not_start_makes_room_for_another(
     assert seen(files) == ((State.MISSING, None) if saved else (State.FAILED, "node"))
     assert decide(read_status(files), Requests()).action is Action.RUN
     assert claim(files, Submission("slurm", "hash")) == files.attempt(2)
+    assert cancelled.read_text() == "8_0\n"
+
+
+def test_a_suspended_job_is_said_to_be_and_can_be_cancelled(files: TrialFiles, commands: Path) -> None:
+    """Its processes stand still: they would not see `segda cancel`'s marker."""
+    begin(files.attempt(1))
+    cancelled = commands / "cancelled"
+    write_command(commands / "scancel", f"echo $* >> {cancelled}")
+    say_queue(commands, "8_0|0|SUSPENDED|None|segda-x-1")
+    found = read_status(files)
+    assert (found.state, found.message) == (State.RUNNING, "Slurm: suspended")
+    assert life_of(files.attempt(1)).oddly
+    assert take_out_of_queue(cancel([files])) is None
     assert cancelled.read_text() == "8_0\n"
 
 
