@@ -27,7 +27,8 @@ def announce(surveyed: Survey, console: Console) -> None:
     described = read_manifests(run, absent_classes=True)
     for text in dict.fromkeys(_surprise(trial, described[trial.id]) for trial in run):
         lines += [f"note: {text}"] if text else []
-    lines += [f"waiting  {trial.id}: running elsewhere" for trial in surveyed.chosen(Action.WAIT)]
+    for trial in surveyed.chosen(Action.WAIT):
+        lines.append(f"waiting  {trial.id}: {surveyed.statuses[trial.id].state} elsewhere")
     lines += _waits(surveyed)
     for trial in surveyed.chosen(Action.SKIP):
         if surveyed.statuses[trial.id].state is not State.DONE:

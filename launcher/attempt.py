@@ -28,6 +28,8 @@ from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
 
 POLL_S = 0.2
 LOOK_S = 1.0
+ASLEEP_S = 10.0
+"""Seconds between two looks after which this process, and with it the workers, must have been suspended."""
 """Seconds between looks at the files that may end the attempt."""
 
 SAVE_GRACE_S = 60
@@ -167,15 +169,18 @@ class Progress:
     def __init__(self, attempt: AttemptFiles) -> None:
         self._attempt = attempt
         self._last: tuple[object, object] | None = None
-        self._moved = time.monotonic()
+        self._moved = self._looked = time.monotonic()
 
     def still_for_min(self) -> float:
-        """Minutes since the last move seen."""
+        """Minutes since the last move seen, without those in which this process was suspended too."""
+        before, self._looked = self._looked, time.monotonic()
+        if self._looked - before > ASLEEP_S:
+            self._moved += self._looked - before
         heartbeat = read_json(self._attempt.heartbeat) or {}
         now = (heartbeat.get("step"), heartbeat.get("phase"))
         if now != self._last:
-            self._last, self._moved = now, time.monotonic()
-        return (time.monotonic() - self._moved) / 60
+            self._last, self._moved = now, self._looked
+        return (self._looked - self._moved) / 60
 
 
 def main() -> None:

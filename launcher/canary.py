@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from launcher.cancel import uncancel
+from launcher.decide import Action, Requests, decide
 from launcher.entry import Entry, Phase
 from launcher.find import CANARIES, canaries_of
 from launcher.placement import Places
@@ -17,9 +18,9 @@ from launcher.prepare import prepare, read_config
 from launcher.states import State, TrialStatus
 from launcher.status import read_status
 from launcher.trial import Trial, doing
-from launcher.waiting import CANARY
+from launcher.waiting import CANARY, has_begun, newest_attempt
 from segda_core.config import CheckpointConfig, QualityConfig, TrialConfig
-from segda_core.layout import MACHINE_CAUSES, TrialFiles
+from segda_core.layout import MACHINE_CAUSES, TrialFiles, read_json
 from segda_core.parents import read_parents
 
 STEPS = 2
@@ -78,6 +79,26 @@ class Canaries:
         """Whether one is over without a result."""
         ended = [canary for canary in self._of.values() if canary and canary.phase is Phase.OVER]
         return any(not canary.files.metrics.exists() for canary in ended)
+
+
+def taken_up(entries: Sequence[Entry]) -> list[Entry]:
+    """Canaries of an earlier launch that trials in the queue wait for, and that nobody runs any more."""
+    found: dict[TrialFiles, Entry] = {}
+    ours = {entry.files for entry in entries}
+    for entry in entries:
+        newest = newest_attempt(entry.files) if entry.phase is Phase.ELSEWHERE else None
+        name = None if newest is None else (read_json(newest.submission) or {}).get("canary")
+        if name is None or has_begun(entry.files):
+            continue
+        canary = TrialFiles(entry.files.root.parent / name)
+        status = read_status(canary)
+        if canary not in ours | found.keys() and decide(status, Requests()).action is Action.RUN:
+            submission = replace(entry.submission, fresh=False)
+            parents = tuple(parent.files for parent in read_parents(canary))
+            found[canary] = Entry(
+                canary, read_config(canary), entry.place, submission, status.attempt or 0, parents=parents
+            )
+    return list(found.values())
 
 
 def _follow(entry: Entry, canary: Entry) -> None:

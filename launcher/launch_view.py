@@ -65,7 +65,9 @@ def ending(entry: Entry, status: TrialStatus) -> tuple[str, str]:
 
 
 def _life_in_queue(entry: Entry) -> Life:
-    newest = newest_attempt(entry.files) if entry.goes_on else None
+    """Of a trial that a cluster has, whoever submitted it: today's launch may be a local one."""
+    in_queue = entry.goes_on or entry.phase is Phase.ELSEWHERE
+    newest = newest_attempt(entry.files) if in_queue else None
     return DEAD if newest is None else life_of(newest)
 
 

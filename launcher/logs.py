@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 
 from launcher.life import is_alive
+from launcher.slurm.job_log import job_log
 from segda_core.errors import ConfigError
 from segda_core.layout import AttemptFiles, TrialFiles
 
@@ -22,9 +23,13 @@ def find_attempt(files: TrialFiles, number: int | None) -> AttemptFiles:
 
 
 def read_log(attempt: AttemptFiles, follow: bool) -> Iterator[str]:
-    """The log's text in pieces; with `follow` until the attempt has ended."""
+    """The log's text in pieces; with `follow` until the attempt has ended.
+
+    Where it ended before it had one, what its job printed; `ConfigError` where there is nothing.
+    """
     while not attempt.log.exists():
         if not (follow and is_alive(attempt)):
+            yield _without_log(attempt)
             return
         time.sleep(POLL_S)
     with attempt.log.open(errors="replace") as log:
@@ -35,3 +40,10 @@ def read_log(attempt: AttemptFiles, follow: bool) -> Iterator[str]:
             if not running:
                 return
             time.sleep(POLL_S)
+
+
+def _without_log(attempt: AttemptFiles) -> str:
+    log = job_log(attempt)
+    if log is None or not (text := log.read_text(errors="replace")):
+        raise ConfigError([f"{attempt.root} has no log yet: nothing of it has started"])
+    return text

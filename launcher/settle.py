@@ -8,6 +8,7 @@ from launcher.entry import Entry, Phase
 from launcher.launch_view import ending
 from launcher.live import View, duration
 from launcher.states import State, TrialStatus
+from launcher.waiting import absent_parents
 from segda_core.layout import MACHINE_CAUSES
 
 BACKOFF_S, BACKOFF_LIMIT_S = 2.0, 60.0
@@ -20,8 +21,11 @@ def settle(entry: Entry, status: TrialStatus, view: View, *, stopping: bool) -> 
     """Decide what a trial in this state does next, and say so; whether it is over."""
     if status.state in ALIVE:
         if entry.phase is not Phase.ELSEWHERE:
-            view.say(f"waiting  {entry.id}: running elsewhere")
+            view.say(f"waiting  {entry.id}: {status.state} elsewhere")
         entry.phase = Phase.ELSEWHERE
+    elif status.came_too_early and not stopping:
+        entry.parents = tuple(absent_parents(entry.files))
+        _try_again(entry, status, view)
     elif status.not_again:
         return _end(entry, status, view)
     elif _to_be_continued(status) and stopping:

@@ -53,5 +53,7 @@ class TrialStatus:
     not_again: bool = False
     """Unfinished for a reason that does not pass by itself (cancelled outside segda, refused by Slurm): the
     launch that meets it leaves it, the next one takes it up."""
+    came_too_early: bool = False
+    """Its job started before its parents, or its canary, were done: a launch that meets it waits for them."""
     since: float | None = None
     """Unix time of the last change of state or progress."""

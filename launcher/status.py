@@ -7,6 +7,7 @@ from launcher.inputs import changed, with_inputs
 from launcher.life import life_of
 from launcher.progress import UNREADABLE, read_progress
 from launcher.slurm.ending import CANCELLED, CAUSES, FORGOTTEN, PREEMPTED, end_of, why_unknown
+from launcher.slurm.job_log import job_log, last_words
 from launcher.slurm.requeue import goes_on
 from launcher.states import State, TrialStatus
 from segda_core.layout import AttemptFiles, TrialFiles, read_json
@@ -95,10 +96,9 @@ def _outcome(files: TrialFiles, attempt: AttemptFiles) -> dict[str, Any]:
     if outcome is None and state in CAUSES:
         cause, message = CAUSES[state]
         return {"status": "failed", "cause": cause, "message": message}
-    return outcome or {
-        **KILLED,
-        "message": f"its job ended without a word ({state or why_unknown(name, index)})",
-    }
+    said = last_words(None if attempt.runner(0).exists() else job_log(attempt))
+    message = f"its job ended without a word ({state or why_unknown(name, index)}){said}"
+    return outcome or {**KILLED, "message": message}
 
 
 def _ended(files: TrialFiles, attempt: AttemptFiles, outcome: dict[str, Any]) -> TrialStatus:
@@ -107,7 +107,8 @@ def _ended(files: TrialFiles, attempt: AttemptFiles, outcome: dict[str, Any]) ->
     if outcome["status"] == "failed" and not files.cancel.exists():
         return _progress(files, attempt, State.FAILED, outcome["cause"], outcome["message"])
     status = _progress(files, attempt, _unfinished(files), None, outcome["message"])
-    return replace(status, not_again=outcome["status"] in ("unsubmitted", "waits"))
+    early = outcome["status"] == "waits"
+    return replace(status, not_again=early or outcome["status"] == "unsubmitted", came_too_early=early)
 
 
 def _unfinished(files: TrialFiles) -> State:

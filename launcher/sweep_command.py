@@ -9,7 +9,7 @@ from functools import partial
 from rich.console import Console
 
 from launcher.announce import announce, say
-from launcher.canary import STEPS, Canaries, kinds
+from launcher.canary import STEPS, Canaries, kinds, taken_up
 from launcher.decide import Action
 from launcher.dry_run import DryRun, plan_dry_run
 from launcher.entries import prepare_all
@@ -85,6 +85,7 @@ def run_sweep(surveyed: Survey, console: Console, wait: bool = True, canary: boo
         if canaries is not None:
             alike = kinds(surveyed.beginning, places, more_come=bool(surveyed.ends))
             entries = [*canaries.before(alike, entries), *entries]
+        entries = [*taken_up(entries), *entries]
         finished, surveyed = _launch(surveyed, entries, canaries, places, surroundings, console, board)
     statuses = surveyed.read_statuses()
     if fault := board.write():

@@ -64,7 +64,7 @@ def has_begun(files: TrialFiles) -> bool:
     return any(attempt.environment.exists() for attempt in attempts)
 
 
-def absent_parents(files: TrialFiles) -> list[str]:
+def absent_parents(files: TrialFiles) -> list[TrialFiles]:
     """Parents, or the canary, that a trial lacks which has not begun, or not since it starts anew."""
     newest = newest_attempt(files)
     counted = [] if newest is None else counted_attempts(files, newest.number)
@@ -75,7 +75,7 @@ def absent_parents(files: TrialFiles) -> list[str]:
     if name := (said or {}).get("canary"):
         canary = TrialFiles(files.root.parent / name)
         awaited += [] if _lacks_its_own(canary) else [canary]
-    return list(dict.fromkeys(each.root.name for each in awaited if not each.metrics.exists()))
+    return list(dict.fromkeys(each for each in awaited if not each.metrics.exists()))
 
 
 def _wait_for(parent: TrialFiles, is_ours: Callable[[str], bool]) -> Wait | None:

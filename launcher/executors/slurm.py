@@ -11,6 +11,7 @@ from launcher.executors.base import Surroundings
 from launcher.executors.slurm_arrays import Arrays, Refusal, Shape, SubmissionError, shape_of
 from launcher.executors.slurm_job import SlurmJob
 from launcher.executors.slurm_shares import Throttle, cut, shares
+from launcher.slurm.job_log import FOLDER
 from launcher.slurm.limits import DEFAULT_ARRAY, Limits, limits
 from launcher.slurm.queue import queue
 from segda_core.config import TaskConfig
@@ -39,7 +40,7 @@ class SlurmExecutor:
     def __init__(self, config: SlurmConfig, surroundings: Surroundings) -> None:
         self._config = config
         self._waits = surroundings.waits
-        self._arrays = Arrays(config, surroundings.sweep.absolute() / ".slurm", surroundings.code)
+        self._arrays = Arrays(config, surroundings.sweep.absolute() / FOLDER, surroundings.code)
         self._limits: Limits | None = None
         self._in_queue = 0
         self._lined_up: list[SlurmJob] = []

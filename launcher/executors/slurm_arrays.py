@@ -16,7 +16,7 @@ from launcher.executor_config import SlurmConfig
 from launcher.executors.base import Resources, code_environment
 from launcher.executors.slurm_kept import find_task, keep_tasks
 from launcher.executors.slurm_task import NodeTask
-from launcher.slurm.command import SlurmError, ask, outside_a_job
+from launcher.slurm.command import SlurmError, ask, only_as_configured
 from launcher.stop_signals import uninterrupted
 from segda_core.config import TaskConfig
 from segda_core.layout import AttemptFiles, read_json, write_json
@@ -135,7 +135,8 @@ class Arrays:
                 named = {"job_name": name, "array_index": task.array_index}
                 write_json(attempt.submission, {**(read_json(attempt.submission) or {}), **named})
             keep_tasks(executor.folder, tasks, self._config.timeout_min, MANY_TIMEOUTS)
-            with outside_a_job(), uninterrupted():  # what an sbatch that is ended has submitted nobody knows
+            # uninterrupted: what an sbatch that is ended has submitted nobody knows
+            with only_as_configured(self._chosen), uninterrupted():
                 jobs = executor.submit_array(tasks)
         except (FailedJobError, FailedSubmissionError) as error:
             raise SubmissionError(_reason(str(error))) from error
@@ -167,6 +168,12 @@ class Arrays:
         resources = Resources(num_gpus=config.gpus_per_node, stall_min=config.stall_min, nodes=config.nodes)
         trial = attempt.root.parent.parent.absolute()
         return NodeTask(trial, attempt.number, name, index, resources, self._code)
+
+    @property
+    def _chosen(self) -> set[str]:
+        """Options of sbatch that the configuration sets."""
+        fields = {name for name, value in self._config if value is not None}
+        return fields | _sbatch(self._config.sbatch).keys()
 
     def _executor(
         self, shape: Shape, name: str, parallel: int | None, folder: Path, code: Path | None

@@ -58,7 +58,7 @@ class NodeTask:
         start = JobStart.here()
         files = TrialFiles(self.trial)
         if parents := absent_parents(files):
-            self._give_up(files, start, f"waits for {' and '.join(parents)}")
+            self._give_up(files, start, f"waits for {' and '.join(each.root.name for each in parents)}")
         turn = take_turn if start.node == 0 else find_turn
         mine = turn(files, self.job_name, self.array_index, start, self.resources.nodes)
         if mine is None:

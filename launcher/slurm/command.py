@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 TIMEOUT_S = 15.0
@@ -11,6 +11,11 @@ KEPT = ("SLURM_CONF", "SLURM_CLUSTERS")
 """Of Slurm's variables those that say which cluster is meant; all others describe a job we may run in."""
 
 DROPPED = ("SLURM_", "SLURMD_", "SRUN_", "SUBMITIT_", "SQUEUE_", "SACCT_")
+
+LEFT_TO_THE_SHELL = frozenset(
+    {"account", "clusters", "constraint", "partition", "qos", "reservation", "wckey"}
+)
+"""Options of sbatch that a user's SBATCH_* may choose where the configuration does not."""
 
 
 class SlurmError(RuntimeError):
@@ -25,7 +30,13 @@ def ask(command: Sequence[str], timeout: float = TIMEOUT_S) -> str:
     """What a command prints; `SlurmError` where it fails or takes too long."""
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout, env=environment(), check=False
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",  # names of other jobs may be anything
+            timeout=timeout,
+            env=environment(),
+            check=False,
         )
     except FileNotFoundError as error:
         raise NoSlurmError(f"{command[0]}: not installed on this machine") from error
@@ -42,11 +53,16 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def outside_a_job() -> Iterator[None]:
-    """Have this process look as if it ran in no Slurm job: sbatch would hand its variables on."""
-    before = dict(os.environ)
-    for name in before.keys() - environment().keys():
-        del os.environ[name]
+def only_as_configured(options: Iterable[str]) -> Iterator[None]:
+    """Have sbatch see no surrounding job, whose variables it would hand on, and what was configured alone.
+
+    SBATCH_* outrank a script's lines: a job would get another name, time limit or environment than is known.
+    """
+    before, kept = dict(os.environ), environment()
+    chosen = {f"SBATCH_{name.upper()}" for name in LEFT_TO_THE_SHELL.difference(options)}
+    for name in before:
+        if name not in kept or (name.startswith("SBATCH_") and name not in chosen):
+            del os.environ[name]
     try:
         yield
     finally:

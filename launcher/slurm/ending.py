@@ -10,8 +10,8 @@ from launcher.slurm.accounting import States, accounting, task_number
 from launcher.slurm.limits import configuration
 from launcher.slurm.queue import ACTIVE, queue
 
-HELD = "HELD"
-"""Not a state of Slurm's: it could not start the job, and holds it."""
+HELD, NOT_LAUNCHED = "HELD", "NOT_LAUNCHED"
+"""Not states of Slurm's: it could not start the job and holds it, or has given it up."""
 
 CAUSES = {
     "NODE_FAIL": ("node", "its node failed"),
@@ -20,6 +20,7 @@ CAUSES = {
     "TIMEOUT": ("timeout", "Slurm ended it at its time limit before it had saved"),
     "DEADLINE": ("timeout", "Slurm ended it at its deadline"),
     HELD: ("node", "Slurm could not start it on its node, and holds it"),
+    NOT_LAUNCHED: ("node", "Slurm could not launch it on its node; are the runs folder and segda there?"),
 }
 """State of a job -> cause and message of its attempt."""
 
@@ -40,7 +41,9 @@ def end_of(name: str, index: int, started: bool) -> str | None:
     """The job's last state, as `TIMEOUT`; None where nothing is known of it."""
     sighting = queue().find(name, index)
     if sighting.job is not None:
-        return HELD if sighting.job.could_not_start else sighting.job.state
+        if sighting.job.could_not_start:
+            return HELD
+        return NOT_LAUNCHED if sighting.job.reason == "JobLaunchFailure" else sighting.job.state
     now = int(time.monotonic() / KEEP_S)
     for states in (accounting().states(name), _recorded(now).get(name, {})):
         state = states.get(index) or states.get(None)

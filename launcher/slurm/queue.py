@@ -19,6 +19,9 @@ KEEP_S = 2.0
 KEEP_FAULT_S = 15.0
 """Seconds before a controller that did not answer is asked again."""
 
+FIELDS = 5
+"""Of a line about a job; others are the rest of a name that has line breaks, which ours have not."""
+
 NO_SLURM = "no Slurm here to ask"
 
 ACTIVE = frozenset(
@@ -177,7 +180,7 @@ def _ask_squeue() -> dict[tuple[str, int | None], Job]:
     """
     wanted = ["--noheader", "--array", "--states=all", f"--user={os.getuid()}"]
     lines = ask(["squeue", *wanted, "--format=%i|%K|%T|%r|%j"]).splitlines()
-    jobs = {}
-    for job_id, index, state, reason, name in (line.split("|", 4) for line in lines):
+    jobs, told = {}, (line.split("|", 4) for line in lines)
+    for job_id, index, state, reason, name in (parts for parts in told if len(parts) == FIELDS):
         jobs[name, int(index) if index.isdecimal() else None] = Job(job_id, state, reason)
     return jobs

@@ -55,6 +55,18 @@ def test_what_the_experiment_broke_is_not(entry: Entry, cause: str) -> None:
     assert fail(entry, cause, 1).startswith(f"failed   {entry.id}: {cause}")
 
 
+def test_a_job_that_came_before_its_parents_waits_for_them(entry: Entry) -> None:
+    """Those in this launch: whether anybody finishes the others is seen before it starts again."""
+    status = TrialStatus(
+        entry.id, State.MISSING, message="waits for p", attempt=1, not_again=True, came_too_early=True
+    )
+    output = io.StringIO()
+    assert not settle(entry, status, PlainView(Console(file=output, width=1000)), stopping=False)
+    assert (entry.phase, entry.seen, entry.retries) == (Phase.WAITING, 1, 0)
+    assert output.getvalue() == f"again    {entry.id} in 4 s (stopped: waits for p)\n"
+    assert settle(entry, status, PlainView(Console(file=output, width=1000)), stopping=True)
+
+
 @pytest.mark.parametrize("state", State)
 def test_the_line_about_an_end_begins_with_the_state_and_the_trial_as_words(
     entry: Entry, state: State

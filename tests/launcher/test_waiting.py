@@ -48,7 +48,7 @@ def test_as_long_as_somebody_is_at_it_it_is_waited_for(child: TrialFiles) -> Non
 
 def test_one_that_could_have_run_does(child: TrialFiles) -> None:
     write_json(child.root.parent / "a" / "metrics.json", {})
-    assert absent_parents(child) == ["c"]
+    assert absent_parents(child) == [parents_of(child)[1]]
     (wait,) = find_waits(parents_of(child), lambda _: False)
     assert wait.in_vain is not None
 

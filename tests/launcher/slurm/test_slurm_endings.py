@@ -16,9 +16,11 @@ from launcher.executors.base import Resources
 from launcher.executors.slurm_start import JobStart
 from launcher.executors.slurm_task import JobEndedError, NodeTask, Signals
 from launcher.life import life_of
+from launcher.logs import read_log
 from launcher.slurm.requeue import NO_STEP
 from launcher.states import State
 from launcher.status import read_status
+from segda_core.errors import ConfigError
 from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
 from sweeps import expanded
 
@@ -133,6 +135,37 @@ def test_a_job_that_slurm_could_not_start_makes_room_for_another(
     assert decide(read_status(files), Requests()).action is Action.RUN
     assert claim(files, Submission("slurm", "hash")) == files.attempt(2)
     assert cancelled.read_text() == "8_0\n"
+
+
+def test_a_job_that_could_not_be_launched_says_where_to_look(files: TrialFiles, commands: Path) -> None:
+    say_queue(commands, "8_0|0|FAILED|JobLaunchFailure|segda-x-1")
+    found = read_status(files)
+    assert (found.state, found.cause) == (State.FAILED, "node")
+    assert found.message.startswith("Slurm could not launch it on its node")
+
+
+def test_of_a_job_that_ended_before_its_runner_what_it_printed_is_shown(
+    files: TrialFiles, commands: Path
+) -> None:
+    say_queue(commands, "8_0|0|FAILED|NonZeroExitCode|segda-x-1")
+    grow_old(files.attempt(1))
+    with pytest.raises(ConfigError, match="has no log yet"):
+        list(read_log(files.attempt(1), follow=False))
+    log = files.root.parent / ".slurm" / "segda-x-1" / "8_0_0_log.err"
+    log.parent.mkdir(parents=True)
+    log.with_name("8_10_0_log.err").write_text("of another task\n")
+    log.write_text("/x: line 3: /nowhere/activate: No such file or directory\n\n")
+    assert read_status(files).message == (
+        "its job ended without a word (FAILED): /x: line 3: /nowhere/activate: No such file or directory; "
+        f"log: {log}"
+    )
+    assert list(read_log(files.attempt(1), follow=False)) == [log.read_text()]
+
+
+def test_other_jobs_may_be_called_anything(files: TrialFiles, commands: Path) -> None:
+    odd = r"printf '9|N/A|PENDING|None|caf\351\n10|N/A|PENDING|None|two\nlines\n'"
+    write_command(commands / "squeue", f"{odd}\necho '8_0|0|PENDING|Priority|segda-x-1'")
+    assert seen(files) == (State.QUEUED, None)
 
 
 def test_a_suspended_job_is_said_to_be_and_can_be_cancelled(files: TrialFiles, commands: Path) -> None:

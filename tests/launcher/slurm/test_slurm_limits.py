@@ -62,17 +62,34 @@ def test_jobs_that_a_controller_forgot_are_made_up_for(tmp_path: Path) -> None:
         assert sweep.outcomes().count("done") == 2
 
 
-def test_a_job_that_its_node_could_not_start_goes_to_another(tmp_path: Path) -> None:
-    """Slurm drains the node whose prolog fails, and holds the job, which nobody releases."""
-    prolog = tmp_path / "prolog.sh"
-    prolog.write_text('#!/bin/sh\ncase "$SLURMD_NODENAME" in 127.0.0.11) exit 1;; esac\n')
+def test_jobs_that_a_node_could_not_start_are_made_up_for(tmp_path: Path) -> None:
+    """Slurm drains the node whose prolog fails, and holds the job, which nobody releases.
+
+    A trial goes to another node; a canary that no node could start is taken up again by the next launch, for
+    which the trials wait that were in the queue behind it.
+    """
+    prolog, bad = tmp_path / "prolog.sh", tmp_path / "bad"
+    prolog.write_text(f'#!/bin/sh\n! grep -q "^$SLURMD_NODENAME" {bad}\n')
     prolog.chmod(0o755)
     with slurm_cluster(tmp_path / "c", nodes=2, conf={"Prolog": prolog}) as cluster:
-        sweep = sweep_of(tmp_path / "work", 1, steps=2, name="slurm")
+        bad.write_text(cluster.nodes[0])
+        sweep = sweep_of(tmp_path / "one", 1, steps=2, name="slurm")
         code, output = sweep.run("sweep", "quick", "--wait")
         assert code == 0, output
         assert "(node: Slurm could not start it on its node, and holds it)" in output
         assert sweep.trial(0).attempt_numbers() == [1, 2]
+        wait_until(lambda: waiting(cluster) == 0)
+
+        bad.write_text("\n".join(cluster.nodes))
+        sweep = sweep_of(tmp_path / "two", 2, steps=4, name="slurm")
+        sweep.canary = True
+        submit(sweep)
+        wait_until(lambda: "held" in cluster.check("squeue", "--noheader", "--format=%r"))
+        bad.write_text("")
+        cluster.check("scontrol", "update", f"nodename={','.join(cluster.nodes)}", "state=resume")
+        code, output = sweep.run("sweep", "quick", "--wait")
+        assert code == 0, output
+        assert sweep.outcomes().count("done") == 2
         wait_until(lambda: waiting(cluster) == 0)
 
 

@@ -13,6 +13,7 @@ from launcher.executors.base import Surroundings
 from launcher.executors.slurm import SlurmExecutor
 from launcher.executors.slurm_arrays import Refusal, SubmissionError
 from launcher.executors.slurm_kept import find_task
+from launcher.slurm.command import only_as_configured
 from segda_core.config import TaskConfig
 from sweeps import expanded
 
@@ -67,6 +68,16 @@ def test_it_asks_for_what_the_sweep_says(tmp_path: Path) -> None:
         *("array=0-2%2", "mail-type=END", "exclusive", "requeue", "signal=USR2@90"),
     }
     assert "module load cuda" in lines
+
+
+def test_the_shell_chooses_only_what_the_sweep_leaves_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("JOB_NAME", "EXPORT", "TIMELIMIT", "PARTITION", "ACCOUNT"):
+        monkeypatch.setenv(f"SBATCH_{name}", "mine")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    with only_as_configured(["partition"]):
+        left = {name for name in os.environ if name.startswith(("SBATCH_", "SLURM_"))}
+    assert left - {"SLURM_CONF"} == {"SBATCH_ACCOUNT"}
+    assert os.environ["SBATCH_PARTITION"] == "mine", "afterwards all is as before"
 
 
 def test_it_exports_the_snapshot_that_a_launch_will_make(tmp_path: Path) -> None:
