@@ -108,7 +108,8 @@ def _ended(files: TrialFiles, attempt: AttemptFiles, outcome: dict[str, Any]) ->
         return _progress(files, attempt, State.FAILED, outcome["cause"], outcome["message"])
     status = _progress(files, attempt, _unfinished(files), None, outcome["message"])
     early = outcome["status"] == "waits"
-    return replace(status, not_again=early or outcome["status"] == "unsubmitted", came_too_early=early)
+    not_again = early or outcome["status"] == "unsubmitted"
+    return replace(status, not_again=not_again, came_too_early=early and status.state is State.MISSING)
 
 
 def _unfinished(files: TrialFiles) -> State:

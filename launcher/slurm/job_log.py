@@ -7,6 +7,9 @@ from segda_core.layout import AttemptFiles, read_json
 FOLDER = ".slurm"
 """Below a sweep's runs: a folder for each array."""
 
+ALONE = 2
+"""Underscores in the name of the log of a job that is no array: JOB_0_log.err, not JOB_TASK_0_log.err."""
+
 
 def job_log(attempt: AttemptFiles) -> Path | None:
     """What the first node's job of an attempt printed to stderr; None where there is no such job or file."""
@@ -16,8 +19,8 @@ def job_log(attempt: AttemptFiles) -> Path | None:
     index = said["array_index"]
     for folder in (above / FOLDER / said["job_name"] for above in attempt.root.parents):
         if folder.is_dir():
-            in_array = sorted(folder.glob(f"*_{index}_0_log.err"))
-            return next(iter(in_array or sorted(folder.glob("*_0_log.err"))), None)
+            alone = [path for path in folder.glob("*_0_log.err") if path.name.count("_") == ALONE]
+            return next(iter(alone or folder.glob(f"*_{index}_0_log.err")), None)
     return None
 
 

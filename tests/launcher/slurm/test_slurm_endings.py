@@ -137,6 +137,17 @@ def test_a_job_that_slurm_could_not_start_makes_room_for_another(
     assert cancelled.read_text() == "8_0\n"
 
 
+def test_a_trial_that_came_too_early_is_not_waited_with_once_it_is_cancelled(
+    files: TrialFiles, commands: Path
+) -> None:
+    content = {"status": "waits", "cause": None, "message": "waits for p", "step": None}
+    write_json(files.attempt(1).outcome, content)
+    assert read_status(files).came_too_early
+    files.cancel.touch()
+    cancelled = read_status(files)
+    assert (cancelled.state, cancelled.came_too_early) == (State.CANCELLED, False)
+
+
 def test_a_job_that_could_not_be_launched_says_where_to_look(files: TrialFiles, commands: Path) -> None:
     say_queue(commands, "8_0|0|FAILED|JobLaunchFailure|segda-x-1")
     found = read_status(files)
@@ -144,16 +155,19 @@ def test_a_job_that_could_not_be_launched_says_where_to_look(files: TrialFiles, 
     assert found.message.startswith("Slurm could not launch it on its node")
 
 
+@pytest.mark.parametrize("name", ["8_0_0_log.err", "8_0_log.err"])
 def test_of_a_job_that_ended_before_its_runner_what_it_printed_is_shown(
-    files: TrialFiles, commands: Path
+    files: TrialFiles, commands: Path, name: str
 ) -> None:
     say_queue(commands, "8_0|0|FAILED|NonZeroExitCode|segda-x-1")
     grow_old(files.attempt(1))
     with pytest.raises(ConfigError, match="has no log yet"):
         list(read_log(files.attempt(1), follow=False))
-    log = files.root.parent / ".slurm" / "segda-x-1" / "8_0_0_log.err"
+    log = files.root.parent / ".slurm" / "segda-x-1" / name
     log.parent.mkdir(parents=True)
-    log.with_name("8_10_0_log.err").write_text("of another task\n")
+    if name.startswith("8_0_0"):
+        log.with_name("8_10_0_log.err").write_text("of another task\n")
+        assert read_status(files).message == "its job ended without a word (FAILED)"
     log.write_text("/x: line 3: /nowhere/activate: No such file or directory\n\n")
     assert read_status(files).message == (
         "its job ended without a word (FAILED): /x: line 3: /nowhere/activate: No such file or directory; "
