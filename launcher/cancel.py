@@ -8,17 +8,20 @@ from launcher.slurm.cancel import cancel_jobs
 from launcher.slurm.command import NoSlurmError, SlurmError
 from launcher.states import State
 from launcher.status import read_status
-from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
+from segda_core.layout import EXPERIMENT_CAUSES, AttemptFiles, TrialFiles, read_json, write_json
 
 
 def cancel(trials: Iterable[TrialFiles]) -> list[TrialFiles]:
     """Mark every trial that is not over; those that were marked.
 
-    A running one saves and leaves within seconds, a pending one is not started until `--retry cancelled`.
+    A running one saves and leaves within seconds, a pending one is not started until `--retry cancelled`. One
+    that its experiment's fault ended keeps that cause: nothing tries it again unasked.
     """
     marked = []
     for files in trials:
-        if read_status(files).state not in (State.DONE, State.STALE, State.STOPPED, State.CANCELLED):
+        status = read_status(files)
+        over = status.state in (State.DONE, State.STALE, State.STOPPED, State.CANCELLED)
+        if not over and status.cause not in EXPERIMENT_CAUSES:
             files.cancel.touch()
             marked.append(files)
     return marked

@@ -1,6 +1,7 @@
 """Finding a trial together with the sweep that makes it, whether it has run or not."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,8 +92,12 @@ def _called(word: str, sweep: Sweep, expansion: Expansion) -> list[PlannedTrial]
 
 
 def _of_any_sweep(word: str, data: str | None, overrides: Sequence[str]) -> list[PlannedTrial]:
-    sweeps = [load_sweep(name, data=data, overrides=overrides) for name in _sweep_names()]
-    return [found for sweep in sweeps for found in _called(word, sweep, expand(sweep))]
+    found: list[PlannedTrial] = []
+    for name in _sweep_names():
+        with suppress(ConfigError):  # an unfinished file says itself what it lacks; other sweeps can be read
+            sweep = load_sweep(name, data=data, overrides=overrides)
+            found += _called(word, sweep, expand(sweep))
+    return found
 
 
 def _sweep_names() -> list[str]:

@@ -138,6 +138,8 @@ class Launch:
         due = [entry for entry in waiting if self._dependencies.may_start(entry, self._waits)]
         full: list[Executor] = []
         for entry in due:
+            if self.is_stopping:
+                break
             if entry.place.executor not in full and not self._start(entry):
                 self._say_why_nothing_runs(entry)
                 full.append(entry.place.executor)
@@ -169,6 +171,9 @@ class Launch:
         room = entry.place.executor.reserve(entry.config, entry.after)
         if room is None:
             return False
+        if self.is_stopping:  # Ray may have taken a while to start
+            room.release()
+            return True
         try:
             attempt = self._claim(entry)
             job = None if attempt is None else room.start(attempt)

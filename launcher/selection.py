@@ -35,7 +35,7 @@ def select(trials: Sequence[Trial], only: Sequence[str]) -> list[Trial]:
 
 
 def _by_id(trials: Sequence[Trial], entry: str) -> list[Trial]:
-    found = [trial for trial in trials if trial.id.startswith(entry)]
+    found = [trial for trial in trials if entry and trial.id.startswith(entry)]
     if not found:
         ids = [trial.id for trial in trials]
         raise ConfigError([f"--only: no trial's id begins with {entry!r}{did_you_mean(entry, ids)}"])

@@ -64,9 +64,15 @@ def weights_of(path: Path) -> Path:
     """The checkpoint itself, or a trial's published final weights."""
     if path.is_file():
         return path
-    metrics = read_json(TrialFiles(path).metrics)
+    file = TrialFiles(path).metrics
+    try:
+        metrics = read_json(file)
+    except ValueError as error:
+        raise ConfigError([f"{file}: cannot be read: {error}"]) from error
     if metrics is None:
         raise ConfigError([f"{path}: neither a checkpoint nor the folder of a finished trial"])
+    if "segmenter" not in metrics.get("outputs", {}):
+        raise ConfigError([f"{path}: this trial trained no segmenter"])
     return path / str(metrics["outputs"]["segmenter"]["path"])
 
 

@@ -150,6 +150,12 @@ def test_unknown_and_ambiguous_words_are_errors(place: Path, word: str, expected
         find_planned(word, Path("runs"))
 
 
+def test_an_unfinished_sweep_file_leaves_the_trials_of_others_to_be_found(place: Path) -> None:
+    trial = expand(load_sweep("demo")).trials[0]
+    (place / "sweeps" / "a_wip.yaml").write_text("name: a_wip\nbas: {}\n")
+    assert find_planned(trial.id, Path("runs")).trial.id == trial.id
+
+
 def test_a_directory_that_the_sweep_no_longer_makes(place: Path) -> None:
     trial = expanded(place, "steps=4", base={"steps": 30, "method": {"name": "joint"}}).trials[0]
     prepare(trial, Path("runs"))

@@ -46,6 +46,7 @@ def test_axes_select_by_resolved_value(trials: list[Trial], only: list[str], cou
 @pytest.mark.parametrize(
     ("only", "expected"),
     [
+        ([""], "no trial's id begins with ''"),
         (["join-toy"], "no trial's id begins with 'join-toy'"),
         (["methd=joint"], "no axis 'methd'; there are: method, seed, target.subset.size, target.subset.seed"),
         (["methd=joint"], "did you mean 'method'?"),

@@ -119,6 +119,10 @@ def test_cancel_marks_what_is_not_over(runs: Path) -> None:
     assert cancel([done, pending]) == []
     uncancel(pending)
     assert read_status(pending).state is State.MISSING
+    for cause, marked in (("nan", []), ("killed", [pending])):
+        content = {"status": "failed", "cause": cause, "message": "", "step": 3}
+        write_json(pending.attempt(1).outcome, content)
+        assert cancel([pending]) == marked, "what its experiment broke is not pending"
 
 
 def test_prune_keeps_outputs_and_says_what_it_frees(runs: Path) -> None:

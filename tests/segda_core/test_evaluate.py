@@ -13,7 +13,7 @@ from segda_core.attempt import run_attempt
 from segda_core.classes import CLASSES, PALETTE
 from segda_core.data.labels import read_image
 from segda_core.heartbeat import Heartbeat
-from segda_core.layout import read_json
+from segda_core.layout import TrialFiles, read_json
 from segda_core.pictures import colourise, overlay
 from segda_core.process import StopRequest
 
@@ -104,7 +104,16 @@ def test_a_profile_without_a_target_is_refused(trial, command, capsys, tmp_path,
 def test_an_unfinished_trial_and_a_damaged_checkpoint_are_refused(trial, command, capsys, tmp_path):
     damaged = tmp_path / "weights.pt"
     damaged.write_bytes((trial.attempt(1).checkpoints / "final.pt").read_bytes()[:-10])
-    for path, said in ((tmp_path, "neither a checkpoint"), (damaged, "checksum")):
+    broken, without = TrialFiles(tmp_path / "broken"), TrialFiles(tmp_path / "cyclegan")
+    for files, text in ((broken, "{"), (without, '{"outputs": {}}')):
+        files.root.mkdir()
+        files.metrics.write_text(text)
+    for path, said in (
+        (tmp_path, "neither a checkpoint"),
+        (damaged, "checksum"),
+        (broken.root, f"{broken.metrics}: cannot be read"),
+        (without.root, "trained no segmenter"),
+    ):
         with pytest.raises(SystemExit) as ended:
             command(evaluate, path)
         assert ended.value.code == 2
