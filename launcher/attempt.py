@@ -28,9 +28,10 @@ from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
 
 POLL_S = 0.2
 LOOK_S = 1.0
+"""Seconds between looks at the files that may end the attempt."""
+
 ASLEEP_S = 10.0
 """Seconds between two looks after which this process, and with it the workers, must have been suspended."""
-"""Seconds between looks at the files that may end the attempt."""
 
 SAVE_GRACE_S = 60
 """Seconds that torchrun and its workers get to save and leave after a signal, before they are killed."""

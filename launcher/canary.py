@@ -83,22 +83,23 @@ class Canaries:
 
 def taken_up(entries: Sequence[Entry]) -> list[Entry]:
     """Canaries of an earlier launch that trials in the queue wait for, and that nobody runs any more."""
-    found: dict[TrialFiles, Entry] = {}
-    ours = {entry.files for entry in entries}
+    found: list[Entry] = []
+    seen = {entry.files for entry in entries}
     for entry in entries:
         newest = newest_attempt(entry.files) if entry.phase is Phase.ELSEWHERE else None
         name = None if newest is None else (read_json(newest.submission) or {}).get("canary")
         if name is None or has_begun(entry.files):
             continue
         canary = TrialFiles(entry.files.root.parent / name)
+        if canary in seen:
+            continue
+        seen.add(canary)
         status = read_status(canary)
-        if canary not in ours | found.keys() and decide(status, Requests()).action is Action.RUN:
-            submission = replace(entry.submission, fresh=False)
+        if decide(status, Requests()).action is Action.RUN:
+            config, submission = read_config(canary), replace(entry.submission, fresh=False)
             parents = tuple(parent.files for parent in read_parents(canary))
-            found[canary] = Entry(
-                canary, read_config(canary), entry.place, submission, status.attempt or 0, parents=parents
-            )
-    return list(found.values())
+            found.append(Entry(canary, config, entry.place, submission, status.attempt or 0, parents=parents))
+    return found
 
 
 def _follow(entry: Entry, canary: Entry) -> None:

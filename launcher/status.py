@@ -96,9 +96,10 @@ def _outcome(files: TrialFiles, attempt: AttemptFiles) -> dict[str, Any]:
     if outcome is None and state in CAUSES:
         cause, message = CAUSES[state]
         return {"status": "failed", "cause": cause, "message": message}
+    if outcome is not None:
+        return outcome
     said = last_words(None if attempt.runner(0).exists() else job_log(attempt))
-    message = f"its job ended without a word ({state or why_unknown(name, index)}){said}"
-    return outcome or {**KILLED, "message": message}
+    return {**KILLED, "message": f"its job ended without a word ({state or why_unknown(name, index)}){said}"}
 
 
 def _ended(files: TrialFiles, attempt: AttemptFiles, outcome: dict[str, Any]) -> TrialStatus:
