@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from launcher.layers import Layer, look_up
+from launcher.overlaps import overlaps
 from launcher.search.config import SearchConfig
 from launcher.sweep_file import LADDER_AXIS, StageFile, SweepFile
 from segda_core.errors import Json, did_you_mean, shown
@@ -74,10 +75,10 @@ def search_of(part: Part) -> SearchConfig | None:
 
 def search_axes(search: SearchConfig, points: Sequence[Mapping[str, Json]], file: str) -> Axes:
     """One axis, on which the settings of a search's trials move together."""
-    faults = [
-        f"{file}: search.space.{path}: {fault}" for path in search.space if (fault := _path_fault(path))
-    ]
-    return Axes((tuple(_search_choice(point, file) for point in points),), (), tuple(faults))
+    faults = [f"search.space.{path}: {fault}" for path in search.space if (fault := _path_fault(path))]
+    choices = tuple(_search_choice(point, file) for point in points)
+    faults += overlaps(itertools.chain(*choices))
+    return Axes((choices,), (), tuple(f"{file}: {fault}" for fault in faults))
 
 
 def _search_choice(point: Mapping[str, Json], file: str) -> Choice:
@@ -104,6 +105,7 @@ def make_axes(part: Part, file: str, ladder: tuple[int | str, ...], prefix: str 
     names = axis_paths(part)
     exclude = [entry for entry in part.exclude if all(axis_of(path, names) for path in entry)]
     faults = [*_zip_faults(part), *_exclude_faults(part), *(f"{place}: {wrong[place]}" for place in wrong)]
+    faults += overlaps(layer for axis in choices for choice in axis for layer in choice)
     return Axes(tuple(choices), tuple(exclude), tuple(f"{file}: {prefix}{fault}" for fault in faults))
 
 

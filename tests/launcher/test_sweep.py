@@ -104,7 +104,7 @@ def test_the_default_is_the_lowest_layer(tmp_path: Path) -> None:
 
 
 def test_an_axis_below_another_is_applied_after_it_whatever_their_order(tmp_path: Path) -> None:
-    grid = {"method.channels": [16, 32], "method": [{"name": "adaptsegnet", "gan": "lsgan", "channels": 8}]}
+    grid = {"method.channels": [16, 32], "method": [{"name": "adaptsegnet", "gan": "lsgan"}]}
     methods = [trial.config.method for trial in expanded(tmp_path, base={"steps": 1}, grid=grid).trials]
     assert all(isinstance(method, AdaptSegNetConfig) and method.gan == "lsgan" for method in methods)
     assert [method.channels for method in methods if isinstance(method, AdaptSegNetConfig)] == [16, 32]

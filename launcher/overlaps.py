@@ -1,0 +1,45 @@
+"""Axes of which one lies below another: what both give, one would take from the other without a word."""
+
+from collections.abc import Iterable, Iterator
+from itertools import product
+
+from launcher.layers import Layer
+from segda_core.errors import Json, KeyPath, dotted
+
+
+def overlaps(layers: Iterable[Layer]) -> Iterator[str]:
+    """A fault for each two axes that give one setting different values; `layers` are those of all axes."""
+    axes: dict[KeyPath, list[Layer]] = {}
+    for layer in layers:
+        axes.setdefault(layer.path, []).append(layer)
+    for upper, lower in product(axes, axes):
+        if len(upper) < len(lower) and lower[: len(upper)] == upper:
+            lost = (_lost(above, below) for above, below in product(axes[upper], axes[lower]))
+            yield from list(filter(None, lost))[:1]
+
+
+def _lost(above: Layer, below: Layer) -> str | None:
+    """What the value of the lower axis would take from that of the upper one."""
+    path: KeyPath = above.path
+    value = above.value
+    for key in below.path[len(above.path) :]:
+        if isinstance(value, dict) and key not in value:
+            return None
+        if not isinstance(value, dict):
+            break
+        path, value = (*path, key), value[key]
+    else:
+        found = _differs(value, below.value, path)
+        if found is None:
+            return None
+        path = found
+    place = above.location(above.path)
+    return f"{below.prefix}: it would replace what {place} gives; give {dotted(path)} in one of the two"
+
+
+def _differs(one: Json, other: Json, path: KeyPath) -> KeyPath | None:
+    """The first setting that both give, but not alike."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        shared = [_differs(one[key], other[key], (*path, key)) for key in one if key in other]
+        return next((found for found in shared if found is not None), None)
+    return None if one == other else path
