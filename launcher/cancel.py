@@ -22,6 +22,7 @@ def cancel(trials: Iterable[TrialFiles]) -> list[TrialFiles]:
         status = read_status(files)
         over = status.state in (State.DONE, State.STALE, State.STOPPED, State.CANCELLED)
         if not over and status.cause not in EXPERIMENT_CAUSES:
+            files.root.mkdir(exist_ok=True)  # of one that is planned, and that no launch has prepared yet
             files.cancel.touch()
             marked.append(files)
     return marked

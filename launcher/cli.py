@@ -18,14 +18,14 @@ from launcher import leaderboard as board
 from launcher.canary import at_work
 from launcher.cancel import cancel as cancel_trials
 from launcher.cancel import take_out_of_queue, waiting_for
-from launcher.cli_core import RUNS, AsJson, Runs, TrialWord, core_app
+from launcher.cli_core import RUNS, AsJson, Runs, TrialWord, core_app, note
 from launcher.cli_dashboard import dashboard_app
 from launcher.cli_doctor import doctor_app
 from launcher.decide import Requests
 from launcher.dry_run_view import render as render_dry_run
 from launcher.explain import explain as explain_trial
 from launcher.explain import render as render_explanation
-from launcher.find import canaries_of, choose, find_sweep, find_trial, sweep_names
+from launcher.find import canaries_of, choose, find_sweep, find_trial, sweep_names, trial_directories
 from launcher.find_planned import find_planned
 from launcher.logs import find_attempt, read_log
 from launcher.profile import SHIPPED
@@ -179,10 +179,10 @@ def cancel(
     """Stop running trials of a sweep, and keep pending ones from starting, until `--retry cancelled`."""
     sweep = find_sweep(name, runs)
     canaries = [] if only else at_work(sweep)
-    marked = cancel_trials([*choose(sweep, only or []), *canaries])
+    marked = cancel_trials([*choose(sweep, only or [], note, planned=True), *canaries])
     if fault := take_out_of_queue(marked):
-        print(fault, file=sys.stderr)
-    waiting = waiting_for(choose(sweep, []), marked)
+        note(fault)
+    waiting = waiting_for(trial_directories(sweep), marked)
     if as_json_:
         ids = {"cancelled": marked, "waiting": waiting}
         _print_json({word: [files.root.name for files in found] for word, found in ids.items()})
@@ -206,7 +206,7 @@ def explain(
 ) -> None:
     """Say where each setting of a trial comes from, and why it will or will not run."""
     planned = find_planned(trial, runs, data=data, overrides=settings or [])
-    explanation = explain_trial(planned.trial, planned.sweep, planned.expansion, runs, Requests())
+    explanation = explain_trial(planned.trial, planned.sweep, planned.expansion, planned.runs, Requests())
     _print_json(explanation.as_json()) if as_json_ else render_explanation(explanation, Console())
 
 
@@ -228,7 +228,7 @@ def leaderboard(
     seen = board.see(names, runs, all_trials=all_trials, today=today)
     # before it is printed: who reads slowly shall not write over what a launch has written meanwhile
     if len(sweeps) == 1 and not all_trials and (fault := board.Board(sweeps[0], today).write(seen)):
-        print(f"the leaderboard's files are not written: {fault}", file=sys.stderr)
+        note(f"the leaderboard's files are not written: {fault}")
     board.show(
         seen,
         Console(),
@@ -247,7 +247,7 @@ def prune(
 ) -> None:
     """Delete the training states of finished trials; final weights stay."""
     sweep = find_sweep(name, runs)
-    pruned = prune_trials([*choose(sweep, []), *canaries_of(sweep)], dry_run)
+    pruned = prune_trials([*trial_directories(sweep), *canaries_of(sweep)], dry_run, note)
     if as_json_:
         _print_json({"checkpoints": pruned.files, "bytes": pruned.size, "deleted": not dry_run})
         return

@@ -1,6 +1,7 @@
 """Commands that run in the training core: each starts `python -m segda_core.…` and returns its exit code."""
 
 import json
+import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, get_args
@@ -29,6 +30,11 @@ TrialWord = Annotated[str, typer.Argument(metavar="TRIAL", help="Id, its beginni
 RUNS = Path("runs")
 
 
+def note(line: str) -> None:
+    """Say something beside what was asked for, which programs may read from stdout."""
+    print(line, file=sys.stderr)
+
+
 @core_app.command(epilog="Example: segda evaluate joint-streets-n10-s0 --protocol mirror")
 def evaluate(
     trial: Annotated[str, typer.Argument(metavar="TRIAL|CHECKPOINT")],
@@ -40,23 +46,24 @@ def evaluate(
 ) -> None:
     """Score a trained segmenter again, on other data or under another protocol."""
     _check_word("--protocol", protocol, PROTOCOLS)
-    path = Path(trial) if Path(trial).is_file() else find_trial(trial, runs).root
+    path = _weights(trial, runs)
     profile = None if data is None else load_profile(data)[0]
     options = _options({"--data": profile, "--protocol": protocol, "--out": out})
     _child("segda_core.evaluate", str(path), *options, *(["--json"] if as_json_ else []))
 
 
-@core_app.command(epilog="Example: segda predict runs/.../final.pt photos/ --out predictions")
+@core_app.command(epilog="Example: segda predict joint-streets-n10-s0 photos/ --out predictions")
 def predict(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
+    trial: Annotated[str, typer.Argument(metavar="TRIAL|CHECKPOINT")],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Files or folders.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the pictures go.")],
     protocol: Annotated[str | None, typer.Option(help="Preset.")] = None,
+    runs: Runs = RUNS,
 ) -> None:
     """Write colour, overlay and train-id pictures of a segmenter's predictions."""
     _check_word("--protocol", protocol, PROTOCOLS)
     options = _options({"--out": out, "--protocol": protocol})
-    _child("segda_core.predict", str(checkpoint), *map(str, images), *options)
+    _child("segda_core.predict", str(_weights(trial, runs)), *map(str, images), *options)
 
 
 @core_app.command(epilog="Example: segda quality target_size --only method=adaptsegnet")
@@ -78,9 +85,9 @@ def quality(
     """Measure adaptation without target labels, or ask how far a sweep's measures follow mIoU."""
     flags = ["--json"] if as_json_ else []
     if word in sweep_names(runs):
-        request = report_request(word, runs, only or [], full)
+        request = report_request(word, runs, only or [], full, note)
         _child("segda_core.quality.report", *flags, stdin=json.dumps(request))
-    path = Path(word) if Path(word).is_file() else find_trial(word, runs).root
+    path = _weights(word, runs)
     flags += ["--full"] if full else []
     _child("segda_core.quality", str(path), *_options({"--images": images}), *flags)
 
@@ -124,6 +131,11 @@ def cache_list(as_json_: AsJson = False) -> None:
 def cache_clear() -> None:
     """Remove all that is kept, while nothing runs on other machines; trials here decode again."""
     _child("segda_core.data", "cache", "clear")
+
+
+def _weights(word: str, runs: Path) -> Path:
+    """A checkpoint, or the directory of the trial that is called so."""
+    return Path(word) if Path(word).is_file() else find_trial(word, runs).root
 
 
 def _options(given: dict[str, Any]) -> list[str]:

@@ -1,6 +1,6 @@
 """Comparing configurations setting by setting."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from launcher.trial import Trial
@@ -10,7 +10,7 @@ from segda_core.errors import Json, KeyPath, dotted
 
 @dataclass(frozen=True)
 class Difference:
-    """One setting in which two trials differ; None where a trial has no such setting, or its default."""
+    """One setting in which two trials differ; None where a trial has no such setting."""
 
     path: str
     here: Json
@@ -32,19 +32,30 @@ def leaves(raw: Json, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Json]]:
 def differences(here: Json, there: Json) -> list[Difference]:
     """Settings that two mappings do not share."""
     mine, theirs = dict(leaves(here)), dict(leaves(there))
-    paths = dict.fromkeys([*mine, *theirs])
-    found = (Difference(dotted(path), mine.get(path), theirs.get(path)) for path in paths)
-    return [item for item in found if item.here != item.there]
+    return [Difference(dotted(path), mine.get(path), theirs.get(path)) for path in _differing(mine, theirs)]
 
 
 def nearest(trial: Trial, others: Iterable[Trial]) -> tuple[str, list[Difference]] | None:
     """Id of the trial that differs in fewest settings, and these settings; None where there is no other."""
-    mine = _settings(trial)
-    compared = [(other.id, differences(mine, _settings(other))) for other in others]
-    return min(compared, key=lambda item: len(item[1]), default=None)
+    mine = dict(leaves(_settings(trial)))
+    compared = ((other, _differing(mine, dict(leaves(_settings(other))))) for other in others)
+    other, paths = min(compared, key=lambda item: len(item[1]), default=(None, []))
+    if other is None:
+        return None
+    here, there = _whole(trial), _whole(other)
+    return other.id, [Difference(dotted(path), here.get(path), there.get(path)) for path in paths]
 
 
-def _settings(trial: Trial) -> Json:
-    """What sets a trial apart: its own settings, and its parents."""
+def _differing(mine: Mapping[KeyPath, Json], theirs: Mapping[KeyPath, Json]) -> list[KeyPath]:
+    return [path for path in dict.fromkeys([*mine, *theirs]) if mine.get(path) != theirs.get(path)]
+
+
+def _settings(trial: Trial) -> dict[str, Json]:
+    """What sets a trial apart: its own settings that are not at their default, and its parents."""
     family = {"from": dict(trial.parents)} if trial.parents else {}
     return {**identity(trial.config), **({"stage": trial.stage} if trial.stage else {}), **family}
+
+
+def _whole(trial: Trial) -> dict[KeyPath, Json]:
+    """Those at their default too, for people."""
+    return dict(leaves({**_settings(trial), **trial.config.model_dump(mode="json")}))

@@ -8,7 +8,7 @@ from launcher.decide import Action
 from launcher.entry import Entry, Phase
 from launcher.placement import Places
 from launcher.plan import write_plan
-from launcher.prepare import prepare
+from launcher.prepare import is_prepared, prepare
 from launcher.search.adaptive import search_of_sweep
 from launcher.states import State
 from launcher.survey import Survey
@@ -25,8 +25,8 @@ def prepare_all(surveyed: Survey, code: Path | None, places: Places) -> list[Ent
     if search is None or not search.is_adaptive:
         write_plan(surveyed.runs, surveyed.sweep, surveyed.expansion)
     for trial in surveyed.chosen(Action.SKIP):
-        if surveyed.decisions[trial.id].parents:
-            prepare(trial, surveyed.runs)  # so that its directory says what it waits for
+        if surveyed.decisions[trial.id].parents or not is_prepared(trial.files(surveyed.runs)):
+            prepare(trial, surveyed.runs)  # so that its directory says what it waits for, or what it was
     chosen = surveyed.chosen(Action.RUN, Action.WAIT)
     return [make_entry(surveyed, trial, code, places) for trial in chosen]
 

@@ -51,6 +51,8 @@ class Entry:
     """Ends in a row that gained no step."""
     not_before: float = 0.0
     started: float = 0.0
+    took: float | None = None
+    """Seconds from its only start in this launch to its result."""
 
     @property
     def id(self) -> str:

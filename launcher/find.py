@@ -1,11 +1,13 @@
 """From a word on the command line to directories below `runs/`: sweeps by name, trials by id or path."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
+from launcher.plan import read_plan
 from launcher.prepare import read_config
-from launcher.selection import select
+from launcher.selection import chosen_ids
 from launcher.trial import Trial
 from segda_core.errors import ConfigError, did_you_mean
 from segda_core.layout import TrialFiles, read_json
@@ -78,13 +80,35 @@ def _newest(canaries: Sequence[TrialFiles]) -> list[TrialFiles]:
     return list({files.root.name: files for files in sorted(started, key=started.__getitem__)}.values())
 
 
-def choose(sweep: Path, only: Sequence[str]) -> list[TrialFiles]:
-    """Trials of a sweep that `--only`-like words choose, all without words."""
+def choose(
+    sweep: Path, only: Sequence[str], say: Callable[[str], None], place: str = "", planned: bool = False
+) -> list[TrialFiles]:
+    """Trials of a sweep that ids and `axis=value` choose, all without words; `place` is who gave the words.
+
+    `planned`: those of the plan too that have no directory yet. `say` is told which ones `axis=value` does
+    not reach, since there is no configuration of theirs to be read.
+    """
     directories = trial_directories(sweep)
+    known = {files.root.name for files in directories}
+    plan = read_plan(sweep.parent, sweep.name).values() if planned else ()
+    unprepared = [TrialFiles(sweep / each) for each in sorted({*chain(*plan)} - known)]
     if not only:
-        return directories
-    chosen = {trial.id for trial in select([read_trial(files) for files in directories], only)}
-    return [files for files in directories if files.root.name in chosen]
+        return [*directories, *unprepared]
+    trials = dict(_readable(directories, say)) if any("=" in word for word in only) else {}
+    if unprepared and trials:
+        say(f"not looked at: {len(unprepared)} planned trials that have no files yet")
+    others = known.union(files.root.name for files in unprepared) - trials.keys()
+    chosen = chosen_ids(trials, only, place, sorted(others))
+    return [files for files in [*directories, *unprepared] if files.root.name in chosen]
+
+
+def _readable(directories: Sequence[TrialFiles], say: Callable[[str], None]) -> Iterator[tuple[str, Trial]]:
+    """By the directory's name, which is not what its id would be today where another version made it."""
+    for files in directories:
+        try:
+            yield files.root.name, read_trial(files)
+        except ConfigError as error:
+            say(f"not looked at: {error}")
 
 
 def read_trial(files: TrialFiles) -> Trial:

@@ -24,6 +24,8 @@ class PlannedTrial:
     trial: Trial
     sweep: Sweep
     expansion: Expansion
+    runs: Path
+    """The folder that holds its results, or will."""
 
 
 def find_planned(
@@ -31,16 +33,23 @@ def find_planned(
 ) -> PlannedTrial:
     """The trial with this directory, id or beginning of an id, as its sweep file makes it today.
 
-    `ConfigError` where no sweep makes such a trial, or several trials are called so.
+    One that has no directory yet may be called SWEEP/ID too. `ConfigError` where no sweep makes such a
+    trial, or several trials are called so.
     """
     try:
         files = find_trial(word, runs)
     except ConfigError:
-        found = _of_any_sweep(word, data, overrides)
-        if len(found) != 1:
+        found = _of_any_sweep(word, runs, data, overrides)
+        if len(found) > 1:
+            names = ", ".join(f"{planned.sweep.name}/{planned.trial.id}" for planned in found[:4])
+            raise ConfigError([_AMBIGUOUS.format(word, len(found), names)]) from None
+        if not found:
             raise
         return found[0]
     return _of_directory(files, data, overrides)
+
+
+_AMBIGUOUS = "{!r} may be any of {} planned trials: {}; give more of the id, or SWEEP/ID"
 
 
 def _of_directory(files: TrialFiles, data: str | None, overrides: Sequence[str]) -> PlannedTrial:
@@ -49,7 +58,7 @@ def _of_directory(files: TrialFiles, data: str | None, overrides: Sequence[str])
     sweep = load_sweep(_file_of(root, planned), data=planned, overrides=overrides)
     sweep = taken_up(sweep, root.parent.parent)
     expansion = expand(sweep)
-    found = _called(root.name, sweep, expansion)
+    found = _called(root.name, sweep, expansion, _runs_of(files))
     if not found:
         raise ConfigError([f"{files.root}: {_no_longer_made(read_trial(files), sweep, expansion)}"])
     return found[0]
@@ -85,18 +94,31 @@ def _no_longer_made(trial: Trial, sweep: Sweep, expansion: Expansion) -> str:
     return f"{gone}; {near}"
 
 
-def _called(word: str, sweep: Sweep, expansion: Expansion) -> list[PlannedTrial]:
+def _runs_of(files: TrialFiles) -> Path:
+    """Two folders above the trial's, as it was written where that can be said."""
+    parts = files.root.parts
+    return (
+        files.root.parent.parent
+        if len(parts) > 2 and ".." not in parts
+        else files.root.resolve().parent.parent
+    )
+
+
+def _called(word: str, sweep: Sweep, expansion: Expansion, runs: Path) -> list[PlannedTrial]:
     exact = [trial for trial in expansion.trials if trial.id == word]
     near = [trial for trial in expansion.trials if trial.id.startswith(word)]
-    return [PlannedTrial(trial, sweep, expansion) for trial in exact or near]
+    return [PlannedTrial(trial, sweep, expansion, runs) for trial in exact or near]
 
 
-def _of_any_sweep(word: str, data: str | None, overrides: Sequence[str]) -> list[PlannedTrial]:
+def _of_any_sweep(word: str, runs: Path, data: str | None, overrides: Sequence[str]) -> list[PlannedTrial]:
     found: list[PlannedTrial] = []
+    wanted, beginning = Path(word).parent.name, Path(word).name
     for name in _sweep_names():
+        if wanted not in ("", name):
+            continue
         with suppress(ConfigError):  # an unfinished file says itself what it lacks; other sweeps can be read
             sweep = load_sweep(name, data=data, overrides=overrides)
-            found += _called(word, sweep, expand(sweep))
+            found += _called(beginning, sweep, expand(sweep), runs)
     return found
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from statistics import fmean
 
 from launcher.entry import Entry, Phase
 from launcher.life import DEAD, Life, life_of
@@ -72,14 +73,28 @@ def _life_in_queue(entry: Entry) -> Life:
 
 
 def _seconds_left(entries: Sequence[Entry]) -> float | None:
-    """Steps not yet made, at the speed of the trials that run now."""
+    """Steps not yet made, at the speed of the trials that run now, and what trials yet to come take beside.
+
+    None where it is not known: before the first steps, and while none is left to be made.
+    """
     running = [entry for entry in entries if entry.phase in IN_WORK]
-    rate = sum(entry.progress.steps_per_second or 0.0 for entry in running)
-    if rate == 0:
+    rates = [entry.progress.steps_per_second for entry in running if entry.progress.steps_per_second]
+    steps = sum(_steps_left(entry) for entry in entries if entry.phase is not Phase.OVER)
+    if not rates or steps <= 0:
         return None
-    left = (
-        (entry.config.planned_steps or 0) - (entry.progress.step or 0)
+    to_come = sum(entry.phase is Phase.WAITING for entry in entries)
+    return steps / sum(rates) + to_come * _seconds_beside(entries) / len(running)
+
+
+def _steps_left(entry: Entry) -> int:
+    return (entry.config.planned_steps or 0) - (entry.progress.step or 0)
+
+
+def _seconds_beside(entries: Sequence[Entry]) -> float:
+    """What a trial of this launch took beside its steps, on average: to start, to be evaluated and saved."""
+    beside = [
+        entry.took - (entry.config.planned_steps or 0) / rate
         for entry in entries
-        if entry.phase is not Phase.OVER
-    )
-    return sum(left) / rate
+        if entry.took is not None and (rate := entry.progress.steps_per_second)
+    ]
+    return max(0.0, fmean(beside)) if beside else 0.0

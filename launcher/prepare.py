@@ -31,6 +31,11 @@ def prepare(trial: Trial, runs: Path) -> TrialFiles:
     return files
 
 
+def is_prepared(files: TrialFiles) -> bool:
+    """Whether a trial's directory has what a launch writes there."""
+    return files.config.exists() and files.trial.exists()
+
+
 def renew(files: TrialFiles, config: TaskConfig) -> None:
     """Give the next attempt of a trial today's settings outside its identity (workers, roots, intervals).
 

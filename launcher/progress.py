@@ -32,8 +32,8 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Time to the last step at the present speed."""
-        if self.step is None or self.steps is None or not self.steps_per_second:
+        """Time to the last step at the present speed; None where that is not known, or the step is made."""
+        if self.step is None or self.steps is None or not self.steps_per_second or self.step >= self.steps:
             return None
         return (self.steps - self.step) / self.steps_per_second
 

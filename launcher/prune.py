@@ -1,13 +1,15 @@
 """`segda prune`: frees the space of finished trials' training states; final weights stay."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.life import is_alive
 from launcher.prepare import read_config
+from launcher.progress import UNREADABLE
 from launcher.status import read_status
 from segda_core.config import TrialConfig
+from segda_core.errors import ConfigError
 from segda_core.layout import TrialFiles
 
 
@@ -20,11 +22,19 @@ class Pruned:
     """Bytes."""
 
 
-def prune(trials: Iterable[TrialFiles], dry_run: bool) -> Pruned:
-    """Delete the checkpoints of every finished trial but its outputs and its `keep_steps`."""
+def prune(trials: Iterable[TrialFiles], dry_run: bool, say: Callable[[str], None]) -> Pruned:
+    """Delete the checkpoints of every finished trial but its outputs and its `keep_steps`.
+
+    `say` is told of each trial that is left alone because a file of it cannot be read.
+    """
     count = size = 0
     for files in trials:
-        for path in _superfluous(files):
+        try:
+            found = list(_superfluous(files))
+        except (ConfigError, *UNREADABLE) as error:
+            say(f"left alone: {files.root}: {error}")
+            continue
+        for path in found:
             count += 1
             size += path.stat().st_size
             if not dry_run:

@@ -1,6 +1,6 @@
 """`segda quality SWEEP`: which trials count, for the report that the training core makes of their quality."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,15 @@ from launcher.today import read_today
 from segda_core.errors import ConfigError
 
 
-def report_request(name: str, runs: Path, only: Sequence[str], full: bool) -> dict[str, Any]:
-    """The finished trials that `only` chooses and the leaderboard counts, with their methods."""
+def report_request(
+    name: str, runs: Path, only: Sequence[str], full: bool, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """The finished trials that `only` chooses and the leaderboard counts, with their methods.
+
+    `say` is told what `only` cannot look at.
+    """
     sweep = find_sweep(name, runs)
-    chosen = {files.root.name for files in choose(sweep, only)}
+    chosen = {files.root.name for files in choose(sweep, only, say, "--only: ")}
     records = collect([name], runs, today=read_today([sweep])).records
     counted = [record for record in records if record.counted and record.id in chosen]
     if not counted:

@@ -1,7 +1,7 @@
 """Choosing some of a sweep's trials for one command: `--only ID` and `--only axis=value`."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from launcher.layers import look_up
 from launcher.points import matches_value
@@ -13,48 +13,62 @@ STAGE = "stage"
 
 
 def select(trials: Sequence[Trial], only: Sequence[str]) -> list[Trial]:
-    """Trials whose id begins with one of the ids, or that have for every axis named one of its values.
-
-    `ConfigError` for an entry that matches nothing.
-    """
+    """Trials that `--only` chooses; all where it is not given."""
     if not only:
         return list(trials)
-    wanted_ids = [entry for entry in only if "=" not in entry]
-    chosen = {trial.id for entry in wanted_ids for trial in _by_id(trials, entry)}
-    by_axis: dict[str, set[str]] = defaultdict(set)
-    for entry in only:
-        if "=" in entry:
-            axis, ids = _by_axis(trials, entry)
-            by_axis[axis] |= ids
-    if by_axis:
-        agreed = set.intersection(*by_axis.values())
-        if not agreed:
-            raise ConfigError([f"--only: no trial matches {' and '.join(only)} together"])
-        chosen |= agreed
+    chosen = chosen_ids({trial.id: trial for trial in trials}, only, "--only: ")
     return [trial for trial in trials if trial.id in chosen]
 
 
-def _by_id(trials: Sequence[Trial], entry: str) -> list[Trial]:
-    found = [trial for trial in trials if entry and trial.id.startswith(entry)]
+def chosen_ids(
+    trials: Mapping[str, Trial], only: Sequence[str], place: str = "", others: Sequence[str] = ()
+) -> set[str]:
+    """Ids that begin with one of the ids, or of trials that have for every axis named one of its values.
+
+    Of `others` no configuration is known: their ids alone choose them. `ConfigError` for an entry that
+    matches nothing; `place` is what it begins with.
+    """
+    try:
+        return _chosen(trials, only, [*trials, *others])
+    except ConfigError as error:
+        raise ConfigError([f"{place}{problem}" for problem in error.problems]) from error
+
+
+def _chosen(trials: Mapping[str, Trial], only: Sequence[str], ids: Sequence[str]) -> set[str]:
+    chosen = {each for entry in only if "=" not in entry for each in _by_id(ids, entry)}
+    by_axis: dict[str, set[str]] = defaultdict(set)
+    for entry in only:
+        if "=" in entry:
+            axis, matching = _by_axis(trials, entry)
+            by_axis[axis] |= matching
+    if by_axis:
+        agreed = set.intersection(*by_axis.values())
+        if not agreed:
+            raise ConfigError([f"no trial matches {' and '.join(only)} together"])
+        chosen |= agreed
+    return chosen
+
+
+def _by_id(ids: Sequence[str], entry: str) -> list[str]:
+    found = [each for each in ids if entry and each.startswith(entry)]
     if not found:
-        ids = [trial.id for trial in trials]
-        raise ConfigError([f"--only: no trial's id begins with {entry!r}{did_you_mean(entry, ids)}"])
+        raise ConfigError([f"no trial's id begins with {entry!r}{did_you_mean(entry, ids)}"])
     return found
 
 
-def _by_axis(trials: Sequence[Trial], entry: str) -> tuple[str, set[str]]:
+def _by_axis(trials: Mapping[str, Trial], entry: str) -> tuple[str, set[str]]:
     name, _, text = entry.partition("=")
-    axis = _axis(trials, name.strip())
+    axis = _axis(list(trials.values()), name.strip())
     try:
         wanted = parse_yaml(text)
     except ValueError as error:
-        raise ConfigError([f"--only {entry}: {error}"]) from error
-    values = {trial.id: _value(trial, axis) for trial in trials}
+        raise ConfigError([f"{entry}: {error}"]) from error
+    values = {trial_id: _value(trial, axis) for trial_id, trial in trials.items()}
     ids = {trial_id for trial_id, found in values.items() if _equal(found, wanted, text)}
     if not ids:
         allowed = list(dict.fromkeys(_name(value) for value in values.values() if value is not None))
         near = did_you_mean(text, allowed)
-        raise ConfigError([f"--only: no trial has {axis}={text}; there are: {', '.join(allowed)}{near}"])
+        raise ConfigError([f"no trial has {axis}={text}; there are: {', '.join(allowed)}{near}"])
     return axis, ids
 
 
@@ -66,11 +80,9 @@ def _axis(trials: Sequence[Trial], name: str) -> str:
     if name in axes or any(_value(trial, name) is not None for trial in trials):
         return name
     if len(ending) > 1:
-        raise ConfigError([f"--only: {name!r} may be {' or '.join(ending)}; give the whole path"])
+        raise ConfigError([f"{name!r} may be {' or '.join(ending)}; give the whole path"])
     if not ending:
-        raise ConfigError(
-            [f"--only: no axis {name!r}; there are: {', '.join(axes)}{did_you_mean(name, axes)}"]
-        )
+        raise ConfigError([f"no axis {name!r}; there are: {', '.join(axes)}{did_you_mean(name, axes)}"])
     return ending[0]
 
 

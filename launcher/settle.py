@@ -40,6 +40,8 @@ def settle(entry: Entry, status: TrialStatus, view: View, *, stopping: bool) -> 
 
 def _end(entry: Entry, status: TrialStatus, view: View) -> bool:
     entry.phase = Phase.OVER
+    if status.state is State.DONE and entry.job is not None and not entry.reached:
+        entry.took = time.monotonic() - entry.started
     view.say(*ending(entry, status))
     if noted := bad_images(status.metrics or {}):
         view.say(f"note     {entry.id}: {noted}", "yellow")

@@ -1,4 +1,4 @@
-"""Applies a trained segmenter to images: `python -m segda_core.predict CHECKPOINT IMAGES... --out DIR`.
+"""Applies a segmenter to images: `python -m segda_core.predict TRIAL_DIR|CHECKPOINT IMAGES... --out DIR`.
 
 Writes, for each image and at its size, NAME_color.png (Cityscapes' colours), NAME_overlay.png and
 NAME_trainIds.png (8-bit grey train ids).
@@ -17,7 +17,7 @@ from segda_core.config import ProtocolName
 from segda_core.data.index import IMAGE_SUFFIXES
 from segda_core.data.labels import read_image
 from segda_core.errors import ConfigError, DataError
-from segda_core.evaluate import PROTOCOL_NAMES
+from segda_core.evaluate import PROTOCOL_NAMES, weights_of
 from segda_core.evaluation import build_predictor
 from segda_core.pictures import colourise, overlay
 from segda_core.process import end_on_signals
@@ -43,12 +43,13 @@ def predict(checkpoint: Path, images: Sequence[Path], out: Path, protocol: Proto
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     trained = load_trained(checkpoint, device)
     predictor = build_predictor(trained.segmenter, protocol, trained.config.evaluation)
+    files = image_files(images)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError([f"--out: {out} cannot be a folder: {error.strerror}"]) from error
     written: list[Path] = []
-    for file in image_files(images):
+    for file in files:
         image = read_image(file)
         train_ids = predictor.predict([image], (image.shape[1], image.shape[0]))[0].cpu().numpy()
         results = {"color": colourise(train_ids), "overlay": overlay(image, train_ids), "trainIds": train_ids}
@@ -61,13 +62,13 @@ def predict(checkpoint: Path, images: Sequence[Path], out: Path, protocol: Proto
 def main() -> None:
     """Predict what the command line names; problems end with exit code 2."""
     parser = argparse.ArgumentParser(prog="python -m segda_core.predict", description=__doc__)
-    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
+    parser.add_argument("path", type=Path, metavar="TRIAL_DIR|CHECKPOINT")
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGES", help="files or folders")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--protocol", choices=PROTOCOL_NAMES, default="single")
     arguments = parser.parse_args()
     with usual_errors():
-        written = predict(arguments.checkpoint, arguments.images, arguments.out, arguments.protocol)
+        written = predict(weights_of(arguments.path), arguments.images, arguments.out, arguments.protocol)
         print(f"{len(written)} pictures in {arguments.out}")
 
 

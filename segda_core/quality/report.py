@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
+from segda_core.command import usual_errors
 from segda_core.layout import write_json, write_text
 from segda_core.process import end_on_signals
 from segda_core.quality.analyse import analyse
@@ -47,12 +48,13 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     arguments = parser.parse_args()
     request = json.load(sys.stdin)
-    content = report(request)
-    if arguments.json:
-        print(json.dumps(content, indent=1))
-    else:
-        print_report(content, Console())
-        print(f"pictures and index.md in {request['folder']}")
+    with usual_errors():
+        content = report(request)
+        if arguments.json:
+            print(json.dumps(content, indent=1))
+        else:
+            print_report(content, Console())
+            print(f"pictures and index.md in {request['folder']}")
 
 
 if __name__ == "__main__":

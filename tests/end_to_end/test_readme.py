@@ -25,8 +25,8 @@ INSTEAD = {
     "segda sweep real_pair": (f"{SEGDA} sweep real_pair", 2),
     "segda evaluate TRIAL --protocol p_mr": (f"{SEGDA} evaluate joint-streets-n10-s0 --protocol mirror", 0),
     "segda quality target_size": (f"{SEGDA} quality target_size", 0),
-    "segda predict runs/…/checkpoints/final.pt photos/ --out predictions": (
-        f"{SEGDA} predict runs/target_size/joint-*/attempts/1/checkpoints/final.pt "
+    "segda predict TRIAL photos/ --out predictions": (
+        f"{SEGDA} predict joint-streets-n10-s0 "
         '"$SEGDA_DATA"/streets-v1/camera/leftImg8bit/val/*/*1_leftImg8bit.png --out predictions',
         0,
     ),

@@ -29,12 +29,19 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> SmallSweep:
 
 def test_a_second_call_runs_nothing(uninterrupted: SmallSweep) -> None:
     before = uninterrupted.results()
+    joint, other = uninterrupted.trials()
+    settings = joint.config.read_text()
+    joint.config.unlink()
+    other.trial.unlink()
     started = time.monotonic()
     code, output = uninterrupted.run("sweep", "quick")
     assert (code, time.monotonic() - started < 6) == (0, True)
     assert "0 to run" in output and output.rstrip().endswith("quick: done")
     assert uninterrupted.outcomes() == ["done", "done"]
     assert uninterrupted.results() == before
+    assert (joint.config.read_text(), other.trial.exists()) == (settings, True), (
+        "what was lost is written again"
+    )
     assert (uninterrupted.folder / "runs/quick/leaderboard.md").exists()
 
 

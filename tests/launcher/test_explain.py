@@ -12,6 +12,7 @@ from launcher.find_planned import find_planned
 from launcher.manifest import problems, read_manifests
 from launcher.plan import write_plan
 from launcher.prepare import prepare
+from launcher.states import State
 from launcher.sweep import expand, load_sweep
 from segda_core.errors import ConfigError
 from segda_core.layout import write_json
@@ -69,6 +70,11 @@ def test_the_nearest_finished_trial_and_what_differs(place: Path) -> None:
         ("target.subset.size", 4, 2),
         ("target.labelled.size", 4, 2),
     }
+    other = explained("joint-toy-n2-s1", "target.subset.pick=first").differences
+    assert {(item.path, item.here, item.there) for item in other} == {
+        ("seed", 1, 0),
+        ("target.subset.pick", "first", "random"),
+    }, "what is at its default is said too"
 
 
 def test_a_changed_base_is_found_by_comparison_with_what_ran_before(place: Path) -> None:
@@ -141,9 +147,34 @@ def test_a_trial_of_a_sweep_file_that_lies_elsewhere(place: Path) -> None:
         find_planned(trial.id, Path("runs"))
 
 
+def test_a_trial_in_another_runs_folder_is_looked_at_there(place: Path) -> None:
+    trial = expanded(place, base={"steps": 30, "optimizer": {"name": "adamw"}}, grid=GRID).trials[3]
+    files = prepare(trial, Path("elsewhere"))
+    write_json(files.cancel, {})
+    found = find_planned(str(files.root), Path("runs"))
+    assert found.runs == Path("elsewhere")
+    explanation = explain(found.trial, found.sweep, found.expansion, found.runs, Requests())
+    assert explanation.status.state is State.CANCELLED
+
+
+def test_a_trial_that_several_sweeps_plan_is_asked_for_by_its_sweep(place: Path) -> None:
+    shutil.copy(place / "sweeps/demo.yaml", place / "sweeps/other.yaml")
+    other = place / "sweeps/other.yaml"
+    other.write_text(other.read_text().replace("name: demo", "name: other"))
+    word = "joint-toy-n4-s1"
+    with pytest.raises(ConfigError, match=f"any of 2 planned trials: demo/{word}-.*other/{word}-"):
+        find_planned(word, Path("runs"))
+    for name in ("demo", "other"):
+        for asked in (f"{name}/{word}", f"runs/{name}/{word}"):
+            assert find_planned(asked, Path("runs")).sweep.name == name
+
+
 @pytest.mark.parametrize(
     ("word", "expected"),
-    [("nothing-toy", "no trial 'nothing-toy' in runs"), ("joint-toy", "no trial 'joint-toy' in runs")],
+    [
+        ("nothing-toy", "no trial 'nothing-toy' in runs"),
+        ("joint-toy", "'joint-toy' may be any of 4 planned trials: demo/joint-toy-n2-s0"),
+    ],
 )
 def test_unknown_and_ambiguous_words_are_errors(place: Path, word: str, expected: str) -> None:
     with pytest.raises(ConfigError, match=expected):

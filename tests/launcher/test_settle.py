@@ -1,7 +1,11 @@
 """What a trial does after its attempts have ended: how often it is tried again, after what pauses."""
 
 import io
+import json
+import time
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 from rich.console import Console
@@ -11,10 +15,11 @@ from launcher.claim import Submission
 from launcher.entry import Entry, Phase
 from launcher.executor_config import LocalConfig
 from launcher.executors import make_executor
-from launcher.executors.base import Surroundings
-from launcher.launch_view import ending
+from launcher.executors.base import Job, Surroundings
+from launcher.launch_view import ending, look
 from launcher.live import PlainView
 from launcher.placement import Place
+from launcher.progress import Progress
 from launcher.settle import settle
 from launcher.states import State, TrialStatus
 from segda_core.layout import EXPERIMENT_CAUSES, MACHINE_CAUSES, TrialFiles
@@ -87,3 +92,21 @@ def test_the_end_of_a_trial_tells_of_images_that_it_could_not_use(entry: Entry) 
         assert settle(entry, status, PlainView(Console(file=output, width=1000)), stopping=False)
         notes = [] if note is None else [f"note     {entry.id}: {note}"]
         assert output.getvalue().splitlines()[1:] == notes
+
+
+def test_time_left_counts_what_trials_to_come_take_beside_their_steps(entry: Entry) -> None:
+    """Of five trials with 6 steps two took 10 s, of which 3 s were steps; one is half way, two wait."""
+    entries = [replace(entry, files=TrialFiles(entry.files.root.with_name(name))) for name in "abcde"]
+    view = PlainView(Console(file=io.StringIO()))
+    for ended in entries[:2]:
+        ended.progress, ended.started = Progress(step=4, steps_per_second=2.0), time.monotonic() - 10.0
+        ended.job = cast(Job, object())
+        assert settle(ended, TrialStatus(ended.id, State.DONE, attempt=1), view, stopping=False)
+    running = entries[2]
+    running.phase, attempt = Phase.RUNNING, running.files.attempt(1)
+    attempt.root.mkdir(parents=True)
+    rows = [{"step": step, "losses": {}, "time": 100 + step / 2} for step in (1, 2, 3)]
+    attempt.history.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert look(entries).seconds_left == pytest.approx((3 + 6 + 6) / 2.0 + 2 * (10.0 - 3.0), abs=0.5)
+    attempt.history.write_text(json.dumps({**rows[0], "step": 6}) + "\n")
+    assert look(entries[:3]).seconds_left is None

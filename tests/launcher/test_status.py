@@ -2,6 +2,7 @@ import io
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,7 @@ def test_progress_is_the_newest_of_heartbeat_and_history(files: TrialFiles) -> N
     progress = read_progress(files)
     assert (progress.step, progress.miou, progress.steps_per_second) == (8, 0.25, 2.0)
     assert (progress.phase, progress.seconds_left) == ("train", 6.0)
+    assert replace(progress, step=20).seconds_left is None, "its last step is made: it is evaluated"
 
 
 def test_no_progress_yet(files: TrialFiles) -> None:

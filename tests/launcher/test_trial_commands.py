@@ -10,6 +10,7 @@ from trials import small_config, write_trial
 from launcher.cancel import cancel, uncancel
 from launcher.find import choose, find_sweep, find_trial
 from launcher.logs import find_attempt, read_log
+from launcher.plan import plan_file
 from launcher.process import identity
 from launcher.prune import prune
 from launcher.states import State
@@ -97,19 +98,48 @@ def test_find_sweep_suggests(runs: Path) -> None:
 
 
 def test_choose_by_id_and_axis(runs: Path) -> None:
-    names = [files.root.name for files in choose(runs / "two", [])]
+    names = [files.root.name for files in choose(runs / "two", [], print)]
     assert names == ["joint-a", "supervised-c"]
     with pytest.raises(ConfigError, match="no trial"):
-        choose(runs / "two", ["method=joint", "seed=7"])
+        choose(runs / "two", ["method=joint", "seed=7"], print)
+    with pytest.raises(ConfigError, match=r"^no axis 'sede'; there are: seed; did you mean 'seed'\?$"):
+        choose(runs / "two", ["sede=7"], print)
+    with pytest.raises(ConfigError, match=r"^--only: no trial's id begins with 'x'"):
+        choose(runs / "two", ["x"], print, "--only: ")
+
+
+def test_planned_trials_without_files_are_chosen_by_their_id(runs: Path) -> None:
+    ids = ["joint-a", "supervised-c", "supervised-d"]
+    write_json(plan_file(runs, "two"), {"schema": 1, "data": {"toy": ids}})
+    said: list[str] = []
+    for words, names in ([], ids), (["supervised"], ids[1:]), (["method=supervised"], ids[1:2]):
+        assert [each.root.name for each in choose(runs / "two", words, said.append, planned=True)] == names
+    assert said == ["not looked at: 1 planned trials that have no files yet"]
+    assert [each.root.name for each in choose(runs / "two", [], said.append)] == ids[:2]
+    [pending] = choose(runs / "two", ["supervised-d"], said.append, planned=True)
+    assert cancel([pending]) == [pending] and read_status(pending).state is State.CANCELLED
 
 
 def test_a_broken_file_is_named_and_leaves_prune_its_other_trials(runs: Path) -> None:
     broken, done = finish(TrialFiles(runs / "two/joint-a")), finish(TrialFiles(runs / "two/supervised-c"))
     broken.metrics.write_text("{")
-    assert prune([broken, done], dry_run=False).files == 3
+    assert prune([broken, done], False, print).files == 3
     broken.trial.write_text("{")
-    with pytest.raises(ConfigError, match=r"joint-a/trial\.json: cannot be read"):
-        choose(runs / "two", ["seed=0"])
+    said: list[str] = []
+    assert choose(runs / "two", ["seed=0"], said.append) == [done]
+    assert choose(runs / "two", ["joint-a"], said.append) == [broken]
+    assert len(said) == 1 and "joint-a/trial.json: cannot be read" in said[0]
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "attempts/2/submission.json", "attempts/2/outcome.json"])
+def test_prune_leaves_a_trial_alone_that_it_cannot_understand(runs: Path, name: str) -> None:
+    broken, done = finish(TrialFiles(runs / "two/joint-a")), finish(TrialFiles(runs / "two/supervised-c"))
+    write_json(broken.attempt(2).outcome, {"status": "failed", "cause": "nan", "message": ""})
+    (broken.root / name).write_text("{")
+    said: list[str] = []
+    assert prune([broken, done], False, said.append).files == 3
+    assert len(checkpoints(broken)) == 4
+    assert len(said) == 1 and said[0].startswith(f"left alone: {broken.root}: ")
 
 
 def test_cancel_marks_what_is_not_over(runs: Path) -> None:
@@ -127,16 +157,16 @@ def test_cancel_marks_what_is_not_over(runs: Path) -> None:
 
 def test_prune_keeps_outputs_and_says_what_it_frees(runs: Path) -> None:
     files = finish(TrialFiles(runs / "one/joint-a"))
-    assert (prune([files], dry_run=True).files, len(checkpoints(files))) == (3, 4)
-    assert prune([files], dry_run=False).size == 12
+    assert (prune([files], True, print).files, len(checkpoints(files))) == (3, 4)
+    assert prune([files], False, print).size == 12
     assert checkpoints(files) == ["final.pt"]
-    assert prune([files], dry_run=False).files == 0
+    assert prune([files], False, print).files == 0
 
 
 def test_prune_keeps_the_steps_that_are_to_be_kept(tmp_path: Path) -> None:
     config = small_config(tmp_path, checkpoint={"every": 1, "keep_steps": [2]})
     files = finish(write_trial(tmp_path, config))
-    prune([files], dry_run=False)
+    prune([files], False, print)
     assert checkpoints(files) == ["2.pt", "final.pt"]
 
 
@@ -144,7 +174,7 @@ def test_prune_leaves_unfinished_and_running_trials_alone(runs: Path) -> None:
     saved = finish(TrialFiles(runs / "one/joint-a"), "saved")
     rerun = finish(TrialFiles(runs / "one/joint-b"))
     write_json(rerun.attempt(2).runner(0), identity())
-    assert prune([saved, rerun], dry_run=False).files == 0
+    assert prune([saved, rerun], False, print).files == 0
     assert len(checkpoints(saved)) == len(checkpoints(rerun)) == 4
 
 

@@ -140,7 +140,11 @@ def test_predict_writes_three_pictures_at_the_images_own_size(trial, root, comma
 def test_predict_takes_folders_and_refuses_names_that_collide(trial, root, command, capsys, tmp_path):
     final = trial.attempt(1).checkpoints / "final.pt"
     images = root / "source" / "images"
-    command(predict, final, images, "--out", tmp_path / "out")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SystemExit):
+        command(predict, final, tmp_path / "empty", "--out", tmp_path / "out")
+    assert "no images" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    command(predict, trial.root, images, "--out", tmp_path / "out")
     assert len(list((tmp_path / "out").iterdir())) == 3 * 12
     with pytest.raises(SystemExit):
         command(predict, final, images, images / "00002.png", "--out", tmp_path / "out")

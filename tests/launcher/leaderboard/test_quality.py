@@ -1,5 +1,6 @@
 """`segda quality SWEEP`: from finished trials to tables, pictures and what is left out."""
 
+import io
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from segda_core.errors import ConfigError
 from segda_core.layout import read_json, write_json
 from segda_core.quality import correlation
 from segda_core.quality.catalogue import METRICS
-from segda_core.quality.report import report
+from segda_core.quality.report import main, report
 
 
 def quality_of(target_list: str = "t", images: int = 64, **metrics: float) -> dict:
@@ -64,7 +65,7 @@ def made(folder: Path) -> Board:
 
 
 def read(board: Board, *only: str, full: bool = False) -> dict:
-    return report(report_request("demo", board.runs, only, full))
+    return report(report_request("demo", board.runs, only, full, print))
 
 
 def test_the_report_follows_the_trials(reported):
@@ -137,11 +138,23 @@ def test_checkpoints_on_the_way_come_from_the_history(tmp_path):
     assert content["selection_over_checkpoints"]["ent"]["last_regret"] > 0
 
 
+def test_a_report_that_cannot_be_written_is_said(tmp_path, monkeypatch, capsys):
+    board = Board(tmp_path / "runs")
+    board.trial(0.4, changes={"quality": quality_of(ent=0.5)})
+    (tmp_path / "runs/demo/quality").write_text("")
+    request = report_request("demo", board.runs, [], False, print)
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(request)))
+    monkeypatch.setattr("sys.argv", ["report"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "File exists" in capsys.readouterr().err
+
+
 def test_a_sweep_without_results_is_refused(tmp_path):
     board = Board(tmp_path / "runs")
     board.trial(None)
     with pytest.raises(ConfigError, match="no finished trial"):
-        report_request("demo", board.runs, [], False)
+        report_request("demo", board.runs, [], False, print)
 
 
 @pytest.mark.processes
