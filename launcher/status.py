@@ -6,6 +6,7 @@ from typing import Any
 from launcher.inputs import changed, with_inputs
 from launcher.life import life_of
 from launcher.progress import UNREADABLE, read_progress
+from launcher.slurm.avoid import node_of
 from launcher.slurm.ending import CANCELLED, CAUSES, FORGOTTEN, PREEMPTED, end_of, why_unknown
 from launcher.slurm.job_log import job_log, last_words
 from launcher.slurm.requeue import goes_on
@@ -93,13 +94,17 @@ def _outcome(files: TrialFiles, attempt: AttemptFiles) -> dict[str, Any]:
         return {"status": "unsubmitted", "message": LEFT_ALONE[state]}
     if state == PREEMPTED and (outcome is None or outcome["status"] == "failed"):
         return {"status": "saved", "message": "Slurm preempted it before it had saved"}
+    where = f" (on {node})" if (node := node_of(attempt)) else ""
     if outcome is None and state in CAUSES:
         cause, message = CAUSES[state]
-        return {"status": "failed", "cause": cause, "message": message}
+        return {"status": "failed", "cause": cause, "message": f"{message}{where}"}
     if outcome is not None:
         return outcome
     said = last_words(None if attempt.runner(0).exists() else job_log(attempt))
-    return {**KILLED, "message": f"its job ended without a word ({state or why_unknown(name, index)}){said}"}
+    return {
+        **KILLED,
+        "message": f"its job ended without a word ({state or why_unknown(name, index)}){where}{said}",
+    }
 
 
 def _ended(files: TrialFiles, attempt: AttemptFiles, outcome: dict[str, Any]) -> TrialStatus:

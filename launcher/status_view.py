@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from launcher.canary import at_work
 from launcher.find import sweep_names, trial_names
 from launcher.leaderboard import Today
 from launcher.live import duration, percent
@@ -73,7 +74,20 @@ def render_sweep(sweep: Path, today: Today) -> RenderableType:
     lines: list[RenderableType] = [_table(sweep, shown), *_reasons(shown)]
     if len(shown) < len(statuses):
         lines.append(Text(f"{len(statuses) - len(shown)} more trials; --json lists all", style="dim"))
+    if any(status.state is State.QUEUED for status in statuses):
+        lines += _canaries(sweep)
     return Group(*lines, Text(f"{sweep.name}: {in_words(statuses)}", style="bold"))
+
+
+def _canaries(sweep: Path) -> list[Text]:
+    """Those that the jobs of others may wait for, a line each."""
+    found = map(read_status, at_work(sweep))
+    return [
+        Text(
+            f"goes first: {status.id}: {': '.join(filter(None, (status.state, status.message)))}", style="dim"
+        )
+        for status in found
+    ]
 
 
 def as_json(sweeps: Sequence[Path], today: Today) -> dict[str, list[dict[str, Any]]]:

@@ -11,6 +11,7 @@ from launcher.executors.base import Surroundings
 from launcher.executors.slurm_arrays import Arrays, Refusal, Shape, SubmissionError, shape_of
 from launcher.executors.slurm_job import SlurmJob
 from launcher.executors.slurm_shares import Throttle, cut, shares
+from launcher.slurm.avoid import nodes_to_avoid
 from launcher.slurm.job_log import FOLDER
 from launcher.slurm.limits import DEFAULT_ARRAY, Limits, limits
 from launcher.slurm.queue import queue
@@ -163,6 +164,8 @@ class SlurmExecutor:
         except SubmissionError as error:
             if error.refusal in (Refusal.FULL, Refusal.BIG) and len(jobs) > 1:
                 return self._submit_halves(jobs, parallel)
+            if error.refusal is Refusal.WRONG and shape.avoided:
+                return self._submit_anywhere(jobs, parallel)
             if error.refusal in (Refusal.WRONG, Refusal.BIG):
                 self._error = error
                 self._end_unsubmitted(jobs)
@@ -175,6 +178,12 @@ class SlurmExecutor:
         self._in_queue += len(jobs)
         self._take_out(jobs)
         return True
+
+    def _submit_anywhere(self, jobs: Sequence[SlurmJob], parallel: int | None) -> bool:
+        """There may be no nodes but those that are avoided."""
+        for job in jobs:
+            job.shape = replace(job.shape, avoided=())
+        return self._submit(jobs, parallel)
 
     def _submit_halves(self, jobs: Sequence[SlurmJob], parallel: int | None) -> bool:
         halves = [jobs[: len(jobs) // 2], jobs[len(jobs) // 2 :]]
@@ -223,7 +232,8 @@ class SlurmRoom:
 
     def start(self, attempt: AttemptFiles) -> SlurmJob:
         """Line the attempt up."""
-        return self.executor.line_up(attempt, self.shape)
+        avoided = nodes_to_avoid(attempt) if self.shape.nodes == 1 else ()
+        return self.executor.line_up(attempt, replace(self.shape, avoided=avoided))
 
     def release(self) -> None:
         """Nothing was taken."""

@@ -84,6 +84,8 @@ class Shape:
     """On each node."""
     after: tuple[str, ...] = ()
     """Jobs it starts after, however they end: a dependency on success might pend for ever."""
+    avoided: tuple[str, ...] = ()
+    """Nodes where it could not begin, beside those that the configuration excludes."""
 
 
 def shape_of(config: TaskConfig, slurm: SlurmConfig) -> Shape:
@@ -185,9 +187,11 @@ class Arrays:
 
     def _parameters(self, shape: Shape, name: str, parallel: int | None) -> dict[str, Any]:
         config = self._config
-        own = {"partition", "qos", "account", "constraint", "exclude"}
+        own = {"partition", "qos", "account", "constraint"}
         given = {key: value for key in own if (value := getattr(config, key)) is not None}
+        excluded = [*([] if config.exclude is None else [config.exclude]), *shape.avoided]
         optional = {
+            "exclude": ",".join(excluded) or None,
             "gpus_per_node": shape.gpus or None,
             "mem": _memory(config.mem_gb),
             "dependency": f"afterany:{':'.join(shape.after)}" if shape.after else None,

@@ -19,7 +19,7 @@ KEEP_S = 2.0
 KEEP_FAULT_S = 15.0
 """Seconds before a controller that did not answer is asked again."""
 
-FIELDS = 5
+FIELDS = 6
 """Of a line about a job; others are the rest of a name that has line breaks, which ours have not."""
 
 NO_SLURM = "no Slurm here to ask"
@@ -55,6 +55,8 @@ class Job:
     state: str
     reason: str
     """Why it waits, in Slurm's words."""
+    nodes: str = ""
+    """Where it runs or ran, as `node[03-04]`; empty before it starts."""
 
     @property
     def is_active(self) -> bool:
@@ -179,8 +181,8 @@ def _ask_squeue() -> dict[tuple[str, int | None], Job]:
     None stands for the index of a single job, and of the rest of an array that was cancelled as a whole.
     """
     wanted = ["--noheader", "--array", "--states=all", f"--user={os.getuid()}"]
-    lines = ask(["squeue", *wanted, "--format=%i|%K|%T|%r|%j"]).splitlines()
-    jobs, told = {}, (line.split("|", 4) for line in lines)
-    for job_id, index, state, reason, name in (parts for parts in told if len(parts) == FIELDS):
-        jobs[name, int(index) if index.isdecimal() else None] = Job(job_id, state, reason)
+    lines = ask(["squeue", *wanted, "--format=%i|%K|%T|%r|%N|%j"]).splitlines()
+    jobs, told = {}, (line.split("|", FIELDS - 1) for line in lines)
+    for job_id, index, state, reason, nodes, name in (parts for parts in told if len(parts) == FIELDS):
+        jobs[name, int(index) if index.isdecimal() else None] = Job(job_id, state, reason, nodes)
     return jobs

@@ -1,18 +1,22 @@
 """A canary that nobody has claimed yet, or that two launchers add; commands stand in for a cluster."""
 
+import io
 import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from slurm_commands import entries_of, forget, stand_in, submit, write_command
 
 from launcher.canary import Canaries
 from launcher.cli import cancel as cancel_command
 from launcher.entry import Entry
 from launcher.find import canaries_of
+from launcher.leaderboard import Today
 from launcher.states import State
 from launcher.status import read_status
+from launcher.status_view import render_sweep
 from launcher.trial import Trial
 from segda_core.config import TrialConfig
 from segda_core.layout import write_json
@@ -26,7 +30,7 @@ for script; do :; done
 name=$(sed -n 's/^#SBATCH --job-name=//p' "$script")
 last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$script")
 id=$$
-for task in $(seq 0 ${last:-0}); do echo "${id}_$task|$task|PENDING|None|$name" >> "%(queue)s"; done
+for task in $(seq 0 ${last:-0}); do echo "${id}_$task|$task|PENDING|None||$name" >> "%(queue)s"; done
 echo "$id $(sed -n 's/^#SBATCH --dependency=//p' "$script")" >> "%(queue)s.log"
 echo Submitted batch job $id"""
 """Takes a while, as with hundreds of trials, and keeps a queue and a log of ids and dependencies."""
@@ -102,6 +106,9 @@ def test_of_two_launches_at_once_one_runs_the_canary_and_both_submit_their_trial
     assert canary.attempt_numbers() == [1]
     assert [trial.files(tmp_path / "runs").attempt_numbers() for trial in trials] == [[1]] * 3, said
     assert not any("not submitted" in text for text in said), said
+    stream = io.StringIO()
+    Console(file=stream, width=200).print(render_sweep(tmp_path / "runs" / "demo", Today()))
+    assert f"goes first: {canary.root.name}: queued\n" in stream.getvalue()
     jobs = dict(line.split(" ") for line in (tmp_path / "queue.log").read_text().splitlines())
     first = next(job for job, after in jobs.items() if not after)
     assert len(jobs) == 3, "the canary, and an array of each launch"

@@ -25,7 +25,7 @@ from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
 from sweeps import expanded
 
 JOB = {"executor": "slurm", "job_name": "segda-x-1", "array_index": 0, "host": "login", "boot_id": "x"}
-REST = "8_1|1|PENDING|Priority|segda-x-1"
+REST = "8_1|1|PENDING|Priority||segda-x-1"
 """Another job of the same array."""
 
 
@@ -84,7 +84,7 @@ def test_a_jobs_last_state_says_how_an_attempt_ended_that_left_no_word(
 ) -> None:
     begin(files.attempt(1))
     if source == "squeue":
-        say_queue(commands, f"8_0|0|{last.split()[0]}|None|segda-x-1")
+        say_queue(commands, f"8_0|0|{last.split()[0]}|None||segda-x-1")
     else:
         write_command(commands / "sacct", f"echo '8_0|{last}'")
     assert seen(files) == expected
@@ -101,7 +101,7 @@ def test_a_preempted_job_has_not_failed_and_is_tried_again_by_the_same_launch(
     if status:
         write_json(files.attempt(1).outcome, {"status": status, "cause": "killed", "message": "", "step": 3})
     grow_old(files.attempt(1))
-    say_queue(commands, "8_0|0|PREEMPTED|None|segda-x-1")
+    say_queue(commands, "8_0|0|PREEMPTED|None||segda-x-1")
     found = read_status(files)
     assert (found.state, found.message) == (State.MISSING, "Slurm preempted it before it had saved")
     assert not found.not_again
@@ -130,7 +130,7 @@ def test_a_job_that_slurm_could_not_start_makes_room_for_another(
         write_json(files.attempt(1).outcome, content)
     cancelled = commands / "cancelled"
     write_command(commands / "scancel", f"echo $* >> {cancelled}")
-    say_queue(commands, f"8_0|0|PENDING|{reason}|segda-x-1", REST)
+    say_queue(commands, f"8_0|0|PENDING|{reason}||segda-x-1", REST)
     assert seen(files) == ((State.MISSING, None) if saved else (State.FAILED, "node"))
     assert decide(read_status(files), Requests()).action is Action.RUN
     assert claim(files, Submission("slurm", "hash")) == files.attempt(2)
@@ -149,7 +149,7 @@ def test_a_trial_that_came_too_early_is_not_waited_with_once_it_is_cancelled(
 
 
 def test_a_job_that_could_not_be_launched_says_where_to_look(files: TrialFiles, commands: Path) -> None:
-    say_queue(commands, "8_0|0|FAILED|JobLaunchFailure|segda-x-1")
+    say_queue(commands, "8_0|0|FAILED|JobLaunchFailure||segda-x-1")
     found = read_status(files)
     assert (found.state, found.cause) == (State.FAILED, "node")
     assert found.message.startswith("Slurm could not launch it on its node")
@@ -159,7 +159,7 @@ def test_a_job_that_could_not_be_launched_says_where_to_look(files: TrialFiles, 
 def test_of_a_job_that_ended_before_its_runner_what_it_printed_is_shown(
     files: TrialFiles, commands: Path, name: str
 ) -> None:
-    say_queue(commands, "8_0|0|FAILED|NonZeroExitCode|segda-x-1")
+    say_queue(commands, "8_0|0|FAILED|NonZeroExitCode||segda-x-1")
     grow_old(files.attempt(1))
     with pytest.raises(ConfigError, match="has no log yet"):
         list(read_log(files.attempt(1), follow=False))
@@ -177,8 +177,8 @@ def test_of_a_job_that_ended_before_its_runner_what_it_printed_is_shown(
 
 
 def test_other_jobs_may_be_called_anything(files: TrialFiles, commands: Path) -> None:
-    odd = r"printf '9|N/A|PENDING|None|caf\351\n10|N/A|PENDING|None|two\nlines\n'"
-    write_command(commands / "squeue", f"{odd}\necho '8_0|0|PENDING|Priority|segda-x-1'")
+    odd = r"printf '9|N/A|PENDING|None||caf\351\n10|N/A|PENDING|None||two\nlines\n'"
+    write_command(commands / "squeue", f"{odd}\necho '8_0|0|PENDING|Priority||segda-x-1'")
     assert seen(files) == (State.QUEUED, None)
 
 
@@ -187,7 +187,7 @@ def test_a_suspended_job_is_said_to_be_and_can_be_cancelled(files: TrialFiles, c
     begin(files.attempt(1))
     cancelled = commands / "cancelled"
     write_command(commands / "scancel", f"echo $* >> {cancelled}")
-    say_queue(commands, "8_0|0|SUSPENDED|None|segda-x-1")
+    say_queue(commands, "8_0|0|SUSPENDED|None||segda-x-1")
     found = read_status(files)
     assert (found.state, found.message) == (State.RUNNING, "Slurm: suspended")
     assert life_of(files.attempt(1)).oddly
@@ -198,7 +198,7 @@ def test_a_suspended_job_is_said_to_be_and_can_be_cancelled(files: TrialFiles, c
 def test_a_controller_that_falls_silent_then_keeps_nobody_from_going_on(
     files: TrialFiles, commands: Path
 ) -> None:
-    say_queue(commands, "8_0|0|PENDING|JobHoldMaxRequeue|segda-x-1")
+    say_queue(commands, "8_0|0|PENDING|JobHoldMaxRequeue||segda-x-1")
     write_command(commands / "scancel", SILENT)
     assert claim(files, Submission("slurm", "hash")) == files.attempt(2)
 
@@ -293,7 +293,7 @@ def test_a_job_that_never_gains_a_step_within_its_time_limit_ends(
     assert not (commands / "requeued").exists()
     outcome = read_json(newest.outcome)
     assert (outcome["status"], outcome["cause"], outcome["message"]) == ("failed", "timeout", NO_STEP)
-    say_queue(commands, "8_0|0|FAILED|None|segda-x-1")
+    say_queue(commands, "8_0|0|FAILED|None||segda-x-1")
     assert seen(files) == (State.FAILED, "timeout")
 
 

@@ -100,3 +100,24 @@ def test_jobs_of_a_launcher_that_was_killed_before_it_knew_their_id_run_once(
     assert code == 0, output
     wait_until(lambda: not slurm.check("squeue", "--noheader").strip())
     assert sweep.outcomes() == ["done", "done"]
+
+
+@pytest.mark.parametrize("elsewhere", [True, False], ids=["there is another node", "there is none"])
+def test_a_node_where_nothing_begins_does_not_take_every_retry(
+    slurm: Cluster, tmp_path: Path, elsewhere: bool
+) -> None:
+    """It is idle at once, so that Slurm would choose it again."""
+    ran = tmp_path / "ran"
+    again = f"grep -qx $SLURMD_NODENAME {ran}" if elsewhere else "false"
+    setup = [
+        f"test -s {ran} && ! {again} || bad=1",
+        f"echo $SLURMD_NODENAME >> {ran}",
+        "test -z $bad || exit 1",
+    ]
+    exclude = {} if elsewhere else {"exclude": ",".join(slurm.nodes[1:])}
+    sweep = sweep_of(tmp_path / "work", 1, setup=setup, retry=1, **exclude)
+    code, output = sweep.run("sweep", "quick", "--wait")
+    assert code == 0, output
+    first, second = ran.read_text().split()
+    assert (first != second) is elsewhere
+    assert f"(killed: its job ended without a word (FAILED) (on {first})" in output

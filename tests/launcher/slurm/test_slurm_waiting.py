@@ -37,7 +37,7 @@ def queued(folder: Path, count: int) -> list[Entry]:
 
 
 def say_reasons(commands: Path, *reasons: str, name: str = "segda-x-1") -> None:
-    lines = [f"8_{index}|{index}|PENDING|{reason}|{name}" for index, reason in enumerate(reasons)]
+    lines = [f"8_{index}|{index}|PENDING|{reason}||{name}" for index, reason in enumerate(reasons)]
     write_command(commands / "squeue", "\n".join(f"echo '{line}'" for line in lines))
     queue().look_again()
 
