@@ -24,7 +24,16 @@ cache_app = typer.Typer(
 )
 data_app.add_typer(cache_app, name="cache")
 
-Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder that holds all results.")]
+Runs = Annotated[
+    Path,
+    typer.Option(
+        "--runs",
+        metavar="DIR",
+        file_okay=False,
+        callback=Path.expanduser,
+        help="Folder that holds all results.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 TrialWord = Annotated[str, typer.Argument(metavar="TRIAL", help="Id, its beginning, or the directory.")]
 RUNS = Path("runs")

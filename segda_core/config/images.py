@@ -16,7 +16,7 @@ class Domain(Frozen):
     layout: Literal["gta5", "cityscapes"]
     """gta5: `images/`, `labels/`. cityscapes: `leftImg8bit/SPLIT/CITY/`, `gtFine/SPLIT/CITY/`."""
     root: str
-    """Folder; `${NAME:-default}` is taken from the environment of the machine that trains."""
+    """Folder; `${NAME:-default}` is taken from the environment where it trains, ~ is the home folder."""
     list: str | None = None
     """Text file under root, one image name per line, that restricts which images are used."""
     on_bad: Literal["fail", "skip"] = "fail"
@@ -86,7 +86,7 @@ class SubsetConfig(Frozen):
     size: Annotated[int, Field(gt=0)] | Literal["all"] = "all"
     pick: Literal["random", "first"] = "random"
     """first: the first names of the sorted list, as file lists cut by hand do: often one city only."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
 
 class LabelledConfig(Frozen):

@@ -65,7 +65,7 @@ class TrialConfig(TaskConfig):
     """On a GPU, replay forward and backward passes as a CUDA graph; for one rank. Needs more memory."""
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     """Largest gradient norm of each update; None: no clipping."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     evaluation: EvaluationConfig
     quality: Annotated[QualityConfig, NOT_IN_IDENTITY] = QualityConfig()
     log_every: Annotated[int, Field(gt=0), NOT_IN_IDENTITY] = 20

@@ -89,7 +89,7 @@ def render(store: Store) -> Table:
 
 
 def _everything(profile: Path, store: Store) -> Iterator[tuple[Keep, Sequence[ImageRecord]]]:
-    config = example_trial(profile)
+    _, config = example_trial(profile)
     domains = config.data.domains
     sources = DecodedImages(store, config.transforms.source.resize)
     for source in named_sources(config):

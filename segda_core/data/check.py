@@ -69,7 +69,7 @@ class Inspection:
 
 def check_profile(path: Path) -> Report:
     """Open every image of a profile; broken ones become problems, a broken profile raises `ConfigError`."""
-    config = example_trial(path)
+    profile, config = example_trial(path)
     domains = config.data.domains
     report = Report(config.data.name, config.evaluation.classes, [], [], [], [])
     for source in named_sources(config):
@@ -84,11 +84,17 @@ def check_profile(path: Path) -> Report:
         for name in report.classes
         if not split.images_with[name]
     ]
+    pool = next((split.images for split in report.splits if split.name == f"{target} train"), None)
+    report.problems += [
+        f"ladder: {size} is more than the {pool} training images of {target}"
+        for size in profile.ladder
+        if pool is not None and isinstance(size, int) and size > pool
+    ]
     return report
 
 
-def example_trial(path: Path) -> TrialConfig:
-    """A trial of a profile, whose method opens images and labels of both domains."""
+def example_trial(path: Path) -> tuple[Profile, TrialConfig]:
+    """A profile, and a trial of it whose method opens images and labels of both domains."""
     profile = parse(Profile, load_yaml(path), str(path))
     data = profile.data.model_dump(mode="json")
     config = parse(
@@ -96,7 +102,7 @@ def example_trial(path: Path) -> TrialConfig:
     )
     if any(isinstance(source, OutputConfig) for source in config.source):
         raise ConfigError([f"{path}: trial.source: an output is a stage's; name a domain of the profile"])
-    return config
+    return profile, config
 
 
 def named_sources(config: TrialConfig) -> list[SourceConfig]:

@@ -51,7 +51,7 @@ def pseudo_label_file(folder: Path, name: str) -> Path:
 
 
 def expand_root(text: str) -> Path:
-    """A domain's root with `${NAME}` and `${NAME:-default}` taken from the environment."""
+    """A domain's root: `${NAME}` and `${NAME:-default}` are the environment's, ~ is the home folder."""
 
     def value(match: re.Match[str]) -> str:
         name, default = match["name"], match["default"]
@@ -60,7 +60,7 @@ def expand_root(text: str) -> Path:
             raise DataError(f"{text}: the environment has no {name}; set it, or write ${{{name}:-FOLDER}}")
         return found
 
-    return Path(re.sub(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}", value, text))
+    return Path(re.sub(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}", value, text)).expanduser()
 
 
 def scan(domain: Domain, split: Split) -> Listing:

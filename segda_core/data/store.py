@@ -185,7 +185,7 @@ def open_store() -> Store:
     if not 0 <= budget < float("inf"):
         raise ConfigError([f"{BUDGET_VARIABLE}: found {text!r}; a number of gigabytes is needed, as 250"])
     folder = os.environ.get(FOLDER_VARIABLE)
-    return Store(Path(folder) if folder else expand_root(FOLDER), budget * 1e9)
+    return Store(Path(folder).expanduser() if folder else expand_root(FOLDER), budget * 1e9)
 
 
 def _mapped(stream: BinaryIO) -> "mmap.mmap | bytes":

@@ -32,7 +32,7 @@ def load_weights(
     """Fill a new segmenter: `none` leaves it, `imagenet` fills its trunk, a file either that or all of it."""
     if weights == "none":
         return
-    tensors = imagenet() if weights == "imagenet" else read_tensors(Path(weights))
+    tensors = imagenet() if weights == "imagenet" else read_tensors(Path(weights).expanduser())
     where = f"model.weights {weights}"
     if "mean" in tensors:
         load_by_name(segmenter, tensors, where)

@@ -119,6 +119,13 @@ def test_declared_class_without_truth_is_a_problem(pair):
     assert check_profile(write_profile(pair, classes=fewer)).problems == []
 
 
+def test_a_step_of_the_ladder_beyond_the_pool_is_a_problem(pair):
+    profile = write_profile(pair)
+    profile.write_text(profile.read_text() + "ladder: [1, 400, all]\n")
+    [problem] = check_profile(profile).problems
+    assert problem == "ladder: 400 is more than the 10 training images of camera"
+
+
 def test_missing_folders_are_problems_not_crashes(tmp_path):
     report = check_profile(write_profile(tmp_path))
     assert len(report.problems) == 3

@@ -56,6 +56,8 @@ def test_root_from_the_environment(monkeypatch):
     monkeypatch.setenv("SEGDA_TEST_DATA", "/else where")
     assert expand_root("${SEGDA_TEST_DATA:-data}/carla") == Path("/else where/carla")
     assert expand_root("${SEGDA_TEST_DATA}/carla") == Path("/else where/carla")
+    monkeypatch.setenv("HOME", "/home/me")
+    assert expand_root("~/carla") == expand_root("${SEGDA_OTHER:-~/carla}") == Path("/home/me/carla")
     monkeypatch.delenv("SEGDA_TEST_DATA")
     with pytest.raises(DataError, match="no SEGDA_TEST_DATA"):
         expand_root("${SEGDA_TEST_DATA}/carla")
