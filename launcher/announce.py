@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.text import Text
 
 from launcher.decide import Action
+from launcher.live import several
 from launcher.manifest import Manifest, read_manifests
 from launcher.states import State
 from launcher.status_view import in_words
@@ -20,9 +21,8 @@ def announce(surveyed: Survey, console: Console) -> None:
     merged = len(surveyed.expansion.merged)
     same = f" ({merged} more points resolve to one of these)" if merged else ""
     standing = in_words(list(surveyed.statuses.values()))
-    lines = [
-        f"{sweep.name} on {sweep.data}: {len(surveyed.trials)} trials{same}: {standing}; {len(run)} to run"
-    ]
+    trials = several(len(surveyed.trials), "trial")
+    lines = [f"{sweep.name} on {sweep.data}: {trials}{same}: {standing}; {len(run)} to run"]
     lines += [f"note: {note}" for note in surveyed.expansion.notes]
     described = read_manifests(run, absent_classes=True)
     for text in dict.fromkeys(_surprise(trial, described[trial.id]) for trial in run):

@@ -27,6 +27,7 @@ from launcher.explain import explain as explain_trial
 from launcher.explain import render as render_explanation
 from launcher.find import canaries_of, choose, find_sweep, find_trial, sweep_names, trial_directories
 from launcher.find_planned import find_planned
+from launcher.live import several
 from launcher.logs import find_attempt, read_log
 from launcher.profile import SHIPPED
 from launcher.prune import prune as prune_trials
@@ -191,7 +192,7 @@ def cancel(
         print(f"cancelled  {files.root.name}")
     for files in waiting:
         print(f"waits      {files.root.name}: {read_status(files).message}")
-    print(f"{len(marked)} trials cancelled")
+    print(f"{several(len(marked), 'trial')} cancelled")
 
 
 @app.command(epilog="Example: segda explain joint-streets-n10-s0")
@@ -252,7 +253,8 @@ def prune(
         _print_json({"checkpoints": pruned.files, "bytes": pruned.size, "deleted": not dry_run})
         return
     verb = "would free" if dry_run else "freed"
-    print(f"{verb} {pruned.size} bytes ({pruned.size / 1e6:.1f} MB) in {pruned.files} checkpoints")
+    checkpoints = several(pruned.files, "checkpoint")
+    print(f"{verb} {pruned.size} bytes ({pruned.size / 1e6:.1f} MB) in {checkpoints}")
 
 
 @app.command(epilog="Example: segda schema sweeps/schema")

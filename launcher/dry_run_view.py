@@ -8,6 +8,7 @@ from rich.text import Text
 
 from launcher.decide import Action
 from launcher.dry_run import DryRun, PlannedTrial
+from launcher.live import several
 from launcher.points import short
 from launcher.status_view import ROWS
 
@@ -51,7 +52,7 @@ def _summary(dry_run: DryRun) -> list[str]:
     counts = ", ".join(f"{actions[action]} {word}" for action, word in WORDS.items() if actions[action])
     left_out = dry_run.planned - len(dry_run.trials)
     lines = [
-        f"{len(dry_run.trials)} trials: {counts or 'none yet'}"
+        f"{several(len(dry_run.trials), 'trial')}: {counts or 'none yet'}"
         + (f" ({left_out} more are not selected)" if left_out else "")
     ]
     if dry_run.merged:

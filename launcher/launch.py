@@ -14,7 +14,7 @@ from launcher.dependencies import Dependencies
 from launcher.entry import Entry, Phase
 from launcher.executors.base import Executor
 from launcher.launch_view import look, odd_waits
-from launcher.live import View
+from launcher.live import View, several
 from launcher.placement import executors_of
 from launcher.progress import Progress
 from launcher.settle import settle
@@ -210,7 +210,7 @@ class Launch:
         ]
         for reason, count in Counter(why).items():
             advice = "--wait, or the same command later, submits them"
-            self._view.say(f"{count} trials are not submitted: {reason}; {advice}", "yellow")
+            self._view.say(f"{several(count, 'trial')} not submitted: {reason}; {advice}", "yellow")
 
     def _claim(self, entry: Entry) -> AttemptFiles | None:
         """The trial's next attempt; None where it was cancelled, or somebody made one since we decided."""

@@ -26,14 +26,17 @@ def find_sweep_file(name: str) -> Path:
 def find_yaml(name: str, folders: list[Path], kind: str) -> Path:
     """The file itself, or `NAME.yaml` in the first folder that has it; `ConfigError` with near names."""
     path = Path(name)
-    if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+    word = path.stem if path.suffix in (".yaml", ".yml") else path.name
+    named = next((file for folder in folders if (file := folder / f"{word}.yaml").is_file()), None)
+    if name == word and named is not None:
+        return named
+    if name != word and path.is_file():
         return path
-    for folder in folders:
-        if (folder / f"{name}.yaml").is_file():
-            return folder / f"{name}.yaml"
+    if named is not None:
+        raise ConfigError([f"{path}: no such file; did you mean {named}?"])
     known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
     allowed = ", ".join(known) or f"none in {' or '.join(dict.fromkeys(map(str, folders)))}"
-    raise ConfigError([f"no {kind} {name!r}; there are: {allowed}{did_you_mean(name, known)}"])
+    raise ConfigError([f"no {kind} {name!r}; there are: {allowed}{did_you_mean(word, known)}"])
 
 
 def check_name(name: str, path: Path) -> None:

@@ -17,7 +17,7 @@ from launcher.entry import Entry
 from launcher.executors.base import Surroundings
 from launcher.launch import Launch
 from launcher.leaderboard import Board, see, show
-from launcher.live import duration, make_view
+from launcher.live import duration, make_view, several
 from launcher.manifest import problems
 from launcher.placement import Places, executors_of, open_places, previews
 from launcher.plan import read_plan
@@ -51,8 +51,8 @@ def dry_run(surveyed: Survey, wait: bool = True, canary: bool = True) -> DryRun:
             {trial.id: places[trial.stage].executor.at_once(trial.config) for trial in run},
         )
         first = len(kinds([*surveyed.beginning, *surveyed.ends], places)) if canary else 0
-        said = f"canaries: up to {first} trials of {STEPS} steps, each before its kind (--no-canary: none)"
-        notes = [said] if first else []
+        canaries = f"canaries: up to {several(first, 'trial')} of {STEPS} steps, each before its kind"
+        notes = [f"{canaries} (--no-canary: none)"] if first else []
         return replace(
             planned,
             problems=problems(surveyed.manifests.values()),

@@ -56,13 +56,15 @@ class _UniqueKeys(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignor
 def load_yaml(path: Path) -> Json:
     """Read one YAML file; `ConfigError` where it cannot be read."""
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: not UTF-8 text"]) from error
+    try:
+        return yaml.load(text, Loader=_UniqueKeys)
     except yaml.YAMLError as error:
-        raise ConfigError([f"{path}: not valid YAML: {_yaml_fault(error)}"]) from error
+        raise ConfigError([f"{path}: not valid YAML: {_yaml_fault(error, text)}"]) from error
 
 
 def parse_yaml(text: str) -> Json:
@@ -70,7 +72,7 @@ def parse_yaml(text: str) -> Json:
     try:
         return yaml.load(text, Loader=_UniqueKeys)
     except yaml.YAMLError as error:
-        raise ValueError(f"not valid YAML: {_yaml_fault(error)}") from error
+        raise ValueError(f"not valid YAML: {_yaml_fault(error, text)}") from error
 
 
 def parse(model: type[Model], raw: Json, where: str) -> Model:
@@ -89,8 +91,14 @@ def check(model: type[Model], raw: Json) -> Model | list[Problem]:
         return problems(model, [dict(item) for item in error.errors(include_url=False)])
 
 
-def _yaml_fault(error: yaml.YAMLError) -> str:
+def _yaml_fault(error: yaml.YAMLError, text: str) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
-        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem or error.context}"
+        fault = f"line {mark.line + 1}, column {mark.column + 1}: {error.problem or error.context}"
+        line = text.splitlines()[mark.line : mark.line + 1]
+        return (
+            f"{fault}: a tab; YAML takes spaces"
+            if line and line[0][mark.column :].startswith("\t")
+            else fault
+        )
     return " ".join(str(error).split())

@@ -113,8 +113,8 @@ def _problem(path: KeyPath, found: list[Found]) -> str:
 def _unknown_key(key: str, owner: Annotation) -> str:
     fields = list(_fields(owner))
     if "." in key:
-        head, _, tail = key.partition(".")
-        nested = f"{head}: {{{tail}: …}}"
+        *above, last = key.split(".")
+        nested = ": {".join([*above, f"{last}: …"]) + "}" * len(above)
         return f"unknown key; dotted paths are for grid, zip, exclude and --set: here write {nested}"
     return f"unknown key; allowed: {', '.join(fields)}{did_you_mean(key, fields)}"
 

@@ -43,7 +43,7 @@ def test_every_command_has_help_with_an_example(words: list[str]) -> None:
         (["evaluate", "x", "--protocol", "mirro"], "--protocol: found 'mirro'; allowed: single, mirror, "),
         (["predict", "x.pt", "a.png", "--out", "y", "--protocol", "mirro"], "did you mean 'mirror'?"),
         (["data", "make", "street"], "NAME: found 'street'; allowed: streets; did you mean 'streets'?"),
-        (["sweep", "target.yaml"], "target.yaml: cannot be read"),
+        (["sweep", "target.yaml"], "no sweep 'target.yaml'; there are: adaptsegnet"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_says_why(tmp_path: Path, words: list[str], said: str) -> None:

@@ -132,7 +132,10 @@ def test_unknown_names_are_answered_with_near_ones(tmp_path: Path, monkeypatch: 
         ("dmeo", None, "did you mean 'demo'?"),
         ("demo", "tooy", "no data profile 'tooy'; there are: carla_camvid"),
         ("demo", "tooy", "did you mean 'toy'?"),
-        ("sweeps/none.yaml", None, "sweeps/none.yaml: cannot be read: No such file or directory"),
+        ("sweeps/none.yaml", None, "no sweep 'sweeps/none.yaml'; there are: adaptsegnet"),
+        ("sweeps/dmeo.yaml", None, "did you mean 'demo'?"),
+        ("demo.yaml", None, "demo.yaml: no such file; did you mean sweeps/demo.yaml?"),
+        ("runs/demo", None, "runs/demo: no such file; did you mean sweeps/demo.yaml?"),
     ]:
         with pytest.raises(ConfigError) as caught:
             load_sweep(name, data=data)

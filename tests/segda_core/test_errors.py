@@ -90,6 +90,7 @@ def test_a_correct_trial_has_no_problem() -> None:
         ({"evaluation": {"size": [64, 32], "classes": ["raod"]}}, "did you mean 'road'?"),
         ({"evaluation": {}}, "evaluation.size: missing; it needs a list"),
         ({"optimizer.lr": 1.0}, "here write optimizer: {lr: …}"),
+        ({"target.subset.size": 1}, "here write target: {subset: {size: …}}"),
         ({"batch_size": 3, "ranks": 2}, "batch_size 3 does not divide among ranks 2 x micro_batches 1"),
         ({"source": [{"name": "b"}]}, "data profile toy has no domain 'b'; it has: a"),
         ({"source": []}, "method adaptsegnet needs a source; source is empty"),
@@ -136,6 +137,7 @@ def test_parse_names_the_file_in_each_problem() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        ("a:\n\tb: 2\n", "found character that cannot start any token: a tab; YAML takes spaces"),
         ("a: 1\nb: 2\na: 3\n", "line 3, column 1: key 'a' is given twice"),
         ("x:\n  a: {b: 1, b: 2}\n", "line 2, column 13: key 'b' is given twice"),
         ("a: [1, 2\nb: 3", "line 2"),

@@ -78,7 +78,7 @@ def test_on_a_cluster_one_canary_goes_before_all_that_tpe_proposes(foreign_ray: 
     sweep = a_search(tmp_path, 6, 3, foreign_ray, space=space, algorithm="tpe", trials=2)
     sweep.canary = True
     code, output = sweep.run("sweep", "quick", "--dry-run")
-    assert code == 0 and "canaries: up to 1 trials" in output
+    assert code == 0 and "canaries: up to 1 trial of" in output
     code, output = sweep.run("sweep", "quick", "--max-parallel", "2")
     assert code == 0, output
     (canary,) = canaries_of(tmp_path / "runs" / "quick")

@@ -33,7 +33,7 @@ def test_what_an_account_may_not_submit_yet_is_topped_up(tmp_path: Path) -> None
         cluster.check("sacctmgr", "--immediate", "add", "user", user, "account=vision", "MaxSubmitJobs=3")
         sweep = held(tmp_path / "work", 5)
         code, output = sweep.run("sweep", "quick")
-        assert code == 1 and "2 trials are not submitted: the cluster takes no more jobs of yours" in output
+        assert code == 1 and "2 trials not submitted: the cluster takes no more jobs of yours" in output
         assert waiting(cluster) == 3
         cluster.check("sacctmgr", "--immediate", "modify", "user", user, "set", "MaxSubmitJobs=9")
         submit(sweep)

@@ -97,7 +97,7 @@ def test_cancel_takes_pending_jobs_out_of_the_queue(slurm: Cluster, tmp_path: Pa
     sweep = held(tmp_path, seeds=2)
     submit(sweep)
     watching = sweep.start("status", "quick", "--watch")
-    assert sweep.run("cancel", "quick", "seed=1")[1].endswith("1 trials cancelled\n")
+    assert sweep.run("cancel", "quick", "seed=1")[1].endswith("1 trial cancelled\n")
     wait_until(lambda: len(queue(slurm)) == 1)
     assert [state for state, _ in states(sweep)] == ["queued", "cancelled"]
     submit(sweep)

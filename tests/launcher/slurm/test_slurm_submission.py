@@ -194,7 +194,7 @@ def test_a_trial_that_cannot_follow_its_parent_keeps_no_other_from_the_queue(tmp
     entries[0].parents = (under_ray,)
     output = submit(entries)
     assert [has_job(trial, tmp_path) for trial in trials] == [False, True]
-    assert "1 trials are not submitted: they wait for trials" in output and "no more jobs" not in output
+    assert "1 trial not submitted: they wait for trials" in output and "no more jobs" not in output
 
 
 @pytest.mark.parametrize("option", ["parsable", "quiet", "wait", "test-only", "test_only"])
