@@ -15,18 +15,21 @@ def node_of(attempt: AttemptFiles) -> str:
 
 
 def nodes_to_avoid(attempt: AttemptFiles) -> tuple[str, ...]:
-    """Nodes on which earlier attempts of its trial, of the same launch, ended before their runner began.
+    """Nodes where earlier attempts of its trial, of one launch, ended before a runner began, without a word.
 
     A later launch tries them again: somebody may have mended them.
     """
-    trial, said = TrialFiles(attempt.root.parent.parent), read_json(attempt.submission) or {}
-    earlier = [trial.attempt(number) for number in trial.attempt_numbers() if number < attempt.number]
-    return tuple(sorted({node for each in earlier if (node := _failed_on(each, said.get("launch_id")))}))
+    trial = TrialFiles(attempt.root.parent.parent)
+    earlier = [trial.attempt(number) for number in range(1, attempt.number)]
+    launch_id = (read_json(attempt.submission) or {}).get("launch_id") if earlier else None
+    return tuple(sorted({node for each in earlier if (node := _failed_on(each, launch_id))}))
 
 
 def _failed_on(attempt: AttemptFiles, launch_id: str | None) -> str:
     said = read_json(attempt.submission) or {}
-    if said.get("launch_id") != launch_id or "job_name" not in said or attempt.runner(0).exists():
+    if said.get("launch_id") != launch_id or "job_name" not in said:
+        return ""
+    if attempt.runner(0).exists() or attempt.outcome.exists():
         return ""
     job = queue().find(said["job_name"], said["array_index"]).job
     return job.nodes if job is not None and job.state in FAILED else ""
