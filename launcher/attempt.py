@@ -181,7 +181,9 @@ class Progress:
         now = (heartbeat.get("step"), heartbeat.get("phase"))
         if now != self._last:
             self._last, self._moved = now, self._looked
-        return (self._looked - self._moved) / 60
+        still = self._looked - self._moved
+        self._looked = time.monotonic()  # a slow file system is no sleep
+        return still / 60
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from launcher.decide import Action, Requests, decide
 from launcher.entry import Entry, Phase
 from launcher.find import CANARIES, canaries_of
 from launcher.placement import Places
-from launcher.prepare import prepare, read_config
+from launcher.prepare import is_prepared, prepare, read_config
 from launcher.states import State, TrialStatus
 from launcher.status import read_status
 from launcher.trial import Trial, doing
@@ -82,7 +82,10 @@ class Canaries:
 
 
 def taken_up(entries: Sequence[Entry]) -> list[Entry]:
-    """Canaries of an earlier launch that trials in the queue wait for, and that nobody runs any more."""
+    """Canaries of an earlier launch that trials in the queue wait for: to be watched, or run (again).
+
+    Where one has lost its files, those that wait for it are given back, and begin anew.
+    """
     found: list[Entry] = []
     seen = {entry.files for entry in entries}
     for entry in entries:
@@ -91,15 +94,22 @@ def taken_up(entries: Sequence[Entry]) -> list[Entry]:
         if name is None or has_begun(entry.files):
             continue
         canary = TrialFiles(entry.files.root.parent / name)
-        if canary in seen:
-            continue
-        seen.add(canary)
-        status = read_status(canary)
-        if decide(status, Requests()).action is Action.RUN:
-            config, submission = read_config(canary), replace(entry.submission, fresh=False)
-            parents = tuple(parent.files for parent in read_parents(canary))
-            found.append(Entry(canary, config, entry.place, submission, status.attempt or 0, parents=parents))
+        if canary not in seen and is_prepared(canary):
+            seen.add(canary)
+            found += _entries_of(canary, entry)
     return found
+
+
+def _entries_of(canary: TrialFiles, waiting: Entry) -> list[Entry]:
+    """The canary, unless it is over, as part of the launch of a trial that waits for it."""
+    status = read_status(canary)
+    action = decide(status, Requests()).action
+    if action is Action.SKIP:
+        return []
+    config, submission = read_config(canary), replace(waiting.submission, fresh=False)
+    parents = tuple(parent.files for parent in read_parents(canary))
+    phase = Phase.WAITING if action is Action.RUN else Phase.ELSEWHERE
+    return [Entry(canary, config, waiting.place, submission, status.attempt or 0, phase, parents)]
 
 
 def _follow(entry: Entry, canary: Entry) -> None:

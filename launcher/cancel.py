@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from itertools import chain
 
 from launcher.life import life_of
 from launcher.slurm.cancel import cancel_jobs
@@ -12,19 +13,18 @@ from segda_core.layout import EXPERIMENT_CAUSES, AttemptFiles, TrialFiles, read_
 
 
 def cancel(trials: Iterable[TrialFiles]) -> list[TrialFiles]:
-    """Mark every trial that is not over; those that were marked.
+    """Mark every trial that is not over; those that are cancelled now.
 
     A running one saves and leaves within seconds, a pending one is not started until `--retry cancelled`. One
-    that its experiment's fault ended keeps that cause: nothing tries it again unasked.
+    that its experiment's fault ended keeps that cause; a launch that is about to retry it does not any more.
     """
     marked = []
     for files in trials:
         status = read_status(files)
-        over = status.state in (State.DONE, State.STALE, State.STOPPED, State.CANCELLED)
-        if not over and status.cause not in EXPERIMENT_CAUSES:
+        if status.state not in (State.DONE, State.STALE, State.STOPPED, State.CANCELLED):
             files.root.mkdir(exist_ok=True)  # of one that is planned, and that no launch has prepared yet
             files.cancel.touch()
-            marked.append(files)
+            marked += [] if status.cause in EXPERIMENT_CAUSES else [files]
     return marked
 
 
@@ -36,12 +36,12 @@ def waiting_for(trials: Iterable[TrialFiles], parents: Iterable[TrialFiles]) -> 
 
 def take_out_of_queue(trials: Iterable[TrialFiles]) -> str | None:
     """Cancel the jobs that wait for marked trials; why that failed: they then leave as soon as they start."""
-    newest = [files.attempt(numbers[-1]) for files in trials if (numbers := files.attempt_numbers())]
+    attempts = [[files.attempt(number) for number in files.attempt_numbers()] for files in trials]
     try:
-        cancel_jobs(newest, only_waiting=True)
+        cancel_jobs(chain(*attempts), only_waiting=True)
     except SlurmError as error:
         if isinstance(error, NoSlurmError):
-            _end_waiting(newest)
+            _end_waiting(each[-1] for each in attempts if each)
         return f"their jobs stay in the queue and leave when they start: {error}"
     return None
 

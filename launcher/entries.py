@@ -36,7 +36,8 @@ def make_entry(surveyed: Survey, trial: Trial, code: Path | None, places: Places
     place = places[trial.stage]
     decision, status = surveyed.decisions[trial.id], surveyed.statuses[trial.id]
     files: TrialFiles = prepare(trial, surveyed.runs)
-    if status.state is State.CANCELLED or decision.fresh:
+    asked_again = "cancelled" in surveyed.requests.retry and status.state is State.QUEUED
+    if status.state in (State.CANCELLED, State.FAILED) or decision.fresh or asked_again:
         uncancel(files)
     submission = Submission(
         executor=place.config.name,

@@ -21,7 +21,7 @@ OWN_SBATCH_OPTIONS = frozenset(
         ),
         *("nodes", "ntasks", "ntasks-per-node", "cpus-per-task", "gpus-per-node", "mem", "time", "chdir"),
         *("partition", "qos", "account", "constraint", "exclude", "export", "kill-on-invalid-dep"),
-        *("parsable", "quiet", "wait", "test-only"),
+        *("clusters", "parsable", "quiet", "wait", "test-only"),
     }
 )
 """sbatch options that segda sets itself, that have a field of their own, or change what sbatch answers."""

@@ -18,9 +18,11 @@ from launcher.live import View, several
 from launcher.placement import executors_of
 from launcher.progress import Progress
 from launcher.settle import settle
+from launcher.slurm.cancel import release_held
 from launcher.states import State, TrialStatus
 from launcher.status import read_status
 from launcher.stop_signals import StopSignals
+from launcher.waiting import newest_attempt
 from segda_core.layout import AttemptFiles
 from segda_core.parents import read_parents
 
@@ -168,6 +170,8 @@ class Launch:
 
     def _start(self, entry: Entry) -> bool:
         """Claim and submit one trial, unless somebody else does; False where there is no room."""
+        if self._released(entry):
+            return True
         room = entry.place.executor.reserve(entry.config, entry.after)
         if room is None:
             return False
@@ -192,6 +196,18 @@ class Launch:
         again = f" (attempt {attempt.number})" if attempt.number > 1 else ""
         word = "queued   " if entry.goes_on else "started  "
         self._view.say(f"{word}{entry.id}{again}")
+        return True
+
+    def _released(self, entry: Entry) -> bool:
+        """Whether a trial has a job that Slurm held and now tries again.
+
+        Another in its place would have those start that wait for it, and no launch stays to start them again.
+        """
+        newest = newest_attempt(entry.files) if entry.goes_on and not self._waits else None
+        if newest is None or not release_held(newest):
+            return False
+        entry.phase = Phase.ELSEWHERE
+        self._view.say(f"released {entry.id}: Slurm held its job, which it could not start")
         return True
 
     def _leave(self) -> None:

@@ -11,7 +11,7 @@ from launcher.slurm.ending import CANCELLED, CAUSES, FORGOTTEN, PREEMPTED, end_o
 from launcher.slurm.job_log import job_log, last_words
 from launcher.slurm.requeue import goes_on
 from launcher.states import State, TrialStatus
-from segda_core.layout import AttemptFiles, TrialFiles, read_json
+from segda_core.layout import EXPERIMENT_CAUSES, AttemptFiles, TrialFiles, read_json
 
 STOPPED = {"status": "stopped", "cause": None, "message": "ended early by the search"}
 KILLED = {"status": "failed", "cause": "killed", "message": "it ended without a word"}
@@ -110,7 +110,8 @@ def _outcome(files: TrialFiles, attempt: AttemptFiles) -> dict[str, Any]:
 def _ended(files: TrialFiles, attempt: AttemptFiles, outcome: dict[str, Any]) -> TrialStatus:
     if outcome["status"] == "stopped":
         return _progress(files, attempt, State.STOPPED, None, outcome["message"])
-    if outcome["status"] == "failed" and not files.cancel.exists():
+    is_kept = outcome["status"] == "failed" and outcome["cause"] in EXPERIMENT_CAUSES
+    if is_kept or (outcome["status"] == "failed" and not files.cancel.exists()):
         return _progress(files, attempt, State.FAILED, outcome["cause"], outcome["message"])
     status = _progress(files, attempt, _unfinished(files), None, outcome["message"])
     early = outcome["status"] == "waits"

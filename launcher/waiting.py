@@ -97,7 +97,7 @@ def _wait_for(parent: TrialFiles, is_ours: Callable[[str], bool]) -> Wait | None
 def _pauses(parent: TrialFiles, status: TrialStatus) -> bool:
     """Whether who made its last attempt may be about to try again what the machine broke."""
     newest = newest_attempt(parent)
-    if newest is None or status.not_again:
+    if newest is None or (status.not_again and not status.came_too_early):
         return False
     if status.state is not State.MISSING and status.cause not in MACHINE_CAUSES:
         return False

@@ -12,9 +12,13 @@ AT_ONCE = 500
 
 
 def cancel_jobs(attempts: Iterable[AttemptFiles], only_waiting: bool = False) -> None:
-    """Cancel the jobs of some attempts; with `only_waiting` those that do not run at present."""
+    """Cancel the jobs of some attempts; with `only_waiting` those that do not run at present.
+
+    One that completes may be on its way back into the queue.
+    """
     jobs = _jobs(attempts)
-    _scancel([], [job for job in jobs if job.is_waiting or job.standstill or not only_waiting])
+    still = [job for job in jobs if job.is_waiting or job.standstill or job.state == "COMPLETING"]
+    _scancel([], still if only_waiting else jobs)
 
 
 def cancel_held(attempt: AttemptFiles) -> None:
@@ -29,6 +33,23 @@ def cancel_held(attempt: AttemptFiles) -> None:
     if job is not None and job.could_not_start:
         with suppress(SlurmError):
             _scancel([], [job])
+
+
+def release_held(attempt: AttemptFiles) -> bool:
+    """Have Slurm try an attempt's job again that it could not start, with all that waits for it in the queue.
+
+    False where there is no such job, or Slurm does not let this user release it.
+    """
+    said = read_json(attempt.submission) or {}
+    job = queue().find(said["job_name"], said["array_index"]).job if "job_name" in said else None
+    if job is None or not job.could_not_start:
+        return False
+    try:
+        ask(["scontrol", "release", job.id])
+    except SlurmError:
+        return False
+    queue().look_again()
+    return True
 
 
 def signal_jobs(attempts: Iterable[AttemptFiles], name: str) -> None:

@@ -10,11 +10,13 @@ TIMEOUT_S = 15.0
 KEPT = ("SLURM_CONF", "SLURM_CLUSTERS")
 """Of Slurm's variables those that say which cluster is meant; all others describe a job we may run in."""
 
-DROPPED = ("SLURM_", "SLURMD_", "SRUN_", "SUBMITIT_", "SQUEUE_", "SACCT_")
-
-LEFT_TO_THE_SHELL = frozenset(
-    {"account", "clusters", "constraint", "partition", "qos", "reservation", "wckey"}
+DROPPED = (
+    *("SLURM_", "SLURMD_", "SRUN_", "SUBMITIT_"),
+    *("SQUEUE_", "SACCT_", "SACCTMGR_", "SCANCEL_", "SCONTROL_", "SINFO_"),
 )
+"""Of what surrounds us; and options that a shell gives commands we read or trust the answer of."""
+
+LEFT_TO_THE_SHELL = frozenset({"account", "constraint", "partition", "qos", "reservation", "wckey"})
 """Options of sbatch that a user's SBATCH_* may choose where the configuration does not."""
 
 
@@ -31,6 +33,7 @@ def ask(command: Sequence[str], timeout: float = TIMEOUT_S) -> str:
     try:
         done = subprocess.run(
             command,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",  # names of other jobs may be anything

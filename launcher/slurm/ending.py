@@ -8,7 +8,7 @@ from pathlib import Path
 
 from launcher.slurm.accounting import States, accounting, task_number
 from launcher.slurm.limits import configuration
-from launcher.slurm.queue import ACTIVE, queue
+from launcher.slurm.queue import ENDED, queue
 
 HELD, NOT_LAUNCHED = "HELD", "NOT_LAUNCHED"
 """Not states of Slurm's: it could not start the job and holds it, or has given it up."""
@@ -47,7 +47,7 @@ def end_of(name: str, index: int, started: bool) -> str | None:
     now = int(time.monotonic() / KEEP_S)
     for states in (accounting().states(name), _recorded(now).get(name, {})):
         state = states.get(index) or states.get(None)
-        if state is not None and state not in ACTIVE:  # it has left the queue: that was told before
+        if state in ENDED:  # it has left the queue: that was told before
             return state
     return FORGOTTEN if sighting.gone and not started else None
 

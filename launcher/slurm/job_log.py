@@ -28,5 +28,8 @@ def last_words(log: Path | None) -> str:
     """The last line that a job printed, and where; empty where it printed none."""
     if log is None:
         return ""
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    try:
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:  # gone meanwhile, or another user's
+        return ""
     return f": {lines[-1].strip()}; log: {log}" if lines else ""

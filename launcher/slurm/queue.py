@@ -24,13 +24,16 @@ FIELDS = 6
 
 NO_SLURM = "no Slurm here to ask"
 
-ACTIVE = frozenset(
+ENDED = frozenset(
     {
-        *("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "REQUEUED", "REQUEUE_FED"),
-        *("REQUEUE_HOLD", "RESIZING", "SIGNALING", "SPECIAL_EXIT", "STAGE_OUT", "STOPPED", "RESV_DEL_HOLD"),
+        *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "LAUNCH_FAILED", "NODE_FAIL"),
+        *("OUT_OF_MEMORY", "PREEMPTED", "RECONFIG_FAIL", "REVOKED", "TIMEOUT"),
     }
 )
-"""States of a job that runs or will run."""
+"""States of a job that will not run; one of any other name runs or may yet."""
+
+STANDING = {"SUSPENDED": "suspended", "STOPPED": "stopped"}
+"""States of a job that keeps its place but does not move, and what people are told."""
 
 ORDINARY = frozenset(
     {
@@ -61,18 +64,18 @@ class Job:
     @property
     def is_active(self) -> bool:
         """Whether it runs or will run."""
-        return self.state in ACTIVE
+        return self.state not in ENDED
 
     @property
     def is_waiting(self) -> bool:
         """Whether it waits to be started (again)."""
-        return self.is_active and self.state not in ("RUNNING", "COMPLETING", "SUSPENDED")
+        return self.is_active and self.state not in ("RUNNING", "COMPLETING", *STANDING)
 
     @property
     def standstill(self) -> str:
         """Why it does not run, in Slurm's words; empty where it does, or Slurm has not said."""
-        if self.state == "SUSPENDED":
-            return "suspended"
+        if self.state in STANDING:
+            return STANDING[self.state]
         return self.reason if self.is_waiting and self.reason != "None" else ""
 
     @property

@@ -101,7 +101,7 @@ def test_the_newest_outcome_decides(
     assert (status.state, status.cause, status.attempt) == (state, cause, 10)
 
 
-@pytest.mark.parametrize("outcome", [{"status": "cancelled"}, {"status": "failed", "cause": "nan"}])
+@pytest.mark.parametrize("outcome", [{"status": "cancelled"}, {"status": "failed", "cause": "killed"}])
 def test_cancelled_while_the_marker_is_there(files: TrialFiles, outcome: dict) -> None:
     make_attempt(files, **outcome)
     files.cancel.touch()

@@ -153,6 +153,9 @@ def test_cancel_marks_what_is_not_over(runs: Path) -> None:
         content = {"status": "failed", "cause": cause, "message": "", "step": 3}
         write_json(pending.attempt(1).outcome, content)
         assert cancel([pending]) == marked, "what its experiment broke is not pending"
+        assert pending.cancel.exists(), "a launch that is about to retry it shall not"
+        assert read_status(pending).state is (State.CANCELLED if marked else State.FAILED)
+        uncancel(pending)
 
 
 def test_prune_keeps_outputs_and_says_what_it_frees(runs: Path) -> None:

@@ -11,7 +11,8 @@ from private_slurm.cluster import Cluster
 from slurm_cluster import slurm_cluster
 from small_sweep import SmallSweep, wait_until
 
-from segda_core.layout import read_json
+from launcher.find import canaries_of
+from segda_core.layout import TrialFiles, read_json
 
 pytestmark = pytest.mark.processes
 
@@ -65,8 +66,8 @@ def test_jobs_that_a_controller_forgot_are_made_up_for(tmp_path: Path) -> None:
 def test_jobs_that_a_node_could_not_start_are_made_up_for(tmp_path: Path) -> None:
     """Slurm drains the node whose prolog fails, and holds the job, which nobody releases.
 
-    A trial goes to another node; a canary that no node could start is taken up again by the next launch, for
-    which the trials wait that were in the queue behind it.
+    A trial goes to another node. A canary that no node could start is tried again by who stays and waits for
+    the jobs behind it, and released, for these to find it, by who does not.
     """
     prolog, bad = tmp_path / "prolog.sh", tmp_path / "bad"
     prolog.write_text(f'#!/bin/sh\n! grep -q "^$SLURMD_NODENAME" {bad}\n')
@@ -81,23 +82,52 @@ def test_jobs_that_a_node_could_not_start_are_made_up_for(tmp_path: Path) -> Non
         wait_until(lambda: waiting(cluster) == 0)
 
         bad.write_text("\n".join(cluster.nodes))
-        sweep = sweep_of(tmp_path / "two", 2, steps=4, name="slurm")
-        sweep.canary = True
-        submit(sweep)
+        cluster.check("scontrol", "update", "partition=main", "state=down")
+        watched = with_canary(tmp_path / "two")
+        launcher = watched.start("sweep", "quick", "--wait")
+        wait_until(lambda: waiting(cluster) == 3)
+        cluster.check("scontrol", "update", "partition=main", "state=up")
+        wait_until(lambda: len(canary_of(watched).attempt_numbers()) == 2)
+        bad.write_text("")
+        resume(cluster)
+        code, output = watched.finish(launcher)
+        assert (code, watched.outcomes().count("done")) == (0, 2), output
+
+        bad.write_text("\n".join(cluster.nodes))
+        left = with_canary(tmp_path / "three")
         wait_until(lambda: "held" in cluster.check("squeue", "--noheader", "--format=%r"))
         bad.write_text("")
-        cluster.check("scontrol", "update", f"nodename={','.join(cluster.nodes)}", "state=resume")
-        code, output = sweep.run("sweep", "quick", "--wait")
-        assert code == 0, output
-        assert sweep.outcomes().count("done") == 2
+        resume(cluster)
+        code, output = left.run("sweep", "quick")
+        assert code == 0 and f"released {canary_of(left).root.name}" in output, output
         wait_until(lambda: waiting(cluster) == 0)
+        assert left.outcomes() == ["done"] * 2, "their jobs went on to wait for it"
+
+
+def with_canary(folder: Path) -> SmallSweep:
+    """Two trials and their canary, submitted."""
+    sweep = sweep_of(folder, 2, steps=4, name="slurm")
+    sweep.canary = True
+    submit(sweep)
+    return sweep
+
+
+def canary_of(sweep: SmallSweep) -> TrialFiles:
+    (found,) = canaries_of(sweep.folder / "runs" / "quick")
+    return found
+
+
+def resume(cluster: Cluster) -> None:
+    """Have the nodes work again that Slurm has drained."""
+    for line in set(cluster.check("sinfo", "--noheader", "--Node", "--format", "%N %T").splitlines()):
+        node, state = line.split()
+        if state.startswith("drain"):
+            cluster.check("scontrol", "update", f"nodename={node}", "state=resume")
 
 
 def has_ended(launcher: "subprocess.Popen[str]", cluster: Cluster) -> bool:
     """Looks in as an administrator does: a node that met a job's number twice was seen to be drained."""
-    (state, *_) = cluster.check("sinfo", "--noheader", "--Node", "--format", "%T").split()
-    if state.startswith("drain"):
-        cluster.check("scontrol", "update", f"nodename={cluster.nodes[0]}", "state=resume")
+    resume(cluster)
     time.sleep(0.5)
     return launcher.poll() is not None
 
