@@ -65,8 +65,9 @@ class SlurmConfig(ExecutorSettings):
     name: Literal["slurm"]
     nodes: Annotated[int, Field(gt=0)] = 1
     """Nodes of each trial; its ranks are spread evenly over them."""
-    gpus_per_node: Annotated[int, Field(ge=0)] = 0
-    """GPUs asked for on each node, one per rank: a trial's ranks are nodes x gpus_per_node. 0: CPU cores."""
+    gpus_per_node: Annotated[int, Field(ge=0)] | None = None
+    """GPUs asked for on each node, one per rank: a trial's ranks are nodes x gpus_per_node. 0: CPU cores.
+    None: one for each rank where the partition has nodes with GPUs."""
     cpus_per_gpu: Annotated[int, Field(gt=0)] | None = None
     """CPU cores for each GPU; None: one, one for each thread more, and one for each loader process."""
     mem_gb: Annotated[float, Field(gt=0)] | None = None

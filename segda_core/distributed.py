@@ -154,7 +154,7 @@ def _blind(visible: str) -> str:
     else:
         fault = f"{fault}, built for CUDA {torch.version.cuda}, sees none"
         advice = "update the driver, or install a build for its CUDA; `nvidia-smi` names both"
-    on_cpus = "to train on CPUs: CUDA_VISIBLE_DEVICES= segda …, on Slurm without gpus_per_node"
+    on_cpus = "to train on CPUs: CUDA_VISIBLE_DEVICES= segda …, on Slurm --set executor.gpus_per_node=0"
     return f"{fault}; {advice}; {on_cpus}"
 
 

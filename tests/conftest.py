@@ -47,7 +47,7 @@ def seed() -> int:
 @pytest.fixture(scope="session")
 def shared_slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """One cluster of three nodes with two fake GPUs each, without accounting, for the whole test run."""
-    with slurm_cluster(tmp_path_factory.mktemp("slurm") / "it's a cluster") as cluster:
+    with slurm_cluster(tmp_path_factory.mktemp("slurm") / "it's a cluster", gpus=2) as cluster:
         yield cluster
 
 

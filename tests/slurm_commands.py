@@ -16,7 +16,7 @@ from launcher.launch import Launch
 from launcher.live import PlainView
 from launcher.placement import Place
 from launcher.prepare import prepare
-from launcher.slurm import ending
+from launcher.slurm import ending, gpus
 from launcher.slurm.accounting import accounting
 from launcher.slurm.limits import configuration
 from launcher.slurm.queue import queue
@@ -29,7 +29,7 @@ def stand_in(folder: Path, patch: pytest.MonkeyPatch) -> Path:
     """Commands that say nothing and take everything are the only ones of Slurm from now on; their folder."""
     commands = folder / "bin"
     commands.mkdir()
-    for name in ("srun", "squeue", "scontrol", "scancel"):
+    for name in ("srun", "squeue", "scontrol", "scancel", "sinfo"):
         write_command(commands / name, "exit 0")
     write_command(commands / "sbatch", "echo Submitted batch job 7")
     patch.setenv("PATH", f"{commands}:/usr/bin:/bin")
@@ -48,6 +48,7 @@ def forget() -> None:
     queue.cache_clear()
     accounting.cache_clear()
     ending._recorded.cache_clear()
+    gpus._partitions.cache_clear()
 
 
 def entries_of(trials: Sequence[Trial], folder: Path, waits: bool = False, **settings: object) -> list[Entry]:

@@ -47,7 +47,11 @@ class SmallSweep:
         self, folder: Path, grid: dict, steps: int, stages: dict | None = None, search: dict | None = None,
         **settings: object,
     ) -> None:  # fmt: skip
-        """`settings` are the executor's; of a search `grid` is part of the base."""
+        """`settings` are the executor's; of a search `grid` is part of the base.
+
+        Of a cluster, whose GPUs may be fake, it asks for none unless it is said to.
+        """
+        settings = {"gpus_per_node": 0, **settings} if settings.get("name") == "slurm" else settings
         self.folder = folder
         write_gta5(folder / "data" / "render", 6)
         write_cityscapes(folder / "data" / "camera", 6, 3)

@@ -51,6 +51,8 @@ class SlurmExecutor:
         self._error: SubmissionError | None = None
         self._pause = PAUSE_S
         self._not_before = 0.0
+        self._say = surroundings.say
+        self._said = False
 
     def problem(self, config: TaskConfig) -> str | None:
         """Why a trial can never run here: its ranks do not fit the nodes."""
@@ -130,7 +132,11 @@ class SlurmExecutor:
         shapes = [shape_of(config, self._config) for config in configs][:at_first]
         self._limits = self._limits or limits(self._config.account, self._config.qos)
         parts = cut(shapes, self._most, self._config.max_parallel)
-        return [self._arrays.script(shapes[part[0]], len(part), parallel) for part, parallel in parts]
+        try:
+            return [self._arrays.script(shapes[part[0]], len(part), parallel) for part, parallel in parts]
+        except SubmissionError as error:
+            fault = f"whether its nodes have GPUs is not known ({error}); executor.gpus_per_node says it"
+            raise ConfigError([f"executor: slurm: {fault}"]) from error
 
     @property
     def _most(self) -> int:
@@ -177,7 +183,13 @@ class SlurmExecutor:
         self._pause = PAUSE_S
         self._in_queue += len(jobs)
         self._take_out(jobs)
+        self._say_that_gpus_were_found(shape)
         return True
+
+    def _say_that_gpus_were_found(self, shape: Shape) -> None:
+        if self._config.gpus_per_node is None and not self._said and self._arrays.gpus(shape):
+            self._said = True
+            self._say("note: jobs ask for a GPU for each rank; --set executor.gpus_per_node=0: for none")
 
     def _submit_anywhere(self, jobs: Sequence[SlurmJob], parallel: int | None) -> bool:
         """There may be no nodes but those that are avoided."""

@@ -17,6 +17,7 @@ from launcher.executors.base import Resources, code_environment
 from launcher.executors.slurm_kept import find_task, keep_tasks
 from launcher.executors.slurm_task import NodeTask
 from launcher.slurm.command import SlurmError, ask, only_as_configured
+from launcher.slurm.gpus import GPU_OPTIONS, partition_has_gpus
 from launcher.stop_signals import uninterrupted
 from segda_core.config import TaskConfig
 from segda_core.layout import AttemptFiles, read_json, write_json
@@ -78,10 +79,12 @@ class Shape:
     """What a job asks for; jobs of one shape share an array."""
 
     nodes: int
-    gpus: int
+    ranks: int
     """On each node."""
-    cpus: int
-    """On each node."""
+    threads: int
+    """Of each rank."""
+    workers: int
+    """Loader processes of each rank; where there are no GPUs they share its cores."""
     after: tuple[str, ...] = ()
     """Jobs it starts after, however they end: a dependency on success might pend for ever."""
     avoided: tuple[str, ...] = ()
@@ -90,10 +93,7 @@ class Shape:
 
 def shape_of(config: TaskConfig, slurm: SlurmConfig) -> Shape:
     """A trial's: its ranks spread evenly over the nodes."""
-    if slurm.gpus_per_node:
-        each = slurm.cpus_per_gpu or config.threads + config.workers
-        return Shape(slurm.nodes, slurm.gpus_per_node, slurm.gpus_per_node * each)
-    return Shape(slurm.nodes, 0, config.ranks // slurm.nodes * config.threads)
+    return Shape(slurm.nodes, config.ranks // slurm.nodes, config.threads, config.workers)
 
 
 class Arrays:
@@ -119,9 +119,9 @@ class Arrays:
         assert said is not None
         name = f"segda-{said['launch_id']}-{self._count}"
         folder = self._folder / name
-        executor = self._executor(shape, name, parallel, folder, self._code)
+        executor, gpus = self._executor(shape, name, parallel, folder, self._code), self.gpus(shape)
         try:
-            return self._submit(attempts, name, executor)
+            return self._submit(attempts, name, executor, gpus)
         except SubmissionError as error:
             shutil.rmtree(folder, ignore_errors=True)
             if error.refusal is Refusal.SILENT:
@@ -129,9 +129,9 @@ class Arrays:
             raise
 
     def _submit(
-        self, attempts: Sequence[AttemptFiles], name: str, executor: submitit_slurm.SlurmExecutor
+        self, attempts: Sequence[AttemptFiles], name: str, executor: submitit_slurm.SlurmExecutor, gpus: int
     ) -> str:
-        tasks = [self._task(attempt, name, index) for index, attempt in enumerate(attempts)]
+        tasks = [self._task(attempt, name, index, gpus) for index, attempt in enumerate(attempts)]
         try:
             for task, attempt in zip(tasks, attempts, strict=True):
                 named = {"job_name": name, "array_index": task.array_index}
@@ -165,9 +165,26 @@ class Arrays:
             executor.parameters["map_count"] = count
         return executor._make_submission_file_text(executor._submitit_command_str, "")
 
-    def _task(self, attempt: AttemptFiles, name: str, index: int) -> NodeTask:
+    def gpus(self, shape: Shape) -> int:
+        """GPUs asked for on each node; `SubmissionError` where Slurm does not say whether there are any."""
+        if self._config.gpus_per_node is not None:
+            return self._config.gpus_per_node
+        if GPU_OPTIONS & _sbatch(self._config.sbatch).keys():
+            return 0
+        try:
+            return shape.ranks if partition_has_gpus(self._config.partition) else 0
+        except SlurmError as error:
+            raise SubmissionError(str(error), Refusal.SILENT) from error
+
+    def _cpus(self, shape: Shape) -> int:
+        """Cores on each node."""
+        if self.gpus(shape):
+            return shape.ranks * (self._config.cpus_per_gpu or shape.threads + shape.workers)
+        return shape.ranks * shape.threads
+
+    def _task(self, attempt: AttemptFiles, name: str, index: int, gpus: int) -> NodeTask:
         config = self._config
-        resources = Resources(num_gpus=config.gpus_per_node, stall_min=config.stall_min, nodes=config.nodes)
+        resources = Resources(num_gpus=gpus, stall_min=config.stall_min, nodes=config.nodes)
         trial = attempt.root.parent.parent.absolute()
         return NodeTask(trial, attempt.number, name, index, resources, self._code)
 
@@ -186,13 +203,13 @@ class Arrays:
         return executor
 
     def _parameters(self, shape: Shape, name: str, parallel: int | None) -> dict[str, Any]:
-        config = self._config
+        config, cpus = self._config, self._cpus(shape)
         own = {"partition", "qos", "account", "constraint"}
         given = {key: value for key in own if (value := getattr(config, key)) is not None}
         excluded = [*([] if config.exclude is None else [config.exclude]), *shape.avoided]
         optional = {
             "exclude": ",".join(excluded) or None,
-            "gpus_per_node": shape.gpus or None,
+            "gpus_per_node": self.gpus(shape) or None,
             "mem": _memory(config.mem_gb),
             "dependency": f"afterany:{':'.join(shape.after)}" if shape.after else None,
         }
@@ -203,10 +220,10 @@ class Arrays:
             "time": config.timeout_min,
             "nodes": shape.nodes,
             "ntasks_per_node": 1,
-            "cpus_per_task": shape.cpus,
+            "cpus_per_task": cpus,
             "signal_delay_s": SAVE_BEFORE_S,
             "array_parallelism": parallel or MANY_TIMEOUTS,
-            "srun_args": [f"--cpus-per-task={shape.cpus}", "--kill-on-bad-exit=0", "--wait=0"],
+            "srun_args": [f"--cpus-per-task={cpus}", "--kill-on-bad-exit=0", "--wait=0"],
             "additional_parameters": {"requeue": True, **_sbatch(config.sbatch)},
         }
 

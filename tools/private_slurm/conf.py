@@ -9,7 +9,6 @@ Accounting = Literal["none", "dbd", "jobcomp"]
 
 CPUS_PER_NODE = 8
 MEGABYTES_PER_NODE = 8000
-GPUS_PER_NODE = 2
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,8 @@ class Options:
     """Between the signal and the requeue of a preempted job in partition `low`."""
     max_array_size: int = 1001
     """Array indices are below it."""
+    gpus: int = 0
+    """Fake ones on each node: Slurm counts them and gives them to jobs, but no torch can use them."""
     conf: Mapping[str, str] = field(default_factory=dict)
     """Further settings of slurm.conf, or other values for these."""
 
@@ -77,7 +78,7 @@ def slurm_conf(options: Options, place: Place) -> str:
     """slurm.conf."""
     settings = {**_daemons(place), **_scheduling(options), **_accounting(options, place), **options.conf}
     settings["AuthInfo"] = f"socket={place.munge_socket},cred_expire={options.cred_expire}"
-    gres = f" Gres=gpu:{GPUS_PER_NODE}" if place.gpus else ""
+    gres = f" Gres=gpu:{options.gpus}" if place.gpus else ""
     nodes = [
         f"NodeName={name} NodeAddr={place.address} NodeHostname={place.host} Port={place.ports[name]}"
         f" CPUs={CPUS_PER_NODE} RealMemory={MEGABYTES_PER_NODE}{gres} State=UNKNOWN"

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from private_slurm.cluster import PATH, Cluster
 from private_slurm.conf import (
-    GPUS_PER_NODE,
     Accounting,
     Options,
     Place,
@@ -81,7 +80,7 @@ def _make_place(root: Path, options: Options) -> Place:
         host=socket.gethostname().partition(".")[0],
         address=_own_address(),
         ports=_free_ports(["slurmctld", "slurmdbd", "mariadbd", *node_names(options)]),
-        gpus=_fake_gpus(base),
+        gpus=_fake_gpus(base, options.gpus) if options.gpus else None,
         database_password=secrets.token_hex(16),
     )
 
@@ -108,15 +107,15 @@ def _free_ports(names: list[str]) -> dict[str, int]:
     return ports
 
 
-def _fake_gpus(base: Path) -> str | None:
+def _fake_gpus(base: Path, count: int) -> str | None:
     """Slurm counts device files whose names end in digits; plain files give jobs no CUDA_VISIBLE_DEVICES."""
     try:
-        for number in range(GPUS_PER_NODE):
+        for number in range(count):
             os.mknod(base / f"gpu{number}", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
     except OSError:  # an ordinary user, or a container that may not
-        terminals = [Path(f"/dev/tty{number}") for number in range(GPUS_PER_NODE)]
-        return f"/dev/tty[0-{GPUS_PER_NODE - 1}]" if all(path.exists() for path in terminals) else None
-    return f"{base}/gpu[0-{GPUS_PER_NODE - 1}]"
+        terminals = [Path(f"/dev/tty{number}") for number in range(count)]
+        return f"/dev/tty[0-{count - 1}]" if all(path.exists() for path in terminals) else None
+    return f"{base}/gpu[0-{count - 1}]"
 
 
 def _write_files(cluster: Cluster) -> None:

@@ -45,9 +45,9 @@ def test_a_job_that_waits_runs_the_code_it_was_launched_with(
 ) -> None:
     """The checkout breaks while the job is in the queue, also what the job starts with.
 
-    It gets what it asked for: a (fake) GPU, its cores, and the line that prepares its environment.
+    It gets a (fake) GPU, since there are some, the cores it asked for, and the line that prepares it.
     """
-    gpus = {"gpus_per_node": 1, "cpus_per_gpu": 2} if slurm.place.gpus else {}
+    gpus = {"gpus_per_node": None, "cpus_per_gpu": 2} if slurm.place.gpus else {}
     seen = tmp_path / "seen"
     setup = [f"echo $CUDA_VISIBLE_DEVICES $SLURM_CPUS_ON_NODE > {seen}", *WITHOUT_GPU]
     sweep = sweep_of(tmp_path / "work", 1, sbatch={"hold": True}, setup=setup, **gpus)

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from slurm_commands import stand_in
+from slurm_commands import SILENT, stand_in, write_command
 
 from launcher.executor_config import SlurmConfig
 from launcher.executors.base import Surroundings
@@ -15,6 +15,7 @@ from launcher.executors.slurm_arrays import Refusal, SubmissionError
 from launcher.executors.slurm_kept import find_task
 from launcher.slurm.command import only_as_configured
 from segda_core.config import TaskConfig
+from segda_core.errors import ConfigError
 from sweeps import expanded
 
 BASE = {"steps": 5, "batch_size": 4, "method": {"name": "joint"}}
@@ -68,6 +69,40 @@ def test_it_asks_for_what_the_sweep_says(tmp_path: Path) -> None:
         *("array=0-2%2", "mail-type=END", "exclusive", "requeue", "signal=USR2@90"),
     }
     assert "module load cuda" in lines
+
+
+@pytest.mark.parametrize(
+    ("settings", "shell", "asked"),
+    [
+        ({}, {}, {"cpus-per-task=1"}),
+        ({"partition": "gpu"}, {}, {"gpus-per-node=1", "cpus-per-task=4"}),
+        ({"partition": "long,gpu", "cpus_per_gpu": 6}, {}, {"gpus-per-node=1", "cpus-per-task=6"}),
+        ({}, {"SBATCH_PARTITION": "gpu"}, {"gpus-per-node=1", "cpus-per-task=4"}),
+        ({"partition": "gpu", "gpus_per_node": 0}, {}, {"cpus-per-task=1"}),
+        ({"partition": "gpu", "sbatch": {"gres": "gpu:a100:1"}}, {}, {"gres=gpu:a100:1", "cpus-per-task=1"}),
+    ],
+)
+def test_it_asks_for_gpus_where_the_partition_has_some(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, object],
+    shell: dict[str, str],
+    asked: set[str],
+) -> None:
+    has = "echo 'main*|(null)'; echo 'long|(null)'; echo 'gpu|(null)'; echo 'gpu|gpu:h100:8(S:0-1)'"
+    write_command(tmp_path / "bin" / "sinfo", has)
+    for name, value in shell.items():
+        monkeypatch.setenv(name, value)
+    lines = script_of(tmp_path, "workers=3", **settings)
+    options = [line.removeprefix("#SBATCH --") for line in lines if line.startswith("#SBATCH --")]
+    assert {line for line in options if line.startswith(("gpus", "gres", "cpus-per-task"))} == asked
+
+
+def test_where_slurm_does_not_say_the_sweep_has_to(tmp_path: Path) -> None:
+    write_command(tmp_path / "bin" / "sinfo", SILENT)
+    with pytest.raises(ConfigError, match=r"Unable to contact .*; executor\.gpus_per_node says it"):
+        script_of(tmp_path)
+    assert script_of(tmp_path, gpus_per_node=0)
 
 
 def test_the_shell_chooses_only_what_the_sweep_leaves_open(monkeypatch: pytest.MonkeyPatch) -> None:
