@@ -50,6 +50,8 @@ def an_executor(name: str, folder: Path) -> Iterator[MakeExecutor]:
     with ExitStack() as made:
 
         def make(**settings: object) -> Executor:
+            if name == "slurm":
+                settings = {"gpus_per_node": 0, **settings}  # the cluster's are fake
             sweep = SweepFile.model_validate({"name": "sweep", "executor": {"name": name, **settings}})
             surroundings = Surroundings(folder / "runs" / "sweep")
             return made.enter_context(closing(make_executor(sweep.executor, surroundings)))
