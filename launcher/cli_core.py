@@ -144,7 +144,11 @@ def cache_clear() -> None:
 
 def _weights(word: str, runs: Path) -> Path:
     """A checkpoint, or the directory of the trial that is called so."""
-    return Path(word) if Path(word).is_file() else find_trial(word, runs).root
+    if Path(word).is_file():
+        return Path(word)
+    if Path(word).suffix == ".pt":
+        raise ConfigError([f"{word}: there is no such checkpoint"])
+    return find_trial(word, runs).root
 
 
 def _options(given: dict[str, Any]) -> list[str]:

@@ -43,6 +43,7 @@ def test_every_command_has_help_with_an_example(words: list[str]) -> None:
         (["evaluate", "x", "--protocol", "mirro"], "--protocol: found 'mirro'; allowed: single, mirror, "),
         (["predict", "x.pt", "a.png", "--out", "y", "--protocol", "mirro"], "did you mean 'mirror'?"),
         (["data", "make", "street"], "NAME: found 'street'; allowed: streets; did you mean 'streets'?"),
+        (["predict", "none.pt", "x.png", "--out", "o"], "none.pt: there is no such checkpoint"),
         (["sweep", "target.yaml"], "no sweep 'target.yaml'; there are: adaptsegnet"),
     ],
 )

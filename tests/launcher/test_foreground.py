@@ -98,7 +98,8 @@ def test_a_second_ctrl_c_kills_it(tmp_path: Path) -> None:
 
 
 def test_one_that_loads_torch_leaves_no_traceback(tmp_path: Path) -> None:
-    terminal = segda(tmp_path, "predict", "none.pt", "none.png", "--out", "out")
+    (tmp_path / "empty.pt").write_bytes(b"")
+    terminal = segda(tmp_path, "predict", "empty.pt", "none.png", "--out", "out")
     terminal.wait_for_library("libtorch")
     terminal.interrupt()
     assert terminal.finish() == (130, "interrupted: the same command begins again\n")
