@@ -42,14 +42,12 @@ def find_planned(
         found = _of_any_sweep(word, runs, data, overrides)
         if len(found) > 1:
             names = ", ".join(f"{planned.sweep.name}/{planned.trial.id}" for planned in found[:4])
-            raise ConfigError([_AMBIGUOUS.format(word, len(found), names)]) from None
+            several = f"{word!r} may be any of {len(found)} planned trials: {names}"
+            raise ConfigError([f"{several}; give more of the id, or SWEEP/ID"]) from None
         if not found:
             raise
         return found[0]
     return _of_directory(files, data, overrides)
-
-
-_AMBIGUOUS = "{!r} may be any of {} planned trials: {}; give more of the id, or SWEEP/ID"
 
 
 def _of_directory(files: TrialFiles, data: str | None, overrides: Sequence[str]) -> PlannedTrial:
@@ -96,12 +94,8 @@ def _no_longer_made(trial: Trial, sweep: Sweep, expansion: Expansion) -> str:
 
 def _runs_of(files: TrialFiles) -> Path:
     """Two folders above the trial's, as it was written where that can be said."""
-    parts = files.root.parts
-    return (
-        files.root.parent.parent
-        if len(parts) > 2 and ".." not in parts
-        else files.root.resolve().parent.parent
-    )
+    is_whole = len(files.root.parts) > 2 and ".." not in files.root.parts
+    return (files.root if is_whole else files.root.resolve()).parent.parent
 
 
 def _called(word: str, sweep: Sweep, expansion: Expansion, runs: Path) -> list[PlannedTrial]:
