@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,13 @@ MACHINE_CAUSES = ("killed", "node", "nccl", "timeout", "disk")
 
 EXPERIMENT_CAUSES = ("oom", "nan", "data", "config", "code")
 """Failures of the experiment: stay failed until `--retry` names them."""
+
+
+def from_home(path: Path) -> Path:
+    """A path with ~ for the home folder; one of a user who is not known here stays as it is."""
+    with suppress(RuntimeError):
+        return path.expanduser()
+    return path
 
 
 def write_text(path: Path, text: str) -> None:

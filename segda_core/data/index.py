@@ -9,6 +9,7 @@ from typing import Literal
 
 from segda_core.config import Domain
 from segda_core.errors import DataError
+from segda_core.layout import from_home
 
 Split = Literal["train", "val"]
 
@@ -60,7 +61,7 @@ def expand_root(text: str) -> Path:
             raise DataError(f"{text}: the environment has no {name}; set it, or write ${{{name}:-FOLDER}}")
         return found
 
-    return Path(re.sub(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}", value, text)).expanduser()
+    return from_home(Path(re.sub(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}", value, text)))
 
 
 def scan(domain: Domain, split: Split) -> Listing:

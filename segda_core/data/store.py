@@ -21,6 +21,7 @@ import numpy as np
 from segda_core.data.index import expand_root
 from segda_core.data.labels import Pixels
 from segda_core.errors import ConfigError
+from segda_core.layout import from_home
 
 FOLDER, FOLDER_VARIABLE = "${SEGDA_DATA:-data}/cache", "SEGDA_CACHE"
 """Where the cache lies, and what names another folder."""
@@ -185,7 +186,7 @@ def open_store() -> Store:
     if not 0 <= budget < float("inf"):
         raise ConfigError([f"{BUDGET_VARIABLE}: found {text!r}; a number of gigabytes is needed, as 250"])
     folder = os.environ.get(FOLDER_VARIABLE)
-    return Store(Path(folder).expanduser() if folder else expand_root(FOLDER), budget * 1e9)
+    return Store(from_home(Path(folder)) if folder else expand_root(FOLDER), budget * 1e9)
 
 
 def _mapped(stream: BinaryIO) -> "mmap.mmap | bytes":

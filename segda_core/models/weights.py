@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from segda_core.errors import ConfigError, did_you_mean
+from segda_core.layout import from_home
 from segda_core.models.base import Segmenter
 
 Tensors = dict[str, Tensor]
@@ -32,7 +33,7 @@ def load_weights(
     """Fill a new segmenter: `none` leaves it, `imagenet` fills its trunk, a file either that or all of it."""
     if weights == "none":
         return
-    tensors = imagenet() if weights == "imagenet" else read_tensors(Path(weights).expanduser())
+    tensors = imagenet() if weights == "imagenet" else read_tensors(from_home(Path(weights)))
     where = f"model.weights {weights}"
     if "mean" in tensors:
         load_by_name(segmenter, tensors, where)

@@ -58,6 +58,7 @@ def test_root_from_the_environment(monkeypatch):
     assert expand_root("${SEGDA_TEST_DATA}/carla") == Path("/else where/carla")
     monkeypatch.setenv("HOME", "/home/me")
     assert expand_root("~/carla") == expand_root("${SEGDA_OTHER:-~/carla}") == Path("/home/me/carla")
+    assert expand_root("~nobody-is-called-so/carla") == Path("~nobody-is-called-so/carla")
     monkeypatch.delenv("SEGDA_TEST_DATA")
     with pytest.raises(DataError, match="no SEGDA_TEST_DATA"):
         expand_root("${SEGDA_TEST_DATA}/carla")
