@@ -177,7 +177,7 @@ def cancel(
     as_json_: AsJson = False,
     runs: Runs = RUNS,
 ) -> None:
-    """Stop running trials of a sweep, and keep pending ones from starting, until `--retry cancelled`."""
+    """Stop a sweep's running trials, and keep all planned ones from starting, until `--retry cancelled`."""
     sweep = find_sweep(name, runs)
     canaries = [] if only else at_work(sweep)
     marked = cancel_trials([*choose(sweep, only or [], note, planned=True), *canaries])

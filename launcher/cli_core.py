@@ -147,7 +147,7 @@ def _weights(word: str, runs: Path) -> Path:
     """A checkpoint, or the directory of the trial that is called so."""
     if Path(word).is_file():
         return Path(word)
-    if Path(word).suffix == ".pt":
+    if Path(word).suffix == ".pt" and not Path(word).exists():
         raise ConfigError([f"{word}: there is no such checkpoint"])
     return find_trial(word, runs).root
 

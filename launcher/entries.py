@@ -1,5 +1,6 @@
 """From a survey to what a launch runs: the plan, the trials' directories, and an entry for each trial."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from launcher.cancel import uncancel
@@ -13,7 +14,8 @@ from launcher.search.adaptive import search_of_sweep
 from launcher.states import State
 from launcher.survey import Survey
 from launcher.trial import Trial
-from segda_core.layout import TrialFiles
+from segda_core.errors import ConfigError
+from segda_core.layout import EXPERIMENT_CAUSES, TrialFiles
 
 
 def prepare_all(surveyed: Survey, code: Path | None, places: Places) -> list[Entry]:
@@ -25,8 +27,11 @@ def prepare_all(surveyed: Survey, code: Path | None, places: Places) -> list[Ent
     if search is None or not search.is_adaptive:
         write_plan(surveyed.runs, surveyed.sweep, surveyed.expansion)
     for trial in surveyed.chosen(Action.SKIP):
-        if surveyed.decisions[trial.id].parents or not is_prepared(trial.files(surveyed.runs)):
-            prepare(trial, surveyed.runs)  # so that its directory says what it waits for, or what it was
+        if surveyed.decisions[trial.id].parents:
+            prepare(trial, surveyed.runs)  # so that its directory says what it waits for
+        elif not is_prepared(trial.files(surveyed.runs)):
+            with suppress(ConfigError, OSError):  # it counts all the same; who needs these files says so
+                prepare(trial, surveyed.runs)
     chosen = surveyed.chosen(Action.RUN, Action.WAIT)
     return [make_entry(surveyed, trial, code, places) for trial in chosen]
 
@@ -37,7 +42,8 @@ def make_entry(surveyed: Survey, trial: Trial, code: Path | None, places: Places
     decision, status = surveyed.decisions[trial.id], surveyed.statuses[trial.id]
     files: TrialFiles = prepare(trial, surveyed.runs)
     asked_again = "cancelled" in surveyed.requests.retry and status.state is State.QUEUED
-    if status.state in (State.CANCELLED, State.FAILED) or decision.fresh or asked_again:
+    retried = status.state is State.CANCELLED or status.cause in EXPERIMENT_CAUSES
+    if retried or decision.fresh or asked_again:
         uncancel(files)
     submission = Submission(
         executor=place.config.name,

@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
+from launcher.live import several
 from launcher.plan import read_plan
 from launcher.prepare import read_config
+from launcher.progress import UNREADABLE
 from launcher.selection import chosen_ids
 from launcher.trial import Trial
 from segda_core.errors import ConfigError, did_you_mean
@@ -53,8 +55,9 @@ def find_sweep(name: str, runs: Path) -> Path:
 
 def find_trial(word: str, runs: Path, *, canaries: bool = False) -> TrialFiles:
     """The trial (canary too, if asked) with this path, id, or beginning of an id that no other one shares."""
-    if (Path(word) / "trial.json").exists():
-        return TrialFiles(Path(word))
+    for path in (Path(word), runs / word):
+        if (path / "trial.json").exists():
+            return TrialFiles(path)
     sweeps = [runs / name for name in sweep_names(runs)]
     trials = [files for sweep in sweeps for files in trial_directories(sweep)]
     if canaries:
@@ -68,7 +71,7 @@ def find_trial(word: str, runs: Path, *, canaries: bool = False) -> TrialFiles:
         raise ConfigError(
             [f"{word!r} may be any of {len(found)} trials: {paths}; give more of the id, or a path"]
         )
-    if word in (sweep.name for sweep in sweeps):
+    if word.rstrip("/") in (sweep.name for sweep in sweeps):
         raise ConfigError([f"{word!r} is a sweep, not a trial; `segda status {word}` lists its trials"])
     ids = [files.root.name for files in trials]
     raise ConfigError([f"no trial {word!r} in {runs}{did_you_mean(word, ids)}"])
@@ -90,16 +93,26 @@ def choose(
     """
     directories = trial_directories(sweep)
     known = {files.root.name for files in directories}
-    plan = read_plan(sweep.parent, sweep.name).values() if planned else ()
-    unprepared = [TrialFiles(sweep / each) for each in sorted({*chain(*plan)} - known)]
+    unprepared = (
+        [TrialFiles(sweep / each) for each in sorted(_planned(sweep, say) - known)] if planned else []
+    )
     if not only:
         return [*directories, *unprepared]
-    trials = dict(_readable(directories, say)) if any("=" in word for word in only) else {}
-    if unprepared and trials:
-        say(f"not looked at: {len(unprepared)} planned trials that have no files yet")
+    by_axis = any("=" in word for word in only)
+    trials = dict(_readable(directories, say)) if by_axis else {}
+    if unprepared and by_axis:
+        say(f"not looked at: {several(len(unprepared), 'planned trial')} without files yet")
     others = known.union(files.root.name for files in unprepared) - trials.keys()
     chosen = chosen_ids(trials, only, place, sorted(others))
     return [files for files in [*directories, *unprepared] if files.root.name in chosen]
+
+
+def _planned(sweep: Path, say: Callable[[str], None]) -> set[str]:
+    try:
+        return {*chain(*read_plan(sweep.parent, sweep.name).values())}
+    except ConfigError as error:
+        say(f"not looked at: {error}")
+        return set()
 
 
 def _readable(directories: Sequence[TrialFiles], say: Callable[[str], None]) -> Iterator[tuple[str, Trial]]:
@@ -113,11 +126,14 @@ def _readable(directories: Sequence[TrialFiles], say: Callable[[str], None]) -> 
 
 def read_trial(files: TrialFiles) -> Trial:
     """A trial as its directory holds it."""
-    config = read_config(files)
+    try:
+        config = read_config(files)
+    except PermissionError as error:
+        raise ConfigError([f"{files.config}: cannot be read: {error.strerror}"]) from error
     try:
         content = read_json(files.trial) or {}
         parents = {parent.role: parent.files.root.name for parent in read_parents(files)}
-        return Trial(content["sweep"], config, content["point"], content.get("stage"), parents)
-    except (ValueError, KeyError, TypeError) as error:
+        return Trial(content["sweep"], config, dict(content["point"]), content.get("stage"), parents)
+    except UNREADABLE as error:
         fault = "delete it, `segda sweep` writes it again"
         raise ConfigError([f"{files.trial}: cannot be read: {error}; {fault}"]) from error

@@ -39,7 +39,7 @@ def find_planned(
     try:
         files = find_trial(word, runs)
     except ConfigError:
-        found = _of_any_sweep(word, runs, data, overrides)
+        found = _of_any_sweep(Path(word), runs, data, overrides)
         if len(found) > 1:
             names = ", ".join(f"{planned.sweep.name}/{planned.trial.id}" for planned in found[:4])
             several = f"{word!r} may be any of {len(found)} planned trials: {names}"
@@ -94,8 +94,8 @@ def _no_longer_made(trial: Trial, sweep: Sweep, expansion: Expansion) -> str:
 
 def _runs_of(files: TrialFiles) -> Path:
     """Two folders above the trial's, as it was written where that can be said."""
-    is_whole = len(files.root.parts) > 2 and ".." not in files.root.parts
-    return (files.root if is_whole else files.root.resolve()).parent.parent
+    written, real = files.root.parts, files.root.resolve()
+    return (files.root if len(written) > 2 and written[-2:] == real.parts[-2:] else real).parent.parent
 
 
 def _called(word: str, sweep: Sweep, expansion: Expansion, runs: Path) -> list[PlannedTrial]:
@@ -104,15 +104,16 @@ def _called(word: str, sweep: Sweep, expansion: Expansion, runs: Path) -> list[P
     return [PlannedTrial(trial, sweep, expansion, runs) for trial in exact or near]
 
 
-def _of_any_sweep(word: str, runs: Path, data: str | None, overrides: Sequence[str]) -> list[PlannedTrial]:
+def _of_any_sweep(word: Path, runs: Path, data: str | None, overrides: Sequence[str]) -> list[PlannedTrial]:
+    """`word` is the beginning of an id, SWEEP/ID, or the path that its directory would have."""
     found: list[PlannedTrial] = []
-    wanted, beginning = Path(word).parent.name, Path(word).name
-    for name in _sweep_names():
+    wanted, runs = word.parent.name, word.parent.parent if len(word.parts) > 2 else runs
+    for name in _sweep_names() if word.name else ():
         if wanted not in ("", name):
             continue
         with suppress(ConfigError):  # an unfinished file says itself what it lacks; other sweeps can be read
             sweep = load_sweep(name, data=data, overrides=overrides)
-            found += _called(beginning, sweep, expand(sweep), runs)
+            found += _called(word.name, sweep, expand(sweep), runs)
     return found
 
 

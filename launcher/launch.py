@@ -12,6 +12,7 @@ from dataclasses import replace
 from launcher.claim import claim
 from launcher.dependencies import Dependencies
 from launcher.entry import Entry, Phase
+from launcher.executor_config import SlurmConfig
 from launcher.executors.base import Executor
 from launcher.launch_view import look, odd_waits
 from launcher.live import View, several
@@ -202,9 +203,13 @@ class Launch:
         """Whether a trial has a job that Slurm held and now tries again.
 
         Another in its place would have those start that wait for it, and no launch stays to start them again.
+        One that is to begin anew, after other jobs or in another partition needs another job all the same.
         """
-        newest = newest_attempt(entry.files) if entry.goes_on and not self._waits else None
-        if newest is None or not release_held(newest):
+        config = entry.place.config
+        if self._waits or entry.submission.fresh or entry.after or not isinstance(config, SlurmConfig):
+            return False
+        newest = newest_attempt(entry.files)
+        if newest is None or not release_held(newest, config.partition):
             return False
         entry.phase = Phase.ELSEWHERE
         self._view.say(f"released {entry.id}: Slurm held its job, which it could not start")

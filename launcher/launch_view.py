@@ -87,7 +87,7 @@ def _seconds_left(entries: Sequence[Entry]) -> float | None:
 
 
 def _steps_left(entry: Entry) -> int:
-    return (entry.config.planned_steps or 0) - (entry.progress.step or 0)
+    return max(0, (entry.config.planned_steps or 0) - (entry.progress.step or 0))
 
 
 def _seconds_beside(entries: Sequence[Entry]) -> float:

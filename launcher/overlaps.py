@@ -1,21 +1,25 @@
 """Axes of which one lies below another: what both give, one would take from the other without a word."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 
 from launcher.layers import Layer
 from segda_core.errors import Json, KeyPath, dotted
 
 
-def overlaps(layers: Iterable[Layer]) -> Iterator[str]:
-    """A fault for each two axes that give one setting different values; `layers` are those of all axes."""
-    axes: dict[KeyPath, list[Layer]] = {}
-    for layer in layers:
-        axes.setdefault(layer.path, []).append(layer)
-    for upper, lower in product(axes, axes):
-        if len(upper) < len(lower) and lower[: len(upper)] == upper:
-            lost = (_lost(above, below) for above, below in product(axes[upper], axes[lower]))
-            yield from list(filter(None, lost))[:1]
+def overlaps(points: Iterable[Sequence[Layer]]) -> Iterator[str]:
+    """A fault for each two axes that give one setting different values at some point."""
+    told: set[tuple[KeyPath, KeyPath]] = set()
+    for point in points:
+        for above, below in product(point, point):
+            pair = above.path, below.path
+            if _is_above(*pair) and pair not in told and (fault := _lost(above, below)):
+                told.add(pair)
+                yield fault
+
+
+def _is_above(upper: KeyPath, lower: KeyPath) -> bool:
+    return len(upper) < len(lower) and lower[: len(upper)] == upper
 
 
 def _lost(above: Layer, below: Layer) -> str | None:

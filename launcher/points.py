@@ -77,7 +77,8 @@ def search_axes(search: SearchConfig, points: Sequence[Mapping[str, Json]], file
     """One axis, on which the settings of a search's trials move together."""
     faults = [f"search.space.{path}: {fault}" for path in search.space if (fault := _path_fault(path))]
     choices = tuple(_search_choice(point, file) for point in points)
-    faults += overlaps(itertools.chain(*choices))
+    meet = (one + other for one, other in itertools.product(choices, repeat=2))
+    faults += overlaps(meet if search.is_adaptive else choices)  # its next proposals mix what these have
     return Axes((choices,), (), tuple(f"{file}: {fault}" for fault in faults))
 
 
@@ -105,8 +106,9 @@ def make_axes(part: Part, file: str, ladder: tuple[int | str, ...], prefix: str 
     names = axis_paths(part)
     exclude = [entry for entry in part.exclude if all(axis_of(path, names) for path in entry)]
     faults = [*_zip_faults(part), *_exclude_faults(part), *(f"{place}: {wrong[place]}" for place in wrong)]
-    faults += overlaps(layer for axis in choices for choice in axis for layer in choice)
-    return Axes(tuple(choices), tuple(exclude), tuple(f"{file}: {prefix}{fault}" for fault in faults))
+    said = [f"{file}: {prefix}{fault}" for fault in faults]
+    said += [f"{file}: {fault}" for fault in overlaps(Axes(tuple(choices), tuple(exclude)).points())]
+    return Axes(tuple(choices), tuple(exclude), tuple(said))
 
 
 def _grid_axis(path: str, found: list[Json] | tuple[Json, ...], file: str, prefix: str) -> tuple[Choice, ...]:

@@ -11,7 +11,7 @@ from segda_core.trial_history import Part, Row, counted_parts, rows_of
 RATE_ROWS = 100
 """Newest rows of the running attempt over which the speed is taken."""
 
-UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, PermissionError)
 """What reading a trial's files raises where one of them is broken."""
 
 

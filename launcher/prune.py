@@ -25,20 +25,18 @@ class Pruned:
 def prune(trials: Iterable[TrialFiles], dry_run: bool, say: Callable[[str], None]) -> Pruned:
     """Delete the checkpoints of every finished trial but its outputs and its `keep_steps`.
 
-    `say` is told of each trial that is left alone because a file of it cannot be read.
+    `say` is told of each trial that is left alone because a file of it cannot be read, or deleted.
     """
     count = size = 0
     for files in trials:
         try:
-            found = list(_superfluous(files))
-        except (ConfigError, *UNREADABLE) as error:
+            for path in list(_superfluous(files)):
+                freed = path.stat().st_size
+                if not dry_run:
+                    path.unlink()
+                count, size = count + 1, size + freed
+        except (ConfigError, OSError, *UNREADABLE) as error:
             say(f"left alone: {files.root}: {error}")
-            continue
-        for path in found:
-            count += 1
-            size += path.stat().st_size
-            if not dry_run:
-                path.unlink()
     return Pruned(count, size)
 
 

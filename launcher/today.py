@@ -42,7 +42,7 @@ def _text(config: str) -> str:
     try:
         with open(config, encoding="utf-8", errors="replace") as stream:  # noqa: PTH123  # of thousands
             return stream.read()
-    except (FileNotFoundError, IsADirectoryError):
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
         return ""
 
 

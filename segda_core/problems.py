@@ -112,7 +112,7 @@ def _problem(path: KeyPath, found: list[Found]) -> str:
 
 def _unknown_key(key: str, owner: Annotation) -> str:
     fields = list(_fields(owner))
-    if "." in key:
+    if "." in key and all(key.split(".")):
         *above, last = key.split(".")
         nested = ": {".join([*above, f"{last}: …"]) + "}" * len(above)
         return f"unknown key; dotted paths are for grid, zip, exclude and --set: here write {nested}"

@@ -54,6 +54,11 @@ class SlurmExecutor:
         self._say = surroundings.say
         self._said = False
 
+    @property
+    def partition(self) -> str | None:
+        """Where jobs go, if the sweep says it."""
+        return self._config.partition
+
     def problem(self, config: TaskConfig) -> str | None:
         """Why a trial can never run here: its ranks do not fit the nodes."""
         nodes, gpus = self._config.nodes, self._config.gpus_per_node
@@ -135,8 +140,7 @@ class SlurmExecutor:
         try:
             return [self._arrays.script(shapes[part[0]], len(part), parallel) for part, parallel in parts]
         except SubmissionError as error:
-            fault = f"whether its nodes have GPUs is not known ({error}); executor.gpus_per_node says it"
-            raise ConfigError([f"executor: slurm: {fault}"]) from error
+            raise ConfigError([f"executor: slurm: {error}"]) from error
 
     @property
     def _most(self) -> int:
@@ -244,7 +248,7 @@ class SlurmRoom:
 
     def start(self, attempt: AttemptFiles) -> SlurmJob:
         """Line the attempt up."""
-        avoided = nodes_to_avoid(attempt) if self.shape.nodes == 1 else ()
+        avoided = nodes_to_avoid(attempt, self.executor.partition) if self.shape.nodes == 1 else ()
         return self.executor.line_up(attempt, replace(self.shape, avoided=avoided))
 
     def release(self) -> None:

@@ -17,7 +17,7 @@ from launcher.executors.base import Resources, code_environment
 from launcher.executors.slurm_kept import find_task, keep_tasks
 from launcher.executors.slurm_task import NodeTask
 from launcher.slurm.command import SlurmError, ask, only_as_configured
-from launcher.slurm.gpus import GPU_OPTIONS, partition_has_gpus
+from launcher.slurm.gpus import partition_has_gpus, says_gpus
 from launcher.stop_signals import uninterrupted
 from segda_core.config import TaskConfig
 from segda_core.layout import AttemptFiles, read_json, write_json
@@ -41,6 +41,8 @@ text for every violated policy, of which some no waiting changes."""
 PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
 """Faults of a file system that may pass: it is full, or does not answer."""
 
+ASKED = "it asked for {} GPUs on each node, one for each rank; executor.gpus_per_node=0 asks for none"
+
 SNAPSHOT = Path("/SNAPSHOT/OF/THE/CODE")
 """Stands in a previewed script for the folder that a launch makes."""
 
@@ -63,6 +65,7 @@ class SubmissionError(RuntimeError):
 
     def __init__(self, message: str, refusal: Refusal | None = None) -> None:
         super().__init__(f"sbatch: {message or 'it ended without a word'}")
+        self.said = message
         self.refusal = refusal or _refusal(message)
 
 
@@ -126,6 +129,8 @@ class Arrays:
             shutil.rmtree(folder, ignore_errors=True)
             if error.refusal is Refusal.SILENT:
                 self._doubtful.append(name)
+            if error.refusal is Refusal.WRONG and gpus and self._config.gpus_per_node is None:
+                raise SubmissionError(f"{error.said}; {ASKED.format(gpus)}", Refusal.WRONG) from error
             raise
 
     def _submit(
@@ -169,12 +174,13 @@ class Arrays:
         """GPUs asked for on each node; `SubmissionError` where Slurm does not say whether there are any."""
         if self._config.gpus_per_node is not None:
             return self._config.gpus_per_node
-        if GPU_OPTIONS & _sbatch(self._config.sbatch).keys():
+        if says_gpus(_sbatch(self._config.sbatch)):
             return 0
         try:
             return shape.ranks if partition_has_gpus(self._config.partition) else 0
         except SlurmError as error:
-            raise SubmissionError(str(error), Refusal.SILENT) from error
+            advice = "executor.gpus_per_node says how many GPUs to ask for"
+            raise SubmissionError(f"{error}; {advice}", Refusal.SILENT) from error
 
     def _cpus(self, shape: Shape) -> int:
         """Cores on each node."""

@@ -166,7 +166,7 @@ def _planned(root: Path, found: Collection) -> dict[str, str] | None:
             found.problems.append(f"{path}: missing; every trial on disk is shown instead")
             return None
         return {identifier: data for data, identifiers in plan["data"].items() for identifier in identifiers}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         found.problems.append(f"{path}: not a plan: {error}; every trial on disk is shown instead")
         return None
 

@@ -1,10 +1,13 @@
 """Nodes that a trial shall not meet again: one where nothing starts is idle, and would take every retry."""
 
+from collections.abc import Collection
+
+from launcher.slurm.command import SlurmError, ask
 from launcher.slurm.queue import queue
 from segda_core.layout import AttemptFiles, TrialFiles, read_json
 
-FAILED = frozenset({"FAILED", "COMPLETED"})
-"""Last states of a job that ended by itself."""
+OUT = ("down", "drain", "drng", "draining", "drained", "fail", "failg", "maint", "unk", "boot", "pow")
+"""How states of nodes begin that start no jobs now."""
 
 
 def node_of(attempt: AttemptFiles) -> str:
@@ -14,15 +17,26 @@ def node_of(attempt: AttemptFiles) -> str:
     return "" if job is None else job.nodes
 
 
-def nodes_to_avoid(attempt: AttemptFiles) -> tuple[str, ...]:
+def nodes_to_avoid(attempt: AttemptFiles, partition: str | None) -> tuple[str, ...]:
     """Nodes where earlier attempts of its trial, of one launch, ended before a runner began, without a word.
 
-    A later launch tries them again: somebody may have mended them.
+    None where the partition has no other node at work. A later launch tries them again: they may be mended.
     """
     trial = TrialFiles(attempt.root.parent.parent)
     earlier = [trial.attempt(number) for number in range(1, attempt.number)]
     launch_id = (read_json(attempt.submission) or {}).get("launch_id") if earlier else None
-    return tuple(sorted({node for each in earlier if (node := _failed_on(each, launch_id))}))
+    found = {node for each in earlier if (node := _failed_on(each, launch_id))}
+    return tuple(sorted(found)) if found and _others_work(found, partition) else ()
+
+
+def _others_work(nodes: Collection[str], partition: str | None) -> bool:
+    where = [] if partition is None else [f"--partition={partition}"]
+    try:
+        lines = ask(["sinfo", "--all", "--noheader", "--Node", "--format=%N %t", *where]).splitlines()
+    except SlurmError:
+        return False
+    told = [line.split() for line in lines]
+    return any(name not in nodes and not state.startswith(OUT) for name, state in told)
 
 
 def _failed_on(attempt: AttemptFiles, launch_id: str | None) -> str:
@@ -32,4 +46,4 @@ def _failed_on(attempt: AttemptFiles, launch_id: str | None) -> str:
     if attempt.runner(0).exists() or attempt.outcome.exists():
         return ""
     job = queue().find(said["job_name"], said["array_index"]).job
-    return job.nodes if job is not None and job.state in FAILED else ""
+    return job.nodes if job is not None and job.state == "FAILED" else ""

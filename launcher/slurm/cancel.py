@@ -35,16 +35,20 @@ def cancel_held(attempt: AttemptFiles) -> None:
             _scancel([], [job])
 
 
-def release_held(attempt: AttemptFiles) -> bool:
+def release_held(attempt: AttemptFiles, partition: str | None) -> bool:
     """Have Slurm try an attempt's job again that it could not start, with all that waits for it in the queue.
 
-    False where there is no such job, or Slurm does not let this user release it.
+    False where there is no such job, it is in another partition than this (None: any), or Slurm does not let
+    this user release it.
     """
     said = read_json(attempt.submission) or {}
     job = queue().find(said["job_name"], said["array_index"]).job if "job_name" in said else None
     if job is None or not job.could_not_start:
         return False
     try:
+        queued = ask(["squeue", "--noheader", f"--jobs={job.id}", "--format=%P"]).strip()
+        if partition not in (None, queued):
+            return False
         ask(["scontrol", "release", job.id])
     except SlurmError:
         return False

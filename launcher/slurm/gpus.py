@@ -2,16 +2,22 @@
 
 import os
 import re
+from collections.abc import Mapping
 from functools import cache
 
 from launcher.slurm.command import ask
 
-GPU_OPTIONS = frozenset(
-    {"gres", "gpus", "gpus-per-task", "gpus-per-socket", "tres-per-job", "tres-per-node", "tres-per-task"}
-)
-"""Options of sbatch by which a sweep may ask for GPUs in its own way."""
+OF_ANY_KIND = frozenset({"gres", "tres-per-job", "tres-per-node", "tres-per-task"})
+"""Options of sbatch that may ask for GPUs or for something else."""
 
 GPU = re.compile(r"\bgpu\b")
+
+
+def says_gpus(options: Mapping[str, object]) -> bool:
+    """Whether a sweep's options of sbatch ask for GPUs, or for none, in their own way."""
+    asked = [str(value) for name, value in options.items() if name in OF_ANY_KIND]
+    named = any(name.startswith("gpus") for name in options)
+    return named or any(GPU.search(value) or value.lower() == "none" for value in asked)
 
 
 def partition_has_gpus(partition: str | None) -> bool:
@@ -27,6 +33,6 @@ def partition_has_gpus(partition: str | None) -> bool:
 @cache
 def _partitions() -> tuple[tuple[str, bool, bool], ...]:
     """Name, whether it is the default, and whether nodes have GPUs; a line for each kind of node."""
-    lines = ask(["sinfo", "--noheader", "--format=%P|%G"]).splitlines()
+    lines = ask(["sinfo", "--all", "--noheader", "--format=%P|%G"]).splitlines()
     told = [line.partition("|") for line in lines]
     return tuple((name.rstrip("*"), name.endswith("*"), bool(GPU.search(gres))) for name, _, gres in told)

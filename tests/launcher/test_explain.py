@@ -157,6 +157,17 @@ def test_a_trial_in_another_runs_folder_is_looked_at_there(place: Path) -> None:
     assert explanation.status.state is State.CANCELLED
 
 
+def test_a_path_says_where_the_trial_lies_or_would_lie(place: Path) -> None:
+    trial = expanded(place, base={"steps": 30, "optimizer": {"name": "adamw"}}, grid=GRID).trials[3]
+    files = prepare(trial, Path("runs"))
+    (place / "link").symlink_to(files.root.resolve())
+    assert find_planned("link", Path("runs")).runs == (place / "runs").resolve()
+    assert find_planned(f"other/demo/{trial.id}", Path("runs")).runs == Path("other")
+    assert find_planned(f"demo/{trial.id}", Path("runs")).runs == Path("runs")
+    with pytest.raises(ConfigError, match="no trial '/' in runs"):
+        find_planned("/", Path("runs"))
+
+
 def test_a_trial_that_several_sweeps_plan_is_asked_for_by_its_sweep(place: Path) -> None:
     shutil.copy(place / "sweeps/demo.yaml", place / "sweeps/other.yaml")
     other = place / "sweeps/other.yaml"

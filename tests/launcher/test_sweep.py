@@ -110,6 +110,24 @@ def test_an_axis_below_another_is_applied_after_it_whatever_their_order(tmp_path
     assert [method.channels for method in methods if isinstance(method, AdaptSegNetConfig)] == [16, 32]
 
 
+@pytest.mark.parametrize("excluded", [False, True])
+def test_axes_may_give_one_setting_where_no_point_loses_a_value(tmp_path: Path, excluded: bool) -> None:
+    alphas = [
+        {"method": {"name": "ema_classmix", "alpha": value}, "method.alpha": value} for value in (0.9, 0.99)
+    ]
+    axes = (
+        {"grid": {path: [each[path] for each in alphas] for path in alphas[0]}}
+        if excluded
+        else {"zip": alphas}
+    )
+    axes["exclude"] = [
+        {"method": {"alpha": one}, "method.alpha": other}
+        for one, other in ((0.9, 0.99), (0.99, 0.9))
+        if excluded
+    ]
+    assert len(expanded(tmp_path, base={"steps": 1}, **axes).trials) == 2
+
+
 def test_zip_moves_values_together_as_one_axis(tmp_path: Path) -> None:
     zipped = [{"steps": 10, "optimizer.lr": 0.1}, {"steps": 20, "optimizer.lr": 0.2}]
     base = {"method": {"name": "joint"}, "optimizer": {"name": "sgd"}}

@@ -114,7 +114,9 @@ def test_planned_trials_without_files_are_chosen_by_their_id(runs: Path) -> None
     said: list[str] = []
     for words, names in ([], ids), (["supervised"], ids[1:]), (["method=supervised"], ids[1:2]):
         assert [each.root.name for each in choose(runs / "two", words, said.append, planned=True)] == names
-    assert said == ["not looked at: 1 planned trials that have no files yet"]
+    assert said == ["not looked at: 1 planned trial without files yet"]
+    plan_file(runs, "one").write_text("{")
+    assert len(choose(runs / "one", [], said.append, planned=True)) == 2 and "not a plan" in said[-1]
     assert [each.root.name for each in choose(runs / "two", [], said.append)] == ids[:2]
     [pending] = choose(runs / "two", ["supervised-d"], said.append, planned=True)
     assert cancel([pending]) == [pending] and read_status(pending).state is State.CANCELLED
@@ -129,6 +131,9 @@ def test_a_broken_file_is_named_and_leaves_prune_its_other_trials(runs: Path) ->
     assert choose(runs / "two", ["seed=0"], said.append) == [done]
     assert choose(runs / "two", ["joint-a"], said.append) == [broken]
     assert len(said) == 1 and "joint-a/trial.json: cannot be read" in said[0]
+    for content in ("[1]", '{"sweep": "two", "point": 3}', '{"sweep": "two", "point": {}, "parents": [1]}'):
+        broken.trial.write_text(content)
+        assert choose(runs / "two", ["seed=0"], said.append) == [done], content
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "attempts/2/submission.json", "attempts/2/outcome.json"])

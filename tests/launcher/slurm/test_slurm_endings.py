@@ -17,6 +17,7 @@ from launcher.executors.slurm_start import JobStart
 from launcher.executors.slurm_task import JobEndedError, NodeTask, Signals
 from launcher.life import life_of
 from launcher.logs import read_log
+from launcher.slurm.avoid import nodes_to_avoid
 from launcher.slurm.requeue import NO_STEP
 from launcher.states import State
 from launcher.status import read_status
@@ -174,6 +175,18 @@ def test_of_a_job_that_ended_before_its_runner_what_it_printed_is_shown(
         f"log: {log}"
     )
     assert list(read_log(files.attempt(1), follow=False)) == [log.read_text()]
+
+
+@pytest.mark.parametrize(("state", "avoided"), [("mix", ("n1",)), ("drain*", ()), ("down", ())])
+def test_a_node_where_nothing_began_is_avoided_while_another_works(
+    files: TrialFiles, commands: Path, state: str, avoided: tuple[str, ...]
+) -> None:
+    say_queue(commands, "8_0|0|FAILED|NonZeroExitCode|n1|segda-x-1")
+    write_command(commands / "sinfo", f"echo n1 idle; echo 'n2 {state}'")
+    write_json(files.attempt(2).submission, JOB)
+    assert nodes_to_avoid(files.attempt(2), None) == avoided
+    write_json(files.attempt(1).outcome, {"status": "waits", "message": "for its parents"})
+    assert nodes_to_avoid(files.attempt(2), None) == ()
 
 
 def test_other_jobs_may_be_called_anything(files: TrialFiles, commands: Path) -> None:

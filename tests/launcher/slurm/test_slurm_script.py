@@ -80,6 +80,11 @@ def test_it_asks_for_what_the_sweep_says(tmp_path: Path) -> None:
         ({}, {"SBATCH_PARTITION": "gpu"}, {"gpus-per-node=1", "cpus-per-task=4"}),
         ({"partition": "gpu", "gpus_per_node": 0}, {}, {"cpus-per-task=1"}),
         ({"partition": "gpu", "sbatch": {"gres": "gpu:a100:1"}}, {}, {"gres=gpu:a100:1", "cpus-per-task=1"}),
+        (
+            {"partition": "gpu", "sbatch": {"gres": "lscratch:10"}},
+            {},
+            {"gres=lscratch:10", "gpus-per-node=1", "cpus-per-task=4"},
+        ),
     ],
 )
 def test_it_asks_for_gpus_where_the_partition_has_some(
@@ -100,7 +105,7 @@ def test_it_asks_for_gpus_where_the_partition_has_some(
 
 def test_where_slurm_does_not_say_the_sweep_has_to(tmp_path: Path) -> None:
     write_command(tmp_path / "bin" / "sinfo", SILENT)
-    with pytest.raises(ConfigError, match=r"Unable to contact .*; executor\.gpus_per_node says it"):
+    with pytest.raises(ConfigError, match=r"Unable to contact .*; executor\.gpus_per_node says how many"):
         script_of(tmp_path)
     assert script_of(tmp_path, gpus_per_node=0)
 
