@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from launcher.live import several
+
 
 def bad_images(metrics: Mapping[str, Any]) -> str:
     """How many were skipped or resized; empty where none was."""
@@ -17,4 +19,4 @@ def bad_images(metrics: Mapping[str, Any]) -> str:
 def counted(words: str, count: int) -> str:
     """`1 label resized`, `2 labels resized`."""
     *noun, verb = words.split()
-    return f"{count} {' '.join(noun)}{'' if count == 1 else 's'} {verb}"
+    return f"{several(count, ' '.join(noun))} {verb}"

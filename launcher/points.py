@@ -78,7 +78,8 @@ def search_axes(search: SearchConfig, points: Sequence[Mapping[str, Json]], file
     faults = [f"search.space.{path}: {fault}" for path in search.space if (fault := _path_fault(path))]
     choices = tuple(_search_choice(point, file) for point in points)
     meet = (one + other for one, other in itertools.product(choices, repeat=2))
-    faults += overlaps(meet if search.is_adaptive else choices)  # its next proposals mix what these have
+    if _nested(search.space):
+        faults += overlaps(meet if search.is_adaptive else choices)  # its next proposals mix what these have
     return Axes((choices,), (), tuple(f"{file}: {fault}" for fault in faults))
 
 
@@ -107,8 +108,14 @@ def make_axes(part: Part, file: str, ladder: tuple[int | str, ...], prefix: str 
     exclude = [entry for entry in part.exclude if all(axis_of(path, names) for path in entry)]
     faults = [*_zip_faults(part), *_exclude_faults(part), *(f"{place}: {wrong[place]}" for place in wrong)]
     said = [f"{file}: {prefix}{fault}" for fault in faults]
-    said += [f"{file}: {fault}" for fault in overlaps(Axes(tuple(choices), tuple(exclude)).points())]
+    if _nested(names):
+        said += [f"{file}: {fault}" for fault in overlaps(Axes(tuple(choices), tuple(exclude)).points())]
     return Axes(tuple(choices), tuple(exclude), tuple(said))
+
+
+def _nested(axes: Collection[str]) -> bool:
+    """Whether one lies below another: points, perhaps thousands, need a look only then."""
+    return any(axis_of(path.rpartition(".")[0], axes) for path in axes)
 
 
 def _grid_axis(path: str, found: list[Json] | tuple[Json, ...], file: str, prefix: str) -> tuple[Choice, ...]:

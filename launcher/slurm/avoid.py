@@ -3,17 +3,16 @@
 from collections.abc import Collection
 
 from launcher.slurm.command import SlurmError, ask
-from launcher.slurm.queue import queue
+from launcher.slurm.queue import job_of
 from segda_core.layout import AttemptFiles, TrialFiles, read_json
 
-OUT = ("down", "drain", "drng", "draining", "drained", "fail", "failg", "maint", "unk", "boot", "pow")
-"""How states of nodes begin that start no jobs now."""
+OUT = ("down", "drain", "drng", "fail", "maint", "unk", "boot", "pow")
+"""How states of nodes begin that start no jobs now; one that does not respond ends in a star."""
 
 
 def node_of(attempt: AttemptFiles) -> str:
     """Where an attempt's job ran, in Slurm's words; empty where Slurm does not know it any more."""
-    said = read_json(attempt.submission) or {}
-    job = queue().find(said["job_name"], said["array_index"]).job if "job_name" in said else None
+    job = job_of(attempt)
     return "" if job is None else job.nodes
 
 
@@ -36,14 +35,14 @@ def _others_work(nodes: Collection[str], partition: str | None) -> bool:
     except SlurmError:
         return False
     told = [line.split() for line in lines]
-    return any(name not in nodes and not state.startswith(OUT) for name, state in told)
+    return any(
+        name not in nodes and not (state.startswith(OUT) or state.endswith("*")) for name, state in told
+    )
 
 
 def _failed_on(attempt: AttemptFiles, launch_id: str | None) -> str:
     said = read_json(attempt.submission) or {}
-    if said.get("launch_id") != launch_id or "job_name" not in said:
+    if said.get("launch_id") != launch_id or attempt.runner(0).exists() or attempt.outcome.exists():
         return ""
-    if attempt.runner(0).exists() or attempt.outcome.exists():
-        return ""
-    job = queue().find(said["job_name"], said["array_index"]).job
+    job = job_of(attempt)
     return job.nodes if job is not None and job.state == "FAILED" else ""

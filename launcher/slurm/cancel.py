@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from launcher.slurm.command import NoSlurmError, SlurmError, ask
-from launcher.slurm.queue import Job, queue
+from launcher.slurm.queue import Job, job_of, queue
 from segda_core.layout import AttemptFiles, read_json
 
 AT_ONCE = 500
@@ -26,10 +26,7 @@ def cancel_held(attempt: AttemptFiles) -> None:
 
     Where the controller stays silent it is left there, and leaves at once should somebody release it.
     """
-    said = read_json(attempt.submission) or {}
-    if "job_name" not in said:
-        return
-    job = queue().find(said["job_name"], said["array_index"]).job
+    job = job_of(attempt)
     if job is not None and job.could_not_start:
         with suppress(SlurmError):
             _scancel([], [job])
@@ -41,8 +38,7 @@ def release_held(attempt: AttemptFiles, partition: str | None) -> bool:
     False where there is no such job, it is in another partition than this (None: any), or Slurm does not let
     this user release it.
     """
-    said = read_json(attempt.submission) or {}
-    job = queue().find(said["job_name"], said["array_index"]).job if "job_name" in said else None
+    job = job_of(attempt)
     if job is None or not job.could_not_start:
         return False
     try:

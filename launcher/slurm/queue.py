@@ -160,6 +160,12 @@ def queue() -> Queue:
     return Queue()
 
 
+def job_of(attempt: AttemptFiles) -> Job | None:
+    """What Slurm says of an attempt's job; None where it has none, or Slurm does not know or tell."""
+    said = read_json(attempt.submission) or {}
+    return queue().find(said["job_name"], said["array_index"]).job if "job_name" in said else None
+
+
 def jobs_of(attempts: Sequence[AttemptFiles]) -> tuple[str, ...] | None:
     """Ids of the jobs of some attempts that have not ended; None where one cannot be told."""
     found: set[str] = set()

@@ -177,7 +177,9 @@ def test_of_a_job_that_ended_before_its_runner_what_it_printed_is_shown(
     assert list(read_log(files.attempt(1), follow=False)) == [log.read_text()]
 
 
-@pytest.mark.parametrize(("state", "avoided"), [("mix", ("n1",)), ("drain*", ()), ("down", ())])
+@pytest.mark.parametrize(
+    ("state", "avoided"), [("mix", ("n1",)), ("drain*", ()), ("down", ()), ("idle*", ())]
+)
 def test_a_node_where_nothing_began_is_avoided_while_another_works(
     files: TrialFiles, commands: Path, state: str, avoided: tuple[str, ...]
 ) -> None:
