@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 
 from launcher.executor_config import SlurmConfig
 from launcher.executors.base import Surroundings
-from launcher.executors.slurm_arrays import Arrays, Refusal, Shape, SubmissionError, shape_of
+from launcher.executors.slurm_arrays import Arrays
 from launcher.executors.slurm_job import SlurmJob
+from launcher.executors.slurm_refusal import Refusal, SubmissionError
+from launcher.executors.slurm_request import Shape, gpus_per_node, shape_of
 from launcher.executors.slurm_shares import Throttle, cut, shares
 from launcher.slurm.avoid import nodes_to_avoid
 from launcher.slurm.job_log import FOLDER
@@ -191,7 +193,7 @@ class SlurmExecutor:
         return True
 
     def _say_that_gpus_were_found(self, shape: Shape) -> None:
-        if self._config.gpus_per_node is None and not self._said and self._arrays.gpus(shape):
+        if self._config.gpus_per_node is None and not self._said and gpus_per_node(shape, self._config):
             self._said = True
             self._say("note: jobs ask for a GPU for each rank; --set executor.gpus_per_node=0: for none")
 

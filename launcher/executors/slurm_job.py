@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
-from launcher.executors.slurm_arrays import Shape
+from launcher.executors.slurm_request import Shape
 from launcher.life import is_alive
 from launcher.slurm.cancel import cancel_jobs, signal_jobs
 from segda_core.layout import AttemptFiles, TrialFiles

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from launcher.executors.slurm_arrays import Shape
+from launcher.executors.slurm_request import Shape
 
 Part = tuple[list[int], int | None]
 """Positions of the trials of one array, and how many of them may run at once; None: any number."""
