@@ -25,6 +25,7 @@ from launcher.outcome import Ending, judge
 from launcher.prepare import read_config
 from launcher.process import PARENT_VARIABLE, death_signal, end_processes, identity, out_of_memory_kills
 from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
+from segda_core.process import SAVE_SIGNALS
 
 POLL_S = 0.2
 LOOK_S = 1.0
@@ -35,9 +36,6 @@ ASLEEP_S = 10.0
 
 SAVE_GRACE_S = 60
 """Seconds that torchrun and its workers get to save and leave after a signal, before they are killed."""
-
-HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
-"""Signals that ask an attempt to save and leave."""
 
 UNHEARD = (signal.SIGTERM, signal.SIGUSR2)
 """Those that torchrun ignores: a scheduler sends them to it as well, and its runner passes each on as INT."""
@@ -57,13 +55,13 @@ class Runner:
         self._received: list[signal.Signals] = []
         self._ending = Ending(returncode=0)
         self._deadline: float | None = None
-        self._progress = Progress(attempt)
+        self._stall = StallClock(attempt)
 
     def run(self) -> None:
         """Run the attempt to its end and write outcome.json."""
-        for signum in HEARD:
+        for signum in SAVE_SIGNALS:
             signal.signal(signum, self._receive)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)  # Ray starts its processes with INT blocked
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SAVE_SIGNALS)  # Ray starts its processes with INT blocked
         death_signal(int(os.environ[PARENT_VARIABLE]))()
         write_json(self._attempt.runner(self._node.rank), self._record())
         memory_kills = out_of_memory_kills()
@@ -138,7 +136,7 @@ class Runner:
         if self._files.cancel.exists():
             self._ending = replace(self._ending, cancelled=True)
             self._end(torchrun, signal.SIGTERM)
-        elif self._progress.still_for_min() > self._resources.stall_min:
+        elif self._stall.still_for_min() > self._resources.stall_min:
             self._ending = replace(self._ending, stalled_min=self._resources.stall_min)
             self._end(torchrun, signal.SIGTERM)
         elif self._node.rank > 0 and self._attempt.outcome.exists():
@@ -164,7 +162,7 @@ def _deaf_child(parent: int) -> Callable[[], None]:
     return prepare
 
 
-class Progress:
+class StallClock:
     """How long an attempt's step and phase have not moved."""
 
     def __init__(self, attempt: AttemptFiles) -> None:

@@ -105,7 +105,7 @@ def quality(
 @data_app.command("make", epilog="Example: segda data make streets")
 def data_make(
     name: Annotated[str, typer.Argument(metavar="NAME", help="streets")],
-    root: Annotated[Path | None, typer.Option(metavar="DIR", help="Else where its profile looks.")] = None,
+    root: Annotated[Path | None, typer.Option(metavar="DIR", help="Else where sweeps look for it.")] = None,
 ) -> None:
     """Draw a pair of domains."""
     _check_word("NAME", name, get_args(MadeName))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.prepare import read_config
+from launcher.progress import UNREADABLE
 from segda_core.config import (
     AdaptSegNetConfig,
     CycleGanConfig,
@@ -113,7 +114,7 @@ class Past:
                 self._add_directory(files)
 
     def _add_directory(self, files: TrialFiles) -> None:
-        with suppress(ValueError, KeyError):  # broken, or written by another version: nothing to compare with
+        with suppress(*UNREADABLE):  # broken, or written by another version: nothing to compare with
             if metrics := read_json(files.metrics):
                 self.add(read_config(files), metrics, files)
 

@@ -182,10 +182,11 @@ class Launch:
         try:
             attempt = self._claim(entry)
             job = None if attempt is None else room.start(attempt)
-        except (OSError, ValueError) as error:  # a full disk, a directory deleted by hand, a broken file
+        except (OSError, ValueError) as error:  # a full disk, a folder deleted by hand; a broken file
             room.release()
             newest = max(entry.files.attempt_numbers(), default=0)
-            status = TrialStatus(entry.id, State.FAILED, "disk", str(error), newest)
+            cause = "disk" if isinstance(error, OSError) else "data"
+            status = TrialStatus(entry.id, State.FAILED, cause, str(error), newest)
             settle(entry, status, self._view, stopping=self.is_stopping)
             return True
         if attempt is None or job is None:

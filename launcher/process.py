@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from segda_core.process import signal_at_parents_death
+
 ATTEMPT_VARIABLE = "SEGDA_ATTEMPT"
 """Environment variable that every process of an attempt inherits: the attempt's absolute path."""
 
@@ -22,7 +24,6 @@ PARENT_VARIABLE = "SEGDA_PARENT"
 KILL_PATIENCE_S = 10.0
 """Seconds after which a process that KILL did not end is left to the kernel."""
 
-PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -76,11 +77,9 @@ def death_signal(parent: int, signum: signal.Signals = signal.SIGTERM) -> Callab
 
     The death counted is that of the thread that started the child, so start children from one that stays.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
 
     def install() -> None:
-        if libc.prctl(PR_SET_PDEATHSIG, signum) != 0:
-            raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+        signal_at_parents_death(signum)
         if os.getppid() != parent:
             sys.exit(f"parent process {parent} is gone")
 

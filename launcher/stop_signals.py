@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from segda_core.process import USER_SIGNALS
 
 
 class StopSignals:
@@ -17,7 +17,7 @@ class StopSignals:
     @contextmanager
     def heard(self) -> Iterator[None]:
         """Count while inside; a signal that the caller has us ignore (as nohup does) stays ignored."""
-        heard = [signum for signum in STOP_SIGNALS if signal.getsignal(signum) != signal.SIG_IGN]
+        heard = [signum for signum in USER_SIGNALS if signal.getsignal(signum) != signal.SIG_IGN]
         before = {signum: signal.signal(signum, self._count) for signum in heard}
         try:
             yield
@@ -31,7 +31,7 @@ class StopSignals:
 
 
 @contextmanager
-def uninterrupted(signals: Iterable[signal.Signals] = STOP_SIGNALS) -> Iterator[None]:
+def uninterrupted(signals: Iterable[signal.Signals] = USER_SIGNALS) -> Iterator[None]:
     """Keep what stops this process from commands that it starts meanwhile; it hears of it afterwards itself.
 
     Ctrl-C reaches every process on a terminal. A command may let the signals through when it is ready.

@@ -119,10 +119,10 @@ def survey(
 
 def make_images(surveyed: Survey) -> bool:
     """Draw the profiles' images where they are missing and segda can; whether it did."""
-    made = {stage.profile.make: stage.profile_file for stage in surveyed.sweep.stages if stage.profile.make}
+    made = {stage.profile_file: stage.profile.make for stage in surveyed.sweep.stages if stage.profile.make}
     if not made or not problems(surveyed.manifests.values()):
         return False
-    for maker, file in made.items():
-        if run_core("segda_core.data", "make", maker):
+    for file, maker in made.items():
+        if run_core("segda_core.data", "make", maker, "--profile", str(file)):
             raise DataError(f"{file}: make: the images of {maker} could not be made")
     return True

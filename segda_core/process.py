@@ -11,14 +11,20 @@ from importlib import import_module
 from types import FrameType, ModuleType
 from typing import NoReturn
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+SAVE_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+"""Signals that ask an attempt to save and leave."""
 
 USER_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """How a user ends a command: Ctrl-C, kill, closing the terminal."""
 
 INTERRUPTED = 130
 
+AGENT_VARIABLE = "SEGDA_AGENT"
+"""Environment variable with the pid of the torchrun that starts workers."""
+
 _PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
+"""Loaded here, not between a fork and its exec, where another thread may hold the loader's lock for ever."""
 
 
 class Verdict(IntEnum):
@@ -53,7 +59,7 @@ class StopRequest:
 
     def listen(self) -> None:
         """Turn TERM, INT and USR2 into a request to save; a second signal changes nothing."""
-        for number in STOP_SIGNALS:
+        for number in SAVE_SIGNALS:
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -83,20 +89,19 @@ def _do_nothing(number: int, frame: FrameType | None) -> None:
 
 
 def die_with_parent() -> None:
-    """Get TERM when the parent dies (Linux), and leave at once where it died before this call.
+    """Get TERM when torchrun dies (Linux), and leave at once where it died before this call.
 
     Workers of torchrun have a session of their own, so nothing else reaches them when it is killed.
     """
     signal_at_parents_death(signal.SIGTERM)
-    if "TORCHELASTIC_RUN_ID" in os.environ and os.getppid() == 1:
-        raise SystemExit("the parent process died before this worker started")
+    if os.environ.get(AGENT_VARIABLE) not in (None, str(os.getppid())):
+        raise SystemExit("torchrun died before this worker had started")
 
 
 def signal_at_parents_death(number: signal.Signals) -> None:
     """Have the kernel send this process a signal when its parent dies (Linux)."""
     if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.prctl(_PR_SET_PDEATHSIG, number) != 0:
+        if _LIBC.prctl(_PR_SET_PDEATHSIG, number) != 0:
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
 
 

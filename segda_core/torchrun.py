@@ -4,12 +4,13 @@ A quarter of what it costs beside its workers is looking for garbage while torch
 interpreter apart; and each time it leaves a folder among the temporary files.
 """
 
+import os
 import signal
 import sys
 import tempfile
 import traceback
 
-from segda_core.process import leave_at_once, load
+from segda_core.process import AGENT_VARIABLE, leave_at_once, load
 
 
 def main() -> None:
@@ -17,6 +18,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # while it loads, torch swallows a KeyboardInterrupt
     torchrun = load("torch.distributed.run")
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ[AGENT_VARIABLE] = str(os.getpid())
     try:
         with tempfile.TemporaryDirectory(prefix="torchelastic_", ignore_cleanup_errors=True) as logs:
             torchrun.main(["--log-dir", logs, *sys.argv[1:]])

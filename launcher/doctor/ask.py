@@ -1,7 +1,7 @@
 """Asking other programs, with patience that ends: a doctor must not hang with the patient."""
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 PATIENCE_S = 15.0
@@ -21,11 +21,19 @@ class Answer:
         return [line.strip() for line in self.output.splitlines() if line.strip()]
 
 
-def ask(command: Sequence[str], patience: float = PATIENCE_S) -> Answer:
-    """Run a program to its end."""
+def ask(
+    command: Sequence[str], patience: float = PATIENCE_S, environment: Mapping[str, str] | None = None
+) -> Answer:
+    """Run a program to its end; in our environment where none is given."""
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=patience, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=patience,
+            env=environment,
+            check=False,
         )
     except FileNotFoundError:
         return Answer(fault=f"{command[0]} is not installed", installed=False)

@@ -4,11 +4,13 @@ import getpass
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from launcher.doctor.ask import ask
+from launcher.doctor.ask import Answer, ask
 from launcher.doctor.finding import Finding, Level, Scope
+from launcher.slurm.command import environment
+from launcher.slurm.limits import settings_in
 
 USABLE = ("idle", "mixed", "allocated", "completing")
 SHORT_KILL_WAIT_S = 20
@@ -20,7 +22,7 @@ Settings = Mapping[str, str]
 
 def check_slurm(scope: Scope) -> Iterator[Finding]:
     """Everything about the cluster that SLURM_CONF, or this host, names."""
-    ping = ask(["scontrol", "ping"])
+    ping = _ask(["scontrol", "ping"])
     if not ping.installed:
         yield Finding(Level.NOTE, "not installed here (no scontrol): --executor slurm cannot be used")
     elif "configuration source" in ping.fault and "SLURM_CONF" not in os.environ:
@@ -37,13 +39,12 @@ def check_slurm(scope: Scope) -> Iterator[Finding]:
 
 
 def _cluster() -> Iterator[Finding]:
-    answer = ask(["scontrol", "show", "config"])
+    answer = _ask(["scontrol", "show", "config"])
     if answer.fault:
         yield Finding(Level.PROBLEM, answer.fault)
         return
-    pairs = (line.partition("=") for line in answer.lines if "=" in line)
-    settings = {name.strip(): value.strip() for name, _, value in pairs}
-    partitions = [dict(_words(line)) for line in ask(["scontrol", "--oneliner", "show", "partition"]).lines]
+    settings = settings_in(answer.output)
+    partitions = [dict(_words(line)) for line in _ask(["scontrol", "--oneliner", "show", "partition"]).lines]
     yield _nodes(settings)
     gpus = _gpus()
     for partition in partitions:
@@ -54,13 +55,18 @@ def _cluster() -> Iterator[Finding]:
     yield _endings(settings)
 
 
+def _ask(command: Sequence[str]) -> Answer:
+    """As segda asks: what a surrounding job, or a shell's options, would change is left out."""
+    return ask(command, environment=environment())
+
+
 def _words(line: str) -> list[tuple[str, str]]:
     """`Name=value` pairs of one line."""
     return re.findall(r"(\w+)=(\S*)", line)
 
 
 def _nodes(settings: Settings) -> Finding:
-    lines = ask(["sinfo", "--noheader", "--Node", "--format", "%N %T"]).lines
+    lines = _ask(["sinfo", "--noheader", "--Node", "--format", "%N %T"]).lines
     found = Counter(line.split()[-1] for line in set(lines))  # a node has a line for each of its partitions
     usable = sum(count for state, count in found.items() if state in USABLE)
     version, name = settings.get("SLURM_VERSION"), settings.get("ClusterName")
@@ -74,7 +80,7 @@ def _nodes(settings: Settings) -> Finding:
 def _gpus() -> dict[str, int]:
     """Partition -> GPUs of its nodes."""
     counts: Counter[str] = Counter()
-    for line in ask(["sinfo", "--noheader", "--format", "%R|%D|%G"]).lines:
+    for line in _ask(["sinfo", "--noheader", "--format", "%R|%D|%G"]).lines:
         partition, nodes, devices = line.split("|", 2)
         each = sum(int(count) for count in re.findall(r"gpu:(?:[^:,()]+:)?(\d+)", devices))
         counts[partition] += int(nodes) * each
@@ -108,7 +114,7 @@ def _limits(settings: Settings) -> Finding:
     if not {"limits", "safe"} & set(enforced.lower().split(",")):
         return Finding(Level.OK, message, facts=facts)
     wanted = ["assoc", "where", f"user={getpass.getuser()}", f"format={','.join(ASSOCIATION)}"]
-    own = ask(["sacctmgr", "--noheader", "--parsable2", "show", *wanted]).lines
+    own = _ask(["sacctmgr", "--noheader", "--parsable2", "show", *wanted]).lines
     rows = [dict(zip(ASSOCIATION, line.split("|"), strict=False)) for line in own]
     facts["associations"] = rows
     if not rows:
@@ -124,7 +130,7 @@ def _accounting(settings: Settings) -> Finding:
     storage, completion = settings.get("AccountingStorageType", ""), settings.get("JobCompType", "")
     facts = {"accounting": storage, "job_completion": completion}
     if storage.endswith("slurmdbd"):
-        answer = ask(["sacct", "--noheader", "--allocations", "--starttime=now-1minutes"])
+        answer = _ask(["sacct", "--noheader", "--allocations", "--starttime=now-1minutes"])
         if not answer.fault:
             return Finding(Level.OK, "accounting by slurmdbd answers", facts=facts)
         advice = "until it does, how a job ended is read from its own files and from squeue"

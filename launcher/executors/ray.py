@@ -132,9 +132,9 @@ class RayExecutor:
 
     def reserve(self, config: TaskConfig, after: Sequence[str] = ()) -> "RayRoom | None":
         """Room for one more attempt; None while this launch's own fill the cluster."""
-        self._connect()
         running = [job for job in self._jobs.values() if not job.has_ended()]
         self._jobs = {job.task.attempt: job for job in running}
+        self._connect()  # after that look, which may find the driver dead
         cpus, gpus = self._need(config)
         full = (
             len(running) >= (self._config.max_parallel or len(running) + 1)

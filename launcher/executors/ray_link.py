@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,8 @@ class RayLink:
     def close(self) -> None:
         """End the driver."""
         assert self._driver.stdin is not None and self._driver.stdout is not None
-        self._driver.stdin.close()
+        with suppress(BrokenPipeError):  # it died with words unread
+            self._driver.stdin.close()
         try:
             self._driver.wait(STOP_PATIENCE_S)
         except subprocess.TimeoutExpired:

@@ -7,16 +7,17 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from launcher.find import sweep_names
+from launcher.find import find_sweep
 from launcher.layers import look_up
 from launcher.leaderboard.disk import Above, Folder, Size, largest
+from launcher.plan import plan_file, read_plan
 from launcher.points import matches_value
+from launcher.progress import UNREADABLE
 from launcher.states import State, TrialStatus
 from launcher.status import understand
-from segda_core import layout
 from segda_core.classes import CLASSES
 from segda_core.config import TrialConfig
-from segda_core.errors import ConfigError, did_you_mean, parse
+from segda_core.errors import ConfigError, parse
 from segda_core.layout import TrialFiles
 
 SEEDS = ("seed", "target.subset.seed")
@@ -130,7 +131,7 @@ def collect(
     found = Collection(tuple(names))
     records: dict[str, Record] = {}
     for name in names:
-        root = _sweep_root(name, runs)
+        root = find_sweep(name, runs)
         folder = Folder(root)
         for identifier, data in _covered(root, found, all_trials).items():
             record = _read(folder, identifier, data, found, today or Today())
@@ -138,15 +139,6 @@ def collect(
                 records[identifier] = record
     found.records.extend(records.values())
     return found
-
-
-def _sweep_root(name: str, runs: Path) -> Path:
-    root = runs / name
-    if not root.is_dir():
-        known = sweep_names(runs)
-        listed = f"there are: {', '.join(known)}" if known else "it holds no sweep"
-        raise ConfigError([f"{runs}: no sweep {name!r}{did_you_mean(name, known)}; {listed}"])
-    return root
 
 
 def _covered(root: Path, found: Collection, all_trials: bool) -> dict[str, str | None]:
@@ -159,16 +151,15 @@ def _covered(root: Path, found: Collection, all_trials: bool) -> dict[str, str |
 
 
 def _planned(root: Path, found: Collection) -> dict[str, str] | None:
-    path = root / "plan.json"
+    path = plan_file(root.parent, root.name)
     try:
-        plan = layout.read_json(path)
-        if plan is None:
-            found.problems.append(f"{path}: missing; every trial on disk is shown instead")
-            return None
-        return {identifier: data for data, identifiers in plan["data"].items() for identifier in identifiers}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        found.problems.append(f"{path}: not a plan: {error}; every trial on disk is shown instead")
-        return None
+        if path.exists():
+            plan = read_plan(root.parent, root.name)
+            return {identifier: data for data, identifiers in plan.items() for identifier in identifiers}
+        found.problems.append(f"{path}: missing; every trial on disk is shown instead")
+    except (ConfigError, OSError) as error:
+        found.problems.append(f"{error}; every trial on disk is shown instead")
+    return None
 
 
 def _read(
@@ -184,7 +175,7 @@ def _read(
             return None
         config, made = written.config, written.made
         point, above = made.get("point", {}), folder.above(identifier)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, *UNREADABLE) as error:
         found.problems.append(_named(root, error))
         return None
     if not isinstance(config, TrialConfig) or "segmenter" not in config.outputs:
@@ -195,7 +186,7 @@ def _read(
     try:
         status = understand(files, today.manifest_hashes.get(identifier), today.commit)
         result = None if status.metrics is None else parse(Result, status.metrics, str(files.metrics))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, *UNREADABLE) as error:
         problem = _named(files.metrics if files.metrics.exists() else root, error)
         found.problems.append(problem)
         return Record(*place, None, None, problem)

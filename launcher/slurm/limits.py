@@ -49,10 +49,14 @@ def configuration() -> Configuration:
 
 def _ask_scontrol() -> dict[str, str]:
     try:
-        lines = ask(["scontrol", "show", "config"]).splitlines()
+        return settings_in(ask(["scontrol", "show", "config"]))
     except SlurmError:
         return {}
-    pairs = (line.partition("=") for line in lines if "=" in line)
+
+
+def settings_in(told: str) -> dict[str, str]:
+    """By name, out of what `scontrol show config` prints."""
+    pairs = (line.partition("=") for line in told.splitlines() if "=" in line)
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 

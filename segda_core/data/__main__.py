@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from segda_core.config import Profile
 from segda_core.data.index import expand_root
 from segda_core.data.manifest import ManifestReader
-from segda_core.errors import ConfigError, DataError
+from segda_core.errors import ConfigError, DataError, load_yaml, parse
 from segda_core.process import end_on_signals
 
 ROOTS = {"streets": "${SEGDA_DATA:-data}/streets-v1"}
-"""Images segda can make, and where its profiles look for them."""
+"""Images segda can make, and where the profiles that come with it look for them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,8 +35,21 @@ def make(options: argparse.Namespace) -> int:
     """Write a set of images drawn by segda itself."""
     from segda_core.data.streets import make_streets
 
-    make_streets(options.root or expand_root(ROOTS[options.name]))
+    make_streets(_folder(options))
     return 0
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    if options.profile is None:
+        return options.root or expand_root(ROOTS[options.name])
+    profile = parse(Profile, load_yaml(options.profile), str(options.profile))
+    folders = sorted({expand_root(domain.root).parent for domain in profile.domains.values()})
+    if len(folders) > 1:
+        lie = " and ".join(map(str, folders))
+        raise DataError(
+            f"{options.profile}: make: its domains are drawn into one folder; their roots lie in {lie}"
+        )
+    return folders[0]
 
 
 def check(options: argparse.Namespace) -> int:
@@ -107,7 +121,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True)
     making = commands.add_parser("make", help=make.__doc__, epilog="example: make streets")
     making.add_argument("name", choices=sorted(ROOTS))
-    making.add_argument("--root", type=Path, help="folder to make; default: where the profile looks for it")
+    where = making.add_mutually_exclusive_group()
+    where.add_argument("--root", type=Path, help="folder to make; default: where the shipped profile looks")
+    where.add_argument("--profile", type=Path, help="make it where this data profile's file looks")
     making.set_defaults(run=make)
     checking = commands.add_parser(
         "check", help=check.__doc__, epilog="example: check sweeps/data/streets.yaml"

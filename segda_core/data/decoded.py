@@ -84,10 +84,8 @@ class DecodedImages:
         """Where the cache keeps what the file holds now."""
         content = identity(path)
         digest = hashlib.sha256(f"{VERSION}\t{DECODER}\t{kind}\t{size}\t{content}".encode()).hexdigest()
-        root = domain_root(path.absolute())
-        domain = f"{root.name}-{hashlib.sha256(str(root).encode()).hexdigest()[:8]}"
         folder = "file size" if self.size is None else f"{self.size[0]}x{self.size[1]}"
-        return f"{domain}/{folder}/{digest[:32]}{ENDING}"
+        return f"{domain_folder(path)}/{folder}/{digest[:32]}{ENDING}"
 
 
 def identity(path: Path) -> str:
@@ -102,6 +100,12 @@ def identity(path: Path) -> str:
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
     return f"{path.absolute()}\t{status.st_size}\t{status.st_mtime_ns}\t{tail.hex()}"
+
+
+def domain_folder(path: Path) -> str:
+    """The cache's folder for files of the domain that a file belongs to."""
+    root = domain_root(path.absolute())
+    return f"{root.name}-{hashlib.sha256(str(root).encode()).hexdigest()[:8]}"
 
 
 def domain_root(path: Path) -> Path:

@@ -15,7 +15,7 @@ from segda_core.data.manifest import TrialImages
 from segda_core.data.store import open_store
 from segda_core.errors import DataError
 from segda_core.methods.base import Batch, DomainBatch
-from segda_core.process import STOP_SIGNALS, signal_at_parents_death
+from segda_core.process import SAVE_SIGNALS, signal_at_parents_death
 
 logger = logging.getLogger(__name__)
 
@@ -115,5 +115,5 @@ def start_worker(number: int) -> None:
     The rank handles those: it saves, and still needs its loader to end in order.
     """
     signal_at_parents_death(signal.SIGKILL)
-    for ignored in STOP_SIGNALS:
+    for ignored in SAVE_SIGNALS:
         signal.signal(ignored, signal.SIG_IGN)

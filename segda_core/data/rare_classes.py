@@ -5,7 +5,6 @@ P(c) is proportional to exp((1 - f_c) / T), where f_c is the share of c among al
 
 import hashlib
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,9 +13,11 @@ from numpy.typing import NDArray
 
 from segda_core.classes import NUM_CLASSES
 from segda_core.config import RareClassConfig
+from segda_core.data.decoded import domain_folder
 from segda_core.data.index import ImageRecord
 from segda_core.data.labels import Counts, Pixels, label_counts
 from segda_core.data.sampling import rare_class_generator
+from segda_core.data.store import ENDING, open_store
 from segda_core.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -70,47 +71,39 @@ def class_probabilities(
 
 
 def class_counts(records: Sequence[ImageRecord]) -> Counts:
-    """(images, 19) pixels of each class at the labels' file size; read once and kept in the user's cache.
+    """(images, 19) pixels of each class at the labels' file size; read once and kept in the image cache.
 
     A label that cannot be read and may be skipped counts nothing.
     """
-    cache = _cache_file(records)
-    if cache.exists():
-        counts: Counts = np.load(cache)
-        return counts
+    store, name = open_store(), _name_in_cache(records)
+    if (found := store.read(name)) is not None:
+        return np.frombuffer(found[1].tobytes(), np.int64).reshape(-1, NUM_CLASSES)
     logger.info("counting the classes of %d labels", len(records))
     counts = np.stack([_counts(record) for record in records])
-    _keep(cache, counts)
+    store.write(name, {"source": str(_label(records[0]))}, counts.view(np.uint8))
+    if store.refusal:
+        logger.warning("class counts are not kept for the next trial: %s", store.refusal)
     return counts
 
 
 def _counts(record: ImageRecord) -> Counts:
-    assert record.label is not None
     try:
-        return label_counts(record.label)[1]
+        return label_counts(_label(record))[1]
     except DataError:
         if not record.may_skip:
             raise
         return np.zeros(NUM_CLASSES, dtype=np.int64)
 
 
-def _cache_file(records: Sequence[ImageRecord]) -> Path:
-    """Named by the labels' paths, sizes and times of change."""
+def _name_in_cache(records: Sequence[ImageRecord]) -> str:
+    """By the labels' paths, sizes and times of change."""
     digest = hashlib.sha256()
     for record in records:
-        assert record.label is not None
-        found = record.label.stat()
-        digest.update(f"{record.label.absolute()}\t{found.st_size}\t{found.st_mtime_ns}\n".encode())
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "segda" / "class_counts"
-    return folder / f"{digest.hexdigest()[:32]}.npy"
+        found = _label(record).stat()
+        digest.update(f"{_label(record)}\t{found.st_size}\t{found.st_mtime_ns}\n".encode())
+    return f"{domain_folder(_label(records[0]))}/class counts/{digest.hexdigest()[:32]}{ENDING}"
 
 
-def _keep(cache: Path, counts: Counts) -> None:
-    """Whole or not at all; several ranks may do this at once with the same content."""
-    temporary = cache.with_name(f".{cache.stem}.{os.getpid()}.npy")
-    try:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        np.save(temporary, counts)
-        temporary.replace(cache)
-    except OSError as error:
-        logger.warning("class counts are not kept for the next trial: %s", error)
+def _label(record: ImageRecord) -> Path:
+    assert record.label is not None
+    return record.label.absolute()

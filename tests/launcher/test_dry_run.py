@@ -177,10 +177,11 @@ def test_two_steps_say_nothing_about_time(tmp_path: Path) -> None:
     assert dry_run(tmp_path, [], Manifest()).trials[0].seconds is None
 
 
-def test_an_unreadable_result_of_another_sweep_is_passed_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "text"), [("config.yaml", "old: settings\n"), ("metrics.json", "[1]")])
+def test_an_unreadable_result_of_another_sweep_is_passed_over(tmp_path: Path, name: str, text: str) -> None:
     trial = expanded(tmp_path, base={**BASE, "method": {"name": "joint"}}).trials[0]
     finish(trial, tmp_path / "runs")
-    trial.files(tmp_path / "runs").config.write_text("old: settings\n")
+    (trial.files(tmp_path / "runs").root / name).write_text(text)
     assert Past(tmp_path / "runs").forecast(trial.config).seconds is None
 
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from launcher.placement import Place
 from launcher.prepare import prepare
 from launcher.trial import Trial
 from launcher.waiting import absent_parents, find_waits
+from segda_core.errors import DataError
 from segda_core.layout import TrialFiles, read_json, write_json
 
 
@@ -86,6 +88,17 @@ def test_a_trial_cancelled_while_it_waits_is_not_started(entry: Entry) -> None:
 def test_a_directory_deleted_meanwhile_fails_its_trial_alone(entry: Entry) -> None:
     shutil.rmtree(entry.files.root)
     assert run(entry).startswith(f"failed   {entry.id}: disk: [Errno 2] No such file or directory")
+
+
+def test_a_broken_file_is_no_fault_of_the_machine(entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be broken once more: nothing is tried again."""
+    entry.place = replace(entry.place, config=LocalConfig(max_parallel=1, retry=3))
+
+    def claim(entry: Entry) -> None:
+        raise DataError("metrics.json: it made nothing of that name")
+
+    monkeypatch.setattr(Launch, "_claim", staticmethod(claim))
+    assert run(entry) == f"failed   {entry.id}: data: metrics.json: it made nothing of that name\n"
 
 
 @pytest.mark.processes

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.attempt import ASLEEP_S, Progress
+from launcher.attempt import ASLEEP_S, StallClock
 from segda_core.layout import TrialFiles, write_json
 
 
@@ -17,9 +17,9 @@ def test_only_time_in_which_the_runner_ran_itself_counts_as_standing_still(
     monkeypatch.setattr(time, "monotonic", lambda: clock)
     attempt = TrialFiles(tmp_path / "trial").attempt(1)
     write_json(attempt.heartbeat, {"step": 1, "phase": "train"})
-    progress = Progress(attempt)
+    stall = StallClock(attempt)
     for passed, minutes in ((0, 0.0), (ASLEEP_S / 2, 0.0), (6, 0.1), (3600, 0.1), (6, 0.2)):
         clock += passed
         if passed == ASLEEP_S / 2:
             write_json(attempt.heartbeat, {"step": 2, "phase": "train"})
-        assert progress.still_for_min() == pytest.approx(minutes)
+        assert stall.still_for_min() == pytest.approx(minutes)

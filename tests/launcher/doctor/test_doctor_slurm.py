@@ -23,7 +23,9 @@ def about(words: str) -> Finding:
     return finding
 
 
-def test_a_healthy_cluster(slurm: Cluster) -> None:
+def test_a_healthy_cluster(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SINFO_FORMAT", "%n")  # of a shell, for its user's eyes
+    monkeypatch.setenv("SINFO_PARTITION", "none")
     assert {each.level for each in look()} == {Level.OK, Level.NOTE}
     nodes = about("nodes usable")
     assert nodes.facts["nodes"] == {"idle": 3} and nodes.facts["version"]

@@ -104,9 +104,9 @@ def test_without_a_plan_every_directory_is_shown(board, content):
 
 
 def test_an_unknown_sweep_is_refused_with_a_suggestion(board):
-    with pytest.raises(ConfigError, match="no sweep 'dmo'; did you mean 'demo'"):
+    with pytest.raises(ConfigError, match=r"no sweep 'dmo' in .*did you mean 'demo'"):
         collect(["dmo"], board.runs)
-    with pytest.raises(ConfigError, match="holds no sweep"):
+    with pytest.raises(ConfigError, match="there are: none"):
         collect(["demo"], board.runs / "nowhere")
 
 

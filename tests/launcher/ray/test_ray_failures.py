@@ -1,6 +1,7 @@
 """What Ray cannot do is said: of an attempt that it cannot start, and when its driver dies."""
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -74,3 +75,17 @@ def test_a_driver_that_dies_unasked_is_said_with_its_last_words(start: Start, sa
     assert status.message == "Ray: the driver of this launch died"
     assert said[-1].startswith(f"{status.message}; last words of the driver:\n")
     assert said[-1].endswith("\nout of memory")
+
+
+def test_a_driver_that_died_unseen_is_followed_by_another(start: Start, said: list[str]) -> None:
+    """The next trial is asked for before anybody looked, with words to the dead one on the way."""
+    files, job = start("log.txt")
+    driver = process_of(os.getpid(), "ray_driver")
+    assert driver is not None and kill(driver)
+    os.waitid(os.P_PID, driver, os.WEXITED | os.WNOWAIT)  # all of its threads are gone
+    job.terminate()
+    shutil.rmtree(files.root)
+    _, second = start("log.txt")
+    assert any(each.startswith("Ray: the driver of this launch died") for each in said)
+    wait_until(job.has_ended)
+    wait_until(second.has_ended)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from segda_core.config import RareClassConfig
+from segda_core.data.cache import kept
 from segda_core.data.dataset import StreamReader, sample_names
 from segda_core.data.labels import read_label
 from segda_core.data.loader import build_loader
@@ -35,8 +36,8 @@ STREET = counts(
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache/segda/class_counts"
+    monkeypatch.setenv("SEGDA_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 @pytest.mark.parametrize("temperature", [0.01, 0.2, 1.0])
@@ -115,7 +116,7 @@ def test_counts_are_the_labels_and_read_once(drawn_pair, configure, cache, monke
     for record, row in zip(records, got, strict=True):
         label = read_label(record.label)
         assert row.tolist() == [(label == number).sum() for number in range(19)]
-    assert len(list(cache.iterdir())) == 1
+    assert [found.size for found in kept(open_store())] == ["class counts"]
     monkeypatch.setattr("segda_core.data.rare_classes.label_counts", None)
     np.testing.assert_array_equal(class_counts(records), got)
 
@@ -125,12 +126,12 @@ def test_changed_labels_are_counted_anew(pair, configure, cache):
     class_counts(records)
     os.utime(records[0].label, ns=(1, 1))
     class_counts(records)
-    assert len(list(cache.iterdir())) == 2
+    assert len(list(cache.glob("*/class counts/*"))) == 2
 
 
 def test_a_cache_that_cannot_be_written_only_costs_time(drawn_pair, configure, tmp_path, monkeypatch, caplog):
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setenv("SEGDA_CACHE", str(tmp_path / "file"))
     records = select_images(rare(configure, drawn_pair)).source
     assert class_counts(records).shape == (12, 19)
     assert "class counts are not kept" in caplog.text

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from small_sweep import wait_until
 
 from segda_core.classes import CLASSES, LABEL_IDS
+from segda_core.data.__main__ import main
 from segda_core.data.streets import VERSION, make_streets
 from segda_core.data.streets.scene import draw_sample
 from segda_core.data.streets.write import LOCK, Sample, all_samples, write_samples, write_streets
@@ -201,3 +203,24 @@ def test_all_of_it(tmp_path: Path, drawn_data: Path) -> None:
         stored = [np.asarray(Image.open(root / sample.labels)) for sample in chosen]
         pictures_with = [sum(bool((labels == label).any()) for labels in stored) for label in LABEL_IDS]
         assert min(pictures_with) >= 8, (domain, split)
+
+
+def profile_with(tmp_path: Path, *roots: Path) -> Path:
+    domains = {f"domain{index}": {"layout": "gta5", "root": str(root)} for index, root in enumerate(roots)}
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump({"name": "mine", "make": "streets", "domains": domains}))
+    return path
+
+
+def test_it_is_drawn_where_a_profile_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Path] = []
+    monkeypatch.setattr("segda_core.data.streets.make_streets", made.append)
+    profile = profile_with(tmp_path, tmp_path / "mine/render", tmp_path / "mine/camera")
+    assert main(["make", "streets", "--profile", str(profile)]) == 0
+    assert made == [tmp_path / "mine"]
+
+
+def test_roots_in_two_folders_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    profile = profile_with(tmp_path, tmp_path / "one/render", tmp_path / "two/camera")
+    assert main(["make", "streets", "--profile", str(profile)]) == 2
+    assert f"their roots lie in {tmp_path / 'one'} and {tmp_path / 'two'}" in capsys.readouterr().err
