@@ -87,4 +87,4 @@ bench: $(INSTALLED) ## how fast things are, beside what the machine could do: BE
 
 clean: ## remove .venv and caches; never runs/ or data/
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache
-	find launcher segda_core tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find launcher segda_core tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
