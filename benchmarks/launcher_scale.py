@@ -26,6 +26,7 @@ from private_slurm.up import missing_programs, up
 
 from launcher.code import current_commit
 from launcher.manifest import read_manifests
+from launcher.outcome import Outcome, Status, write_outcome
 from launcher.prepare import trial_text
 from launcher.sweep import expand, load_sweep
 from launcher.trial import Trial
@@ -172,14 +173,14 @@ def write_attempt(files: TrialFiles, config: TaskConfig, images: str, failed: bo
     attempt = files.attempt(1)
     attempt.root.mkdir(parents=True)
     submission = {"executor": "local", "manifest_hash": images, "fresh": False, "snapshot": "0" * 16}
-    outcome = {"status": "failed" if failed else "done", "cause": "nan" if failed else None}
     beat = {"phase": "train", "step": 200, "steps": config.steps, "images_per_second": 50.0, "time": 1.7e9}
     rows = [
         {"step": step, "losses": {"source": 1.0}, "images_per_second": 50.0, "time": 1.7e9 + step}
         for step in range(50, 250, 50)
     ]
     write(attempt.submission, {**submission, "parents": {}, "host": "h", "pid": 1, "time": 1.7e9})
-    write(attempt.outcome, {**outcome, "message": "loss is NaN" if failed else "", "step": 200})
+    failure = Outcome(Status.FAILED, "loss is NaN", "nan", step=200)
+    write_outcome(attempt, failure if failed else Outcome(Status.DONE, "", step=200))
     write(attempt.heartbeat, beat)
     attempt.history.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     if not failed:

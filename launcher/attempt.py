@@ -21,7 +21,8 @@ from typing import Any
 
 from launcher.command import FIRST_NODE, Node, worker_command
 from launcher.executors.base import Resources
-from launcher.outcome import Ending, judge
+from launcher.judge import Ending, judge
+from launcher.outcome import write_outcome
 from launcher.prepare import read_config
 from launcher.process import PARENT_VARIABLE, death_signal, end_processes, identity, out_of_memory_kills
 from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
@@ -71,11 +72,9 @@ class Runner:
             self._ending, returncode=returncode, memory_ran_out=out_of_memory_kills() > memory_kills
         )
         outcome = judge(self._files, self._attempt, ending)
-        print(
-            f"runner: {' '.join(str(outcome[key]) for key in ('status', 'cause', 'message') if outcome[key])}"
-        )
+        print(f"runner: {' '.join(filter(None, (outcome.status, outcome.cause, outcome.message)))}")
         if self._node.rank == 0:
-            write_json(self._attempt.outcome, outcome)
+            write_outcome(self._attempt, outcome)
 
     def _record(self) -> dict[str, Any]:
         return {

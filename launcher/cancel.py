@@ -1,15 +1,16 @@
 """`segda cancel`: a marker in the trial's directory, which its runner sees and every launcher respects."""
 
-import time
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import chain
 
 from launcher.life import life_of
+from launcher.outcome import BY_CANCEL, read_outcome, write_outcome
 from launcher.slurm.cancel import cancel_jobs
 from launcher.slurm.command import NoSlurmError, SlurmError
 from launcher.states import State
 from launcher.status import read_status
-from segda_core.layout import EXPERIMENT_CAUSES, AttemptFiles, TrialFiles, read_json, write_json
+from segda_core.layout import EXPERIMENT_CAUSES, AttemptFiles, TrialFiles, read_json
 
 
 def cancel(trials: Iterable[TrialFiles]) -> list[TrialFiles]:
@@ -48,11 +49,10 @@ def take_out_of_queue(trials: Iterable[TrialFiles]) -> str | None:
 
 def _end_waiting(attempts: Iterable[AttemptFiles]) -> None:
     """Nobody here can ask for their jobs: without an end of our own they might be waited for for ever."""
-    cancelled = {"status": "cancelled", "cause": None, "message": "by `segda cancel`"}
     for attempt in attempts:
         if "job_name" in (read_json(attempt.submission) or {}) and life_of(attempt).waits:
-            before = read_json(attempt.outcome) or {"step": None}
-            write_json(attempt.outcome, {**before, **cancelled, "time": time.time()})
+            before = read_outcome(attempt)
+            write_outcome(attempt, replace(BY_CANCEL, step=None if before is None else before.step))
 
 
 def uncancel(files: TrialFiles) -> None:

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from launcher.outcome import Outcome, read_outcome
 from launcher.process import on_this_machine, processes_of, still_runs
 from launcher.slurm.queue import queue
 from launcher.slurm.requeue import goes_on
@@ -47,7 +48,7 @@ def life_of(attempt: AttemptFiles) -> Life:
 
     An attempt in Slurm's queue lives while its job does, even where it saved and left: it is queued again.
     """
-    outcome = read_json(attempt.outcome)
+    outcome = read_outcome(attempt)
     submission = read_json(attempt.submission)
     if submission is not None and "job_name" in submission and goes_on(outcome):
         return _in_slurm(attempt, submission, outcome)
@@ -59,7 +60,7 @@ def file_system_time(folder: Path) -> float:
     return time.time() + clock_offset(folder.parent.parent)
 
 
-def _in_slurm(attempt: AttemptFiles, submission: dict[str, Any], outcome: dict[str, Any] | None) -> Life:
+def _in_slurm(attempt: AttemptFiles, submission: dict[str, Any], outcome: Outcome | None) -> Life:
     sighting = queue().find(submission["job_name"], submission["array_index"])
     job, idle = sighting.job, outcome is not None or not attempt.runner(0).exists()
     if job is not None and job.has_ended:

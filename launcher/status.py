@@ -5,6 +5,7 @@ from typing import Any
 
 from launcher.inputs import changed, with_inputs
 from launcher.life import life_of
+from launcher.outcome import BY_CANCEL, BY_SEARCH, KILLED, Outcome, Status, read_outcome
 from launcher.progress import UNREADABLE, read_progress
 from launcher.slurm.avoid import node_of
 from launcher.slurm.ending import CANCELLED, CAUSES, FORGOTTEN, PREEMPTED, end_of, why_unknown
@@ -12,10 +13,6 @@ from launcher.slurm.job_log import job_log, last_words
 from launcher.slurm.requeue import goes_on
 from launcher.states import State, TrialStatus
 from segda_core.layout import EXPERIMENT_CAUSES, AttemptFiles, TrialFiles, read_json
-
-STOPPED = {"status": "stopped", "cause": None, "message": "ended early by the search"}
-KILLED = {"status": "failed", "cause": "killed", "message": "it ended without a word"}
-"""The outcome of an attempt that is not alive and left none."""
 
 LEFT_ALONE = {
     CANCELLED: "its job was cancelled outside segda (scancel)",
@@ -47,14 +44,14 @@ def understand(files: TrialFiles, manifest_hash: str | None = None, commit: str 
     if not numbers:
         return with_inputs(TrialStatus(files.root.name, _unfinished(files)), files, manifest_hash)
     attempt = files.attempt(numbers[-1])
-    outcome: dict[str, Any] | None = read_json(attempt.outcome)
+    outcome = read_outcome(attempt)
     if outcome is None or goes_on(outcome):
         life = life_of(attempt)
         if life.alive:
             state = State.QUEUED if life.waits else State.RUNNING
             return _progress(files, attempt, state, None, life.message)
         outcome = _outcome(files, attempt)  # it may have ended since we first looked
-    if outcome["status"] == "done" and (metrics := read_json(files.metrics)) is not None:
+    if outcome.status is Status.DONE and (metrics := read_json(files.metrics)) is not None:
         return _done(files, metrics, manifest_hash, commit)
     status = _ended(files, attempt, outcome)
     return with_inputs(status, files, manifest_hash)
@@ -78,44 +75,42 @@ def _done(
     )
 
 
-def _outcome(files: TrialFiles, attempt: AttemptFiles) -> dict[str, Any]:
+def _outcome(files: TrialFiles, attempt: AttemptFiles) -> Outcome:
     """How an attempt ended: by its own word, completed by what its scheduler knows of its job."""
-    outcome: dict[str, Any] | None = read_json(attempt.outcome)
+    outcome = read_outcome(attempt)
     if outcome is None and attempt.stopped.exists():
-        return STOPPED
+        return BY_SEARCH
     submission = read_json(attempt.submission) or {}
     if "job_name" not in submission:
         return outcome or KILLED
     if files.cancel.exists():
-        return outcome or {"status": "cancelled", "message": "by `segda cancel`"}
+        return outcome or BY_CANCEL
     name, index = submission["job_name"], submission["array_index"]
     state = end_of(name, index, started=attempt.runner(0).exists())
     if state in LEFT_ALONE:
-        return {"status": "unsubmitted", "message": LEFT_ALONE[state]}
-    if state == PREEMPTED and (outcome is None or outcome["status"] == "failed"):
-        return {"status": "saved", "message": "Slurm preempted it before it had saved"}
+        return Outcome(Status.UNSUBMITTED, LEFT_ALONE[state])
+    if state == PREEMPTED and (outcome is None or outcome.status is Status.FAILED):
+        return Outcome(Status.SAVED, "Slurm preempted it before it had saved")
     where = f" (on {node})" if (node := node_of(attempt)) else ""
     if outcome is None and state in CAUSES:
         cause, message = CAUSES[state]
-        return {"status": "failed", "cause": cause, "message": f"{message}{where}"}
+        return Outcome(Status.FAILED, f"{message}{where}", cause)
     if outcome is not None:
         return outcome
     said = last_words(None if attempt.runner(0).exists() else job_log(attempt))
-    return {
-        **KILLED,
-        "message": f"its job ended without a word ({state or why_unknown(name, index)}){where}{said}",
-    }
+    why = state or why_unknown(name, index)
+    return replace(KILLED, message=f"its job ended without a word ({why}){where}{said}")
 
 
-def _ended(files: TrialFiles, attempt: AttemptFiles, outcome: dict[str, Any]) -> TrialStatus:
-    if outcome["status"] == "stopped":
-        return _progress(files, attempt, State.STOPPED, None, outcome["message"])
-    is_kept = outcome["status"] == "failed" and outcome["cause"] in EXPERIMENT_CAUSES
-    if is_kept or (outcome["status"] == "failed" and not files.cancel.exists()):
-        return _progress(files, attempt, State.FAILED, outcome["cause"], outcome["message"])
-    status = _progress(files, attempt, _unfinished(files), None, outcome["message"])
-    early = outcome["status"] == "waits"
-    not_again = early or outcome["status"] == "unsubmitted"
+def _ended(files: TrialFiles, attempt: AttemptFiles, outcome: Outcome) -> TrialStatus:
+    if outcome.status is Status.STOPPED:
+        return _progress(files, attempt, State.STOPPED, None, outcome.message)
+    failed = outcome.status is Status.FAILED
+    if failed and (outcome.cause in EXPERIMENT_CAUSES or not files.cancel.exists()):
+        return _progress(files, attempt, State.FAILED, outcome.cause, outcome.message)
+    status = _progress(files, attempt, _unfinished(files), None, outcome.message)
+    early = outcome.status is Status.WAITS
+    not_again = early or outcome.status is Status.UNSUBMITTED
     return replace(status, not_again=not_again, came_too_early=early and status.state is State.MISSING)
 
 

@@ -160,7 +160,7 @@ class AttemptFiles:
 
     @property
     def outcome(self) -> Path:
-        """Node 0's runner, once, last: status, cause, message, step."""
+        """How it ended (`launcher.outcome`): by node 0's runner, last; by others where none ran."""
         return self.root / "outcome.json"
 
 

@@ -20,10 +20,11 @@ from launcher.executors.ray_cluster import Cluster
 from launcher.executors.ray_link import RayLink
 from launcher.executors.ray_task import DriverSettings, Task, variables_of
 from launcher.life import is_alive
+from launcher.outcome import Outcome, Status, write_outcome
 from launcher.process import end_processes, on_this_machine
 from segda_core.config import TaskConfig
 from segda_core.errors import ConfigError
-from segda_core.layout import AttemptFiles, read_json, write_json
+from segda_core.layout import AttemptFiles, read_json
 
 PACKAGES = Path(__file__).resolve().parents[2]
 """The folder that holds this package and the core."""
@@ -80,8 +81,7 @@ class RayJob:
         if self.error is None or self._attempt.outcome.exists():
             return
         cause = "killed" if self._attempt.runner(0).exists() else "node"
-        content = {"status": "failed", "cause": cause, "message": f"Ray: {self.error}", "step": None}
-        write_json(self._attempt.outcome, {**content, "time": time.time()})
+        write_outcome(self._attempt, Outcome(Status.FAILED, f"Ray: {self.error}", cause))
 
     def _renew(self) -> None:
         """Show other launches that the claim is meant, until there is a runner to show it."""

@@ -23,7 +23,7 @@ from launcher.executors.base import EarlyStopping
 from launcher.executors.ray_asha import Asha
 from launcher.executors.ray_task import DriverSettings, Task
 from launcher.executors.ray_trainable import AttemptTrainable
-from launcher.outcome import RAISED
+from launcher.judge import RAISED
 from launcher.process import PARENT_VARIABLE, death_signal
 
 TUNE_ENVIRONMENT = {

@@ -13,13 +13,14 @@ from launcher.executors.slurm_job import SlurmJob
 from launcher.executors.slurm_refusal import Refusal, SubmissionError
 from launcher.executors.slurm_request import Shape, gpus_per_node, shape_of
 from launcher.executors.slurm_shares import Throttle, cut, shares
+from launcher.outcome import Outcome, Status, write_outcome
 from launcher.slurm.avoid import nodes_to_avoid
 from launcher.slurm.job_log import FOLDER
 from launcher.slurm.limits import DEFAULT_ARRAY, Limits, limits
 from launcher.slurm.queue import queue
 from segda_core.config import TaskConfig
 from segda_core.errors import ConfigError
-from segda_core.layout import AttemptFiles, write_json
+from segda_core.layout import AttemptFiles
 
 RENEW_S = 15.0
 """Seconds between two renewals of claims that are not submitted yet."""
@@ -219,8 +220,7 @@ class SlurmExecutor:
         """Give attempts back that no job stands for; their numbers are spent, should sbatch be wrong."""
         why = str(self._error or "the launch ended before it was submitted")
         for job in jobs:
-            content = {"status": "unsubmitted", "cause": None, "message": why, "step": None}
-            write_json(job.attempt.outcome, {**content, "time": time.time()})
+            write_outcome(job.attempt, Outcome(Status.UNSUBMITTED, why))
         self._take_out(jobs)
 
     def _take_out(self, jobs: Sequence[SlurmJob]) -> None:

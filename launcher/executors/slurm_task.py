@@ -7,10 +7,10 @@ attempt of its own, so that whatever is left of the start before it changes noth
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from launcher.command import Node
 from launcher.executors.base import Resources, start_runner
@@ -22,10 +22,11 @@ from launcher.executors.slurm_start import (
     newest_of_ours,
     take_turn,
 )
+from launcher.outcome import KILLED, Outcome, Status, read_outcome, write_outcome
 from launcher.process import end_processes
 from launcher.slurm.requeue import NO_STEP, goes_on, in_vain, requeue
 from launcher.waiting import absent_parents
-from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
+from segda_core.layout import AttemptFiles, TrialFiles
 
 if TYPE_CHECKING:
     from submitit.core.utils import DelayedSubmission
@@ -72,8 +73,7 @@ class NodeTask:
         """End without having begun: the jobs of the trial's parents are over, but they have no results."""
         attempt = newest_of_ours(files, self.job_name, self.array_index)
         if start.node == 0 and attempt is not None and not attempt.outcome.exists():
-            content = {"status": "waits", "cause": None, "message": message, "step": None}
-            write_json(attempt.outcome, {**content, "time": time.time()})
+            write_outcome(attempt, Outcome(Status.WAITS, message))
         raise JobEndedError(message)
 
     def checkpoint(self) -> "DelayedSubmission":
@@ -97,17 +97,17 @@ class NodeTask:
 
         A job whose starts all reach the time limit before they gain a step is queued again only if preempted.
         """
-        outcome: dict[str, Any] | None = read_json(attempt.outcome)
+        outcome = read_outcome(attempt)
         if signals.came and goes_on(outcome) and not files.cancel.exists():
             signals.ignore()
             stuck = in_vain(attempts_of_job(files, self.job_name, self.array_index))
             if requeue(start.job_id, start.restart_count, signals.asked_to_save and not stuck):
                 return "queued again"
             if stuck:
-                outcome = {**(outcome or {}), "status": "failed", "cause": "timeout", "message": NO_STEP}
-                write_json(attempt.outcome, outcome)
-        if outcome is None or outcome["status"] != "done":
-            raise JobEndedError(str(outcome or "the runner was killed"))
+                outcome = replace(outcome or KILLED, status=Status.FAILED, cause="timeout", message=NO_STEP)
+                write_outcome(attempt, outcome)
+        if outcome is None or outcome.status is not Status.DONE:
+            raise JobEndedError("the runner was killed" if outcome is None else str(outcome))
         return "done"
 
 

@@ -4,8 +4,8 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from launcher.outcome import Outcome, Status, read_outcome
 from launcher.slurm.command import SlurmError, ask
 from segda_core.layout import MACHINE_CAUSES, AttemptFiles, read_json
 
@@ -17,11 +17,11 @@ STARTS_IN_VAIN = 3
 NO_STEP = f"no step within the time limit, {STARTS_IN_VAIN} times in a row; timeout_min allows more"
 
 
-def goes_on(outcome: dict[str, Any] | None) -> bool:
+def goes_on(outcome: Outcome | None) -> bool:
     """Whether an attempt with this outcome is continued when its job starts again; None: it was killed."""
-    if outcome is None or outcome["status"] == "saved":
+    if outcome is None or outcome.status is Status.SAVED:
         return True
-    return outcome["status"] == "failed" and outcome["cause"] in MACHINE_CAUSES
+    return outcome.status is Status.FAILED and outcome.cause in MACHINE_CAUSES
 
 
 def in_vain(attempts: Sequence[AttemptFiles]) -> bool:
@@ -31,10 +31,10 @@ def in_vain(attempts: Sequence[AttemptFiles]) -> bool:
 
 
 def _gained_nothing(attempt: AttemptFiles) -> bool:
-    outcome, begun = read_json(attempt.outcome), read_json(attempt.environment)
-    if outcome is None or outcome.get("asked_by") != "SIGUSR2":
+    outcome, begun = read_outcome(attempt), read_json(attempt.environment)
+    if outcome is None or outcome.asked_by != "SIGUSR2":
         return False
-    return begun is None or (outcome["step"] or 0) <= begun["first_step"]
+    return begun is None or (outcome.step or 0) <= begun["first_step"]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from small_sweep import SmallSweep
 
 from faults.report import Count, Page, markdown, read_page, run_line
 from faults.victim import Victim
+from launcher.outcome import Outcome, Status, write_outcome
 from segda_core.layout import TrialFiles, write_json
 
 ONE = {"method": [{"name": "source_only"}]}
@@ -18,7 +19,7 @@ def sweep_with(folder: Path, statuses: list[str], attempt: int | None, weights: 
     files = TrialFiles(folder / "runs" / "quick" / "trial")
     for number, status in enumerate(statuses, start=1):
         files.attempt(number).root.mkdir(parents=True)
-        write_json(files.attempt(number).outcome, {"status": status})
+        write_outcome(files.attempt(number), Outcome(Status(status), ""))
     write_json(files.trial, {})
     if attempt is not None:
         outputs = {"segmenter": {"sha256": weights}}

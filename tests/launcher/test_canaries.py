@@ -14,12 +14,12 @@ from launcher.cli import cancel as cancel_command
 from launcher.entry import Entry
 from launcher.find import canaries_of
 from launcher.leaderboard import Today
+from launcher.outcome import Outcome, Status, write_outcome
 from launcher.states import State
 from launcher.status import read_status
 from launcher.status_view import render_sweep
 from launcher.trial import Trial
 from segda_core.config import TrialConfig
-from segda_core.layout import write_json
 from sweeps import expanded
 
 FORK = multiprocessing.get_context("fork")
@@ -66,8 +66,7 @@ def test_cancelling_a_sweep_reaches_a_canary_that_is_still_to_be_claimed(
     entries = with_canary(expanded(tmp_path, grid={"seed": [0, 1]}).trials, tmp_path)
     canary = entries[0]
     if retried:
-        content = {"status": "failed", "cause": "node", "message": "", "step": None, "time": 1.0}
-        write_json(canary.files.attempt(1).outcome, content)
+        write_outcome(canary.files.attempt(1), Outcome(Status.FAILED, "", "node"))
         canary.seen = 1
     cancel_command("demo", [], False, tmp_path / "runs")
     output = submit(entries)
@@ -78,8 +77,7 @@ def test_cancelling_a_sweep_reaches_a_canary_that_is_still_to_be_claimed(
 
 def test_a_canary_that_failed_by_itself_is_not_counted_as_cancelled(tmp_path: Path) -> None:
     canary, *_ = with_canary(expanded(tmp_path, grid={"seed": [0, 1]}).trials, tmp_path)
-    content = {"status": "failed", "cause": "code", "message": "", "step": None, "time": 1.0}
-    write_json(canary.files.attempt(1).outcome, content)
+    write_outcome(canary.files.attempt(1), Outcome(Status.FAILED, "", "code"))
     cancel_command("demo", [], False, tmp_path / "runs")
     assert not canary.files.cancel.exists()
 

@@ -11,6 +11,7 @@ from trials import small_config
 
 from launcher.claim import Submission, claim
 from launcher.life import SILENCE_S, file_system_time, is_alive
+from launcher.outcome import Outcome, Status, write_outcome
 from launcher.prepare import prepare, read_config
 from launcher.process import ATTEMPT_VARIABLE, identity
 from launcher.trial import Trial
@@ -33,7 +34,8 @@ def make_attempt(files: TrialFiles, number: int = 1, **records: dict) -> Attempt
     attempt.root.mkdir(parents=True)
     for name, content in records.items():
         path = attempt.runner(0) if name == "runner" else attempt.root / f"{name}.json"
-        write_json(path, content)
+        rest = {"message": "", "cause": None, "step": None} if name == "outcome" else {}
+        write_json(path, {**rest, **content})
     return attempt
 
 
@@ -64,7 +66,7 @@ def test_a_claim_takes_the_settings_of_today_and_only_a_claim_that_succeeds(tmp_
     write_json(attempt.runner(0), HERE)
     assert claim(files, Submission("local", "hash"), third.config) is None
     assert read_config(files) == second.config, "an attempt is alive that may be reading it"
-    write_json(attempt.outcome, {"status": "failed"})
+    write_outcome(attempt, Outcome(Status.FAILED, "", "killed"))
     assert claim(files, Submission("local", "hash"), third.config) is not None
     assert read_config(files) == third.config
 

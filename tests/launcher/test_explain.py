@@ -10,6 +10,7 @@ from launcher.decide import Requests
 from launcher.explain import Explanation, explain, render
 from launcher.find_planned import find_planned
 from launcher.manifest import problems, read_manifests
+from launcher.outcome import Outcome, Status, write_outcome
 from launcher.plan import write_plan
 from launcher.prepare import prepare
 from launcher.states import State
@@ -108,10 +109,9 @@ def test_the_page_for_people(place: Path) -> None:
 def test_the_page_says_how_far_a_trial_came_over_its_attempts(place: Path) -> None:
     trial = expanded(place, base={"steps": 30, "optimizer": {"name": "adamw"}}, grid=GRID).trials[3]
     files = prepare(trial, Path("runs"))
-    outcome = {"status": "saved", "cause": None, "message": "saved"}
     for number in (1, 2):
         write_json(files.attempt(number).submission, {"manifest_hash": "hash"})
-        write_json(files.attempt(number).outcome, outcome)
+        write_outcome(files.attempt(number), Outcome(Status.SAVED, "saved"))
     files.attempt(1).history.write_text('{"step": 12, "miou": 0.25, "time": 1.0}\n')
     stream = io.StringIO()
     render(explained(trial.id), Console(file=stream, width=80))

@@ -10,6 +10,7 @@ from trials import small_config, write_trial
 from launcher.cancel import cancel, uncancel
 from launcher.find import choose, find_sweep, find_trial
 from launcher.logs import find_attempt, read_log
+from launcher.outcome import Outcome, Status, write_outcome
 from launcher.plan import plan_file
 from launcher.process import identity
 from launcher.prune import prune
@@ -44,7 +45,7 @@ def finish(files: TrialFiles, outcome: str = "done") -> TrialFiles:
         path = files.attempt(1).checkpoints / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"1234")
-    write_json(files.attempt(1).outcome, {"status": outcome, "cause": None, "message": "", "time": 1.0})
+    write_outcome(files.attempt(1), Outcome(Status(outcome), ""))
     if outcome == "done":
         write_json(files.metrics, {**DONE, "outputs": OUTPUTS})
     return files
@@ -139,7 +140,7 @@ def test_a_broken_file_is_named_and_leaves_prune_its_other_trials(runs: Path) ->
 @pytest.mark.parametrize("name", ["config.yaml", "attempts/2/submission.json", "attempts/2/outcome.json"])
 def test_prune_leaves_a_trial_alone_that_it_cannot_understand(runs: Path, name: str) -> None:
     broken, done = finish(TrialFiles(runs / "two/joint-a")), finish(TrialFiles(runs / "two/supervised-c"))
-    write_json(broken.attempt(2).outcome, {"status": "failed", "cause": "nan", "message": ""})
+    write_outcome(broken.attempt(2), Outcome(Status.FAILED, "", "nan"))
     (broken.root / name).write_text("{")
     said: list[str] = []
     assert prune([broken, done], False, said.append).files == 3
@@ -155,8 +156,7 @@ def test_cancel_marks_what_is_not_over(runs: Path) -> None:
     uncancel(pending)
     assert read_status(pending).state is State.MISSING
     for cause, marked in (("nan", []), ("killed", [pending])):
-        content = {"status": "failed", "cause": cause, "message": "", "step": 3}
-        write_json(pending.attempt(1).outcome, content)
+        write_outcome(pending.attempt(1), Outcome(Status.FAILED, "", cause, step=3))
         assert cancel([pending]) == marked, "what its experiment broke is not pending"
         assert pending.cancel.exists(), "a launch that is about to retry it shall not"
         assert read_status(pending).state is (State.CANCELLED if marked else State.FAILED)
@@ -191,7 +191,7 @@ def test_logs_of_the_newest_or_a_named_attempt(runs: Path) -> None:
     with pytest.raises(ConfigError, match="has not run yet"):
         find_attempt(files, None)
     for number in (1, 2):
-        write_json(files.attempt(number).outcome, {})
+        write_outcome(files.attempt(number), Outcome(Status.SAVED, ""))
         files.attempt(number).log.write_text(f"attempt {number}\n")
     assert "".join(read_log(find_attempt(files, None), follow=True)) == "attempt 2\n"
     assert "".join(read_log(find_attempt(files, 1), follow=False)) == "attempt 1\n"
@@ -208,6 +208,6 @@ def test_following_a_log_ends_with_the_attempt(runs: Path) -> None:
     reader.start()
     with attempt.log.open("a") as log:
         log.write("last\n")
-    write_json(attempt.outcome, {})
+    write_outcome(attempt, Outcome(Status.DONE, ""))
     reader.join(timeout=10)
     assert not reader.is_alive() and "".join(pieces) == "first\nlast\n"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from launcher.outcome import Outcome, Status, write_outcome
 from launcher.process import identity, pid_start
 from launcher.settle import BACKOFF_LIMIT_S
 from launcher.waiting import PAUSE_AT_MOST_S, Wait, absent_parents, find_waits
@@ -78,7 +79,7 @@ def test_a_parent_that_another_launch_is_about_to_try_again_is_waited_for(
         "this one": identity(),
     }[launcher]
     write_json(attempt.submission, {"executor": "local", **who})
-    write_json(attempt.outcome, {"status": "failed", "cause": cause, "message": "", "step": None})
+    write_outcome(attempt, Outcome(Status.FAILED, "", cause))
     then = time.time() - seconds
     os.utime(attempt.outcome, (then, then))
     (wait,) = find_waits([parent], lambda _: False)

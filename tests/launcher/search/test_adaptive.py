@@ -7,6 +7,7 @@ import pytest
 
 from launcher.decide import Requests
 from launcher.manifest import problems
+from launcher.outcome import BY_SEARCH, write_outcome
 from launcher.placement import open_places
 from launcher.plan import read_plan
 from launcher.prepare import prepare
@@ -142,6 +143,6 @@ def finish(trial: Trial, runs: Path, miou: float | None) -> None:
     if miou is None:
         files.attempt(1).history.write_text('{"step": 2, "miou": 0.9}\n')
         write_json(files.attempt(1).stopped, {"by": "asha", "step": 2, "miou": 0.9})
-        write_json(files.attempt(1).outcome, {"status": "stopped", "message": ""})
+        write_outcome(files.attempt(1), BY_SEARCH)
     else:
         write_json(files.metrics, {"attempt": 1, "steps": 5, "images_per_second": 1.0, "miou": miou})

@@ -17,6 +17,7 @@ from launcher.executors.slurm_start import JobStart
 from launcher.executors.slurm_task import JobEndedError, NodeTask, Signals
 from launcher.life import life_of
 from launcher.logs import read_log
+from launcher.outcome import Outcome, Status, write_outcome
 from launcher.slurm.avoid import nodes_to_avoid
 from launcher.slurm.requeue import NO_STEP
 from launcher.states import State
@@ -100,7 +101,7 @@ def test_a_preempted_job_has_not_failed_and_is_tried_again_by_the_same_launch(
     """Also where its runner had to kill the workers, which left no time to save."""
     begin(files.attempt(1))
     if status:
-        write_json(files.attempt(1).outcome, {"status": status, "cause": "killed", "message": "", "step": 3})
+        write_outcome(files.attempt(1), Outcome(Status(status), "", "killed", step=3))
     grow_old(files.attempt(1))
     say_queue(commands, "8_0|0|PREEMPTED|None||segda-x-1")
     found = read_status(files)
@@ -127,8 +128,7 @@ def test_a_job_that_slurm_could_not_start_makes_room_for_another(
     """For the first time, or after an earlier start had saved: nobody releases it."""
     if saved:
         begin(files.attempt(1))
-        content = {"status": "saved", "cause": None, "message": "preempted", "step": 3}
-        write_json(files.attempt(1).outcome, content)
+        write_outcome(files.attempt(1), Outcome(Status.SAVED, "preempted", step=3))
     cancelled = commands / "cancelled"
     write_command(commands / "scancel", f"echo $* >> {cancelled}")
     say_queue(commands, f"8_0|0|PENDING|{reason}||segda-x-1", REST)
@@ -141,8 +141,7 @@ def test_a_job_that_slurm_could_not_start_makes_room_for_another(
 def test_a_trial_that_came_too_early_is_not_waited_with_once_it_is_cancelled(
     files: TrialFiles, commands: Path
 ) -> None:
-    content = {"status": "waits", "cause": None, "message": "waits for p", "step": None}
-    write_json(files.attempt(1).outcome, content)
+    write_outcome(files.attempt(1), Outcome(Status.WAITS, "waits for p"))
     assert read_status(files).came_too_early
     files.cancel.touch()
     cancelled = read_status(files)
@@ -187,7 +186,7 @@ def test_a_node_where_nothing_began_is_avoided_while_another_works(
     write_command(commands / "sinfo", f"echo n1 idle; echo 'n2 {state}'")
     write_json(files.attempt(2).submission, JOB)
     assert nodes_to_avoid(files.attempt(2), None) == avoided
-    write_json(files.attempt(1).outcome, {"status": "waits", "message": "for its parents"})
+    write_outcome(files.attempt(1), Outcome(Status.WAITS, "for its parents"))
     assert nodes_to_avoid(files.attempt(2), None) == ()
 
 
@@ -247,7 +246,7 @@ def test_without_slurm_here_a_silent_trial_is_not_said_to_be_forgotten(files: Tr
 def test_without_slurm_here_cancelling_frees_a_queued_trial(files: TrialFiles, saved: bool) -> None:
     attempt = files.attempt(1)
     if saved:
-        write_json(attempt.outcome, {"status": "saved", "cause": None, "message": "", "step": 3})
+        write_outcome(attempt, Outcome(Status.SAVED, "", step=3))
     grow_old(attempt)
     fault = take_out_of_queue(cancel([files]))
     assert fault is not None and fault.endswith("no Slurm here to ask")
@@ -287,8 +286,7 @@ def end_attempts(files: TrialFiles, *ends: tuple[int | None, int], by: str = "SI
         write_json(attempt.submission, JOB)
         if first is not None:
             write_json(attempt.environment, {"first_step": first})
-        outcome = {"status": "saved", "cause": None, "message": "saved", "step": last, "asked_by": by}
-        write_json(attempt.outcome, outcome)
+        write_outcome(attempt, Outcome(Status.SAVED, "saved", step=last, asked_by=by))
     return attempt
 
 

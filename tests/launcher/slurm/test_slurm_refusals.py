@@ -22,6 +22,7 @@ from launcher.executors.slurm import SlurmExecutor
 from launcher.find import canaries_of
 from launcher.launch import Launch
 from launcher.live import PlainView
+from launcher.outcome import Outcome, Status, write_outcome
 from launcher.states import State
 from launcher.status import read_status
 from launcher.trial import Trial
@@ -133,7 +134,7 @@ def end_jobs(folder: Path, trials: list[Trial], room: Path) -> None:
             said = read_json(files.attempt(1).submission) or {}
             if f"|{said.get('array_index')}|PENDING|None||{said.get('job_name')}\n" in queue:
                 write_json(files.metrics, {"attempt": 1, "steps": 1, "miou": 0.5, "images_per_second": 1.0})
-                write_json(files.attempt(1).outcome, {"status": "done", "cause": None})
+                write_outcome(files.attempt(1), Outcome(Status.DONE, ""))
                 left.remove(files)
                 add_room(room, 1)
         time.sleep(0.05)

@@ -11,6 +11,7 @@ from launcher.entry import Entry
 from launcher.executor_config import SlurmConfig
 from launcher.executors import slurm
 from launcher.executors.slurm_shares import Throttle, shares
+from launcher.outcome import Outcome, Status, write_outcome
 from launcher.slurm import limits as slurm_limits
 from launcher.slurm.limits import Limits, limits
 from launcher.trial import Trial
@@ -112,7 +113,7 @@ def test_a_launch_that_stays_has_no_more_jobs_than_max_parallel(tmp_path: Path, 
     assert executor.reserve(entries[2].config) is None
     executor.flush()
     assert executor.reserve(entries[2].config) is None, "they wait in the queue"
-    write_json(entries[0].files.attempt(1).outcome, {"status": "done", "cause": None})
+    write_outcome(entries[0].files.attempt(1), Outcome(Status.DONE, ""))
     assert jobs[0].has_ended() and not jobs[1].has_ended()
     assert executor.reserve(entries[2].config) is not None
     assert arrays(commands) == previewed(entries) == ["0-1%2"]

@@ -13,6 +13,7 @@ from launcher.entry import Entry, Phase
 from launcher.launch import Launch
 from launcher.launch_view import look, odd_waits
 from launcher.live import PlainView
+from launcher.outcome import BY_CANCEL, write_outcome
 from launcher.slurm.queue import queue
 from segda_core.layout import write_json
 from sweeps import expanded
@@ -88,7 +89,7 @@ def test_a_launch_says_it_while_it_waits(
         calls += 1
         if calls == 12:  # after about three looks
             entry.files.cancel.touch()
-            write_json(entry.files.attempt(1).outcome, {"status": "cancelled", "cause": None, "message": ""})
+            write_outcome(entry.files.attempt(1), BY_CANCEL)
 
     Launch([entry], PlainView(Console(file=output, width=1000))).run(meanwhile)
     assert output.getvalue().count(f"waits    {entry.id}: Slurm: BadConstraints") == 1

@@ -6,7 +6,7 @@ from trials import small_config
 
 from launcher.command import Node, worker_command
 from launcher.executors.ray_head import free_port
-from launcher.outcome import Ending, judge
+from launcher.judge import Ending, judge
 from segda_core.layout import AttemptFiles, TrialFiles, write_json
 
 REPORT = """
@@ -41,7 +41,7 @@ def attempt(files: TrialFiles) -> AttemptFiles:
 
 def verdict(files: TrialFiles, attempt: AttemptFiles, **ending: object) -> tuple[str, str | None]:
     outcome = judge(files, attempt, Ending(**{"returncode": 1, **ending}))
-    return outcome["status"], outcome["cause"]
+    return outcome.status, outcome.cause
 
 
 def error(cause: str, time: float) -> dict:
@@ -68,7 +68,7 @@ def test_saved_after_a_signal_although_torchrun_returns_1(files: TrialFiles, att
     write_json(attempt.saved, {"step": 7, "time": 1.0})
     write_json(attempt.error(1), error("nccl", 2.0))
     outcome = judge(files, attempt, Ending(1, asked_by="SIGUSR2"))
-    assert (outcome["status"], outcome["step"]) == ("saved", 7)
+    assert (outcome.status, outcome.step) == ("saved", 7)
 
 
 def test_a_failure_before_the_signal_counts(files: TrialFiles, attempt: AttemptFiles) -> None:
@@ -81,7 +81,7 @@ def test_the_first_error_is_the_cause(files: TrialFiles, attempt: AttemptFiles) 
     write_json(attempt.error(0), error("nccl", 5.0))
     write_json(attempt.error(1), error("data", 4.0))
     outcome = judge(files, attempt, Ending(1))
-    assert (outcome["cause"], outcome["message"]) == ("data", "data at 4.0")
+    assert (outcome.cause, outcome.message) == ("data", "data at 4.0")
 
 
 def test_peers_that_lost_a_killed_worker_are_not_the_cause(files: TrialFiles, attempt: AttemptFiles) -> None:
@@ -142,7 +142,7 @@ def test_cause_from_the_log(files: TrialFiles, attempt: AttemptFiles, log: str, 
 
 def test_the_message_is_what_was_raised(files: TrialFiles, attempt: AttemptFiles) -> None:
     attempt.log.write_text("ModuleNotFoundError: No module named 'timm'\n" + REPORT.format(code=1))
-    assert judge(files, attempt, Ending(1))["message"] == "ModuleNotFoundError: No module named 'timm'"
+    assert judge(files, attempt, Ending(1)).message == "ModuleNotFoundError: No module named 'timm'"
 
 
 @pytest.mark.processes
@@ -153,5 +153,5 @@ def test_an_agent_that_waits_in_vain_for_the_other_node(files: TrialFiles, attem
     with attempt.log.open("wb") as log:
         returncode = subprocess.run(command, stderr=log, check=False).returncode
     outcome = judge(files, attempt, Ending(returncode))
-    assert (outcome["status"], outcome["cause"]) == ("failed", "nccl")
-    assert "1/2 clients joined" in outcome["message"]
+    assert (outcome.status, outcome.cause) == ("failed", "nccl")
+    assert "1/2 clients joined" in outcome.message
