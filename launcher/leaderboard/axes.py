@@ -55,10 +55,29 @@ def stage_columns(records: Sequence[Record]) -> dict[str, list[str]]:
     if len({record.stage for record in records}) > 1:
         columns["stage"] = [record.stage or "" for record in records]
     for path in sorted({path for record in records for path in record.lineage}):
-        values = [text(record.lineage.get(path, "")) for record in records]
+        values = [text({**record.above.point, **record.lineage}.get(path, "")) for record in records]
         if len({value for value in values if value}) > 1:
             columns[f"parent's {path}"] = values
     return columns
+
+
+def ancestor_columns(records: Sequence[Record], rows: Sequence[object]) -> dict[str, list[str]]:
+    """What else the ancestors of one row's trials differ in: several sweeps, or a changed one, made them."""
+    paths = [[_paths(each.settings) for each in record.above.trials] for record in records]
+    columns: dict[str, list[list[str]]] = defaultdict(list)
+    for place in range(max(map(len, paths), default=0)):
+        of_place = [own[place] if place < len(own) else {} for own in paths]
+        for path in sorted({path for own in of_place for path in own}):
+            if _varies_within(rows, [own.get(path) for own in of_place]):
+                columns[f"parent's {path}"].append(_of_ancestors(records, place, path))
+    return {name: [" / ".join(each) for each in zip(*found, strict=True)] for name, found in columns.items()}
+
+
+def _of_ancestors(records: Sequence[Record], place: int, path: str) -> list[str]:
+    """The value at a path, defaults included, of the ancestor at that place; empty where there is none."""
+    above = [record.above.trials for record in records]
+    found = [each[place].config.model_dump(mode="json") if place < len(each) else None for each in above]
+    return ["" if dump is None else text(_at(dump, path)) for dump in found]
 
 
 def text(value: Any) -> str:

@@ -1,15 +1,17 @@
 """A sweep's directory as the launcher wrote it: each trial's configuration and place, what is above it."""
 
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
 from launcher.prepare import read_config
 from segda_core import layout
-from segda_core.config import TaskConfig
+from segda_core.config import TaskConfig, TrialConfig, identity
 from segda_core.errors import ConfigError
 from segda_core.layout import TrialFiles
 
@@ -30,16 +32,59 @@ class Written:
         """Their ids."""
         return [parent["trial"] for parent in (self.made.get("parents") or {}).values()]
 
+    @property
+    def point(self) -> dict[str, Any]:
+        """Values of the axes that it was made from; empty where its trial.json is not as it was written."""
+        found = self.made.get("point")
+        return found if isinstance(found, dict) else {}
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """What sets its result apart, but for seeds."""
+        kept = identity(self.config)
+        kept.pop("seed", None)
+        target = kept.get("target", {})
+        if subset := target.get("subset"):
+            subset.pop("seed", None)
+        if not subset:  # as where nothing but a seed was set
+            target.pop("subset", None)
+        return kept
+
 
 @dataclass(frozen=True)
 class Above:
-    """What the trials above a trial opened of the target: its result rests on that too."""
+    """Those above a trial: its result rests on what they opened of the target, and on how they were made."""
 
-    size: Size = None
-    """The largest of their subsets."""
-    uses_target_labels: bool = False
+    trials: tuple[Written, ...] = ()
+    """Each parent followed by its own, as far as they can be read."""
     missing: tuple[str, ...] = ()
     """Those whose configurations are gone or broken: what they opened is not known."""
+
+    @property
+    def size(self) -> Size:
+        """The largest of their target subsets."""
+        return largest(*(subset.size for each in self.trials if (subset := each.config.target_subset)))
+
+    @property
+    def labelled(self) -> Size:
+        """The most target images whose labels one of them used; None for none."""
+        found = (each.config.target.labelled for each in self.trials if isinstance(each.config, TrialConfig))
+        return largest(*(labelled.size for labelled in found if labelled is not None))
+
+    @property
+    def uses_target_labels(self) -> bool:
+        """Whether one of them did."""
+        return any(each.config.uses_target_labels for each in self.trials)
+
+    @cached_property
+    def key(self) -> str:
+        """Equal for trials that were made alike, but for seeds."""
+        return json.dumps([each.settings for each in self.trials], sort_keys=True)
+
+    @property
+    def point(self) -> dict[str, Any]:
+        """Values of their axes, the parents' before those above them."""
+        return {path: value for each in reversed(self.trials) for path, value in each.point.items()}
 
 
 class Folder:
@@ -57,13 +102,10 @@ class Folder:
         return self._written[identifier]
 
     def above(self, identifier: str) -> Above:
-        """What a trial's ancestors opened, as far as they can be found."""
+        """A trial's ancestors, as far as they can be found."""
         found = {ancestor: self._ancestor(ancestor) for ancestor in self._ancestors(identifier)}
-        configs = [written.config for written in found.values() if written is not None]
-        sizes = [config.target_subset.size for config in configs if config.target_subset is not None]
         return Above(
-            largest(*sizes),
-            any(config.uses_target_labels for config in configs),
+            tuple(written for written in found.values() if written is not None),
             tuple(ancestor for ancestor, written in found.items() if written is None),
         )
 

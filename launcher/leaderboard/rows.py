@@ -8,7 +8,7 @@ from functools import cached_property
 from statistics import fmean, stdev
 from typing import Any
 
-from launcher.leaderboard.axes import axis_columns, method_labels, stage_columns
+from launcher.leaderboard.axes import ancestor_columns, axis_columns, method_labels, stage_columns
 from launcher.leaderboard.collect import Collection, Record, Result, declared_classes
 from launcher.leaderboard.disk import Size
 from segda_core.config import identity
@@ -134,11 +134,13 @@ def _table(data: str, records: Sequence[Record], unprepared: list[str]) -> Table
     columns = stage_columns(records)
     keys = [(*key, *told) for key, told in zip(keys, _across(columns, len(records)), strict=True)]
     columns |= axis_columns(records, keys)
+    keys = [(*key, *told) for key, told in zip(keys, _across(columns, len(records)), strict=True)]
+    columns = {**ancestor_columns(records, keys), **columns}
     groups: dict[tuple[object, ...], list[Record]] = defaultdict(list)
     heads: dict[tuple[object, ...], tuple[str, dict[str, str]]] = {}
     for index, record in enumerate(records):
         axes = {path: values[index] for path, values in columns.items()}
-        key = (*keys[index], *axes.values())
+        key = (*keys[index], records[index].above.key, *axes.values())
         groups[key].append(record)
         heads[key] = (labels[index], axes)
     placed = _placed(unprepared, groups)

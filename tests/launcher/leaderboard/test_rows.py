@@ -248,6 +248,30 @@ def test_children_of_different_parents_are_not_averaged(board):
     }
 
 
+def test_a_parent_whose_axis_has_the_childs_own_value_is_told_too(board):
+    """The child sets its method, as an axis of its parents does."""
+    for miou, method in ((0.2, "source_only"), (0.4, "joint")):
+        parent = board.trial(0.1, point=("method",), stage="pretrain", method=method)
+        axes = {"method": {"name": method}}
+        board.trial(miou, point=(), stage="adapt", method="joint", of=parent, parents=axes)
+    adapted = [row for row in rows(board).values() if row.axes["stage"] == "adapt"]
+    assert sorted(row.mean or 0.0 for row in adapted) == [pytest.approx(0.2), pytest.approx(0.4)]
+    assert all(row.axes["parent's method"] for row in adapted)
+
+
+def test_parents_that_differ_by_no_axis_are_told_apart_too(board):
+    """A sweep that was changed between two launches, or two sweeps."""
+    for miou, steps in ((0.2, 100), (0.4, 300)):
+        for seed in (0, 1):
+            parent = board.trial(0.1, point=("seed",), stage="pretrain", steps=steps, seed=seed)
+            board.trial(miou, point=("seed",), stage="adapt", method="joint", seed=seed, of=parent)
+    found = {row.axes["parent's steps"]: row for row in rows(board).values() if row.axes["stage"] == "adapt"}
+    assert {steps: (row.mean, row.planned) for steps, row in found.items()} == {
+        "100": (pytest.approx(0.2), 2),
+        "300": (pytest.approx(0.4), 2),
+    }
+
+
 def test_trials_that_train_no_segmenter_are_not_ranked(board):
     files = board.trial(stage="labels")
     config = yaml.safe_load(files.config.read_text())
