@@ -1,6 +1,6 @@
 """What a launch of a sweep depends on, read before anything is changed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -39,6 +39,8 @@ class Survey:
     """Of an adaptive search that goes on: trials with the ends of its space, which it may propose."""
     statuses: dict[str, TrialStatus] = field(default_factory=dict)
     decisions: dict[str, Decision] = field(default_factory=dict)
+    others: Mapping[str, str] = field(default_factory=dict)
+    """Id -> hash of its images now, of finished trials of the sweep's folder that were not chosen."""
 
     def chosen(self, *actions: Action) -> list[Trial]:
         """Trials whose decision is one of these, in order."""
@@ -90,7 +92,7 @@ class Survey:
     @property
     def today(self) -> Today:
         """What the leaderboard compares results with."""
-        return Today({key: manifest.hash for key, manifest in self.manifests.items()}, self.commit)
+        return Today({**self.others, **{key: each.hash for key, each in self.manifests.items()}}, self.commit)
 
 
 def survey(

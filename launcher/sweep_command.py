@@ -29,6 +29,7 @@ from launcher.snapshot import take_snapshot
 from launcher.states import State, TrialStatus
 from launcher.status_view import in_words
 from launcher.survey import Survey
+from launcher.today import read_today
 from segda_core.errors import ConfigError, DataError
 
 DONE, SOME_FAILED, INTERRUPTED = 0, 1, 130
@@ -71,7 +72,10 @@ def run_sweep(surveyed: Survey, console: Console, wait: bool = True, canary: boo
     if found := problems(surveyed.manifests.values()):
         raise DataError("\n".join(found))
     started = time.monotonic()
-    board = Board(surveyed.runs / surveyed.sweep.name, surveyed.today)
+    folder = surveyed.runs / surveyed.sweep.name
+    others = read_today([folder] if folder.is_dir() else [], but=surveyed.manifests)
+    surveyed = replace(surveyed, others=others.manifest_hashes)
+    board = Board(folder, surveyed.today)
     to_place = [*surveyed.chosen(Action.RUN, Action.WAIT), *surveyed.ends]
     code = take_snapshot(surveyed.runs) if to_place else None
     surroundings = surveyed.surroundings(code, wait, partial(say, console))

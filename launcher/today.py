@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -23,14 +23,16 @@ TRIED = 3
 """Trials of the same images of which one must be readable, or their images are not looked up."""
 
 
-def read_today(sweeps: Iterable[Path]) -> Today:
-    """For the finished trials of some sweeps; images that are not on this machine are left out.
+def read_today(sweeps: Iterable[Path], but: Container[str] = ()) -> Today:
+    """For the finished trials of some sweeps, `but` some; images that are not on this machine are left out.
 
     Of trials whose files choose the same images one is parsed: parsing thousands would take too long.
     """
     alike: dict[str, list[tuple[Path, str]]] = defaultdict(list)
     for sweep in sweeps:
         for name in trial_names(sweep, "metrics.json"):
+            if name in but:
+                continue
             alike[_images(_without_seed(_text(f"{sweep}/{name}/config.yaml")))].append((sweep, name))
     parsed = {text: trial for text, found in alike.items() if (trial := _one_of(found)) is not None}
     manifests = read_manifests(parsed.values())
