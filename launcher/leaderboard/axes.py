@@ -34,8 +34,9 @@ def method_labels(records: Sequence[Record]) -> list[str]:
 def axis_columns(records: Sequence[Record], rows: Sequence[object]) -> dict[str, list[str]]:
     """Dotted path -> one value for each record, for every path a column is needed for.
 
-    Those are the sweep's own axes that vary, and whatever else differs among the trials of one row (`rows`
-    holds each record's row so far). What merely follows from the method or the size needs none.
+    Those are the sweep's own axes that vary, whatever else differs among the trials of one row (`rows` holds
+    each record's row so far), and what one of several sweeps sets otherwise than another. What merely follows
+    from the method or the size needs none within a sweep.
     """
     identities = [_paths(identity(record.config)) for record in records]
     candidates = {path for paths in identities for path in paths if not _related(path, OWN_COLUMN)}
@@ -44,7 +45,9 @@ def axis_columns(records: Sequence[Record], rows: Sequence[object]) -> dict[str,
     columns = {}
     for path in sorted(candidates):
         values = [paths.get(path) for paths in identities]
-        if len(set(values)) > 1 and (_related(path, axes) or _varies_within(rows, values)):
+        if len(set(values)) > 1 and (
+            _related(path, axes) or _varies_within(rows, values) or _differs_between(records, path, values)
+        ):
             columns[path] = _options(records, path) if path in BLOCKS else _shown(dumps, path)
     return columns
 
@@ -183,6 +186,21 @@ def _varies_within(rows: Sequence[object], values: Sequence[str | None]) -> bool
     for row, value in zip(rows, values, strict=True):
         seen[row].add(value)
     return any(len(found) > 1 for found in seen.values())
+
+
+def _differs_between(records: Sequence[Record], path: str, values: Sequence[str | None]) -> bool:
+    """Whether a sweep has values that another has not, of trials for which the path says anything."""
+    found: dict[str, set[str | None]] = defaultdict(set)
+    for record, value in zip(records, values, strict=True):
+        if _is_used(path, record):
+            found[record.sweep].add(value)
+    return len(set(map(frozenset, found.values()))) > 1
+
+
+def _is_used(path: str, record: Record) -> bool:
+    """Whether a trial opens images of the domain that a path is about, if it is about one."""
+    domain = next((name for name in ("source", "target") if _related(path, (name, f"transforms.{name}"))), "")
+    return any(stream.startswith(domain) for stream in record.config.streams)
 
 
 def _only_named(item: Any) -> bool:

@@ -37,8 +37,12 @@ class Result(BaseModel):
     uses_target_labels: bool
     target_images: int
     labelled_images: int
+    training_skipped: list[str] = []
+    """Unreadable files that training did without."""
     validation_skipped: list[str] = []
     """Unreadable images that the scores are without."""
+    labels_resized: int = 0
+    """Training labels of another size than their image."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,13 @@ class Today:
     """The code checked out; None where that is not known."""
 
 
+FURTHEST_FIRST = (
+    *(State.DONE, State.STALE, State.RUNNING, State.QUEUED),
+    *(State.STOPPED, State.FAILED, State.CANCELLED, State.MISSING),
+)
+"""Of a trial in several sweeps' folders the one that got furthest is shown."""
+
+
 @dataclass
 class Collection:
     """Everything the sweeps' directories hold, before any grouping."""
@@ -118,6 +129,8 @@ class Collection:
     """Data name -> planned ids without a configuration on disk."""
     problems: list[str] = field(default_factory=list)
     """One line for each file that cannot be used, naming it."""
+    unranked: int = 0
+    """Trials that train no segmenter."""
 
 
 def collect(
@@ -135,10 +148,22 @@ def collect(
         folder = Folder(root)
         for identifier, data in _covered(root, found, all_trials).items():
             record = _read(folder, identifier, data, found, today or Today())
-            if record is not None and not (identifier in records and records[identifier].counted):
+            if record is not None and not _says_more(records.get(identifier), record):
                 records[identifier] = record
     found.records.extend(records.values())
+    for data, identifiers in found.unprepared.items():
+        found.unprepared[data] = [each for each in dict.fromkeys(identifiers) if each not in records]
+    found.unprepared = {data: left for data, left in found.unprepared.items() if left}
     return found
+
+
+def _says_more(known: Record | None, record: Record) -> bool:
+    """Whether what another sweep's folder holds of the same trial is to be shown instead."""
+    return known is not None and _rank(known) <= _rank(record)
+
+
+def _rank(record: Record) -> int:
+    return FURTHEST_FIRST.index(record.status.state) if record.status else len(FURTHEST_FIRST)
 
 
 def _covered(root: Path, found: Collection, all_trials: bool) -> dict[str, str | None]:
@@ -179,6 +204,7 @@ def _read(
         found.problems.append(_named(root, error))
         return None
     if not isinstance(config, TrialConfig) or "segmenter" not in config.outputs:
+        found.unranked += 1
         return None
     lineage = _lineage(config, point) if made.get("parents") else {}
     place = (folder.root.name, identifier, config, frozenset(point), made.get("stage"), lineage, above)

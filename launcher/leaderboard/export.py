@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from launcher.leaderboard.collect import Collection, Record
-from launcher.leaderboard.rank import Entry, Section, marks, rank
+from launcher.leaderboard.rank import Entry, Section, rank
 from launcher.leaderboard.reference import Reference, as_json, csv_lines
 from launcher.leaderboard.rows import Row, Table
 from launcher.leaderboard.words import distinct
@@ -111,7 +111,7 @@ def _row(row: Row, table: Table, places: Sequence[tuple[Section, Entry]]) -> dic
         "seeds_finished": len(row.counted),
         "seeds_planned": row.planned,
         "complete": row.complete,
-        "marks": marks(row),
+        "marks": list(dict.fromkeys(mark for _, entry in places for mark in entry.marks)),
         "trials": [_trial(record) for record in row.records],
     }
 

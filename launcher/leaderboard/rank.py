@@ -15,6 +15,9 @@ from launcher.states import State
 DIGITS = 9
 """Decimals of a mean mIoU (a fraction) within which two rows share a rank."""
 
+CLASSES_TOLD = 3
+"""Names of classes, at most, that tell two protocols apart which count as many."""
+
 ABOVE = "opened above"
 """Ends the mark of a row whose target size is that of a trial it was made from."""
 
@@ -65,12 +68,23 @@ def marks(row: Row) -> list[str]:
     older = sum(record.older_code for record in row.counted)
     if older:
         found.append("older code" if older == len(row.counted) else f"{older} with older code")
-    skipped = max((len(result.validation_skipped) for result in row.results), default=0)
-    if skipped:
-        found.append(counted("validation image skipped", skipped))
+    for what, count in _left_out(row).items():
+        found += [counted(what, count)] if count else []
     if row.size != row.own_size:
         found.append(f"{row.size} target images {ABOVE}")
+    if row.labelled_above is not None:
+        found.append(f"{row.labelled_above} labels used above")
     return [*found, *row.others]
+
+
+def _left_out(row: Row) -> dict[str, int]:
+    """What `on_bad: skip` did without, and labels brought to their image's size, of the seed with most."""
+    results = row.results
+    return {
+        "training image skipped": max((len(each.training_skipped) for each in results), default=0),
+        "validation image skipped": max((len(each.validation_skipped) for each in results), default=0),
+        "label resized": max((each.labels_resized for each in results), default=0),
+    }
 
 
 def _protocol_key(row: Row, measured: set[str]) -> str:
@@ -91,17 +105,33 @@ def _protocol_labels(groups: dict[str, list[Row]]) -> dict[str, str]:
         paths = sorted({path for flat in rivals.values() for path in flat})
         differing = [path for path in paths if len({text(flat.get(path)) for flat in rivals.values()}) > 1]
         for key, flat in rivals.items():
-            details = ", ".join(_detail(path, flat[path]) for path in differing if path in flat)
+            classes = [other["classes"] for other in rivals.values() if "classes" in other]
+            details = ", ".join(_detail(path, flat[path], classes) for path in differing if path in flat)
             labels[key] = f"{name} ({details})" if details else name
-    return labels
+    return _told_apart(labels)
 
 
-def _detail(path: str, value: Any) -> str:
+def _detail(path: str, value: Any, classes: Sequence[list[str]]) -> str:
+    """`classes`: those of all protocols of the name."""
     if value is True:
         return path
     if path == "classes" and isinstance(value, list):
-        return f"{len(value)} classes"
+        alike = [other for other in classes if len(other) == len(value)]
+        own = [name for name in value if any(name not in other for other in alike)]
+        return f"{len(value)} classes" + (f" with {', '.join(own[:CLASSES_TOLD])}" if own else "")
     return f"{path} {text(value)[:24]}"
+
+
+def _told_apart(labels: dict[str, str]) -> dict[str, str]:
+    """With a number where two labels are the same."""
+    counts = Counter(labels.values())
+    numbers: Counter[str] = Counter()
+    found = {}
+    for key in sorted(labels):
+        label = labels[key]
+        numbers[label] += 1
+        found[key] = f"{label} #{numbers[label]}" if counts[label] > 1 else label
+    return found
 
 
 def _sizes(rows: Iterable[Row]) -> list[Size]:
@@ -111,18 +141,36 @@ def _sizes(rows: Iterable[Row]) -> list[Size]:
 
 def _entries(rows: Sequence[Row]) -> list[Entry]:
     common = _common_seeds([row for row in rows if row.complete])
-    ranked = sorted((row for row in rows if row.complete and row.seeds == common), key=_order)
+    comparable = [row for row in rows if row.complete and _has_seeds(row, common)]
+    ranked = sorted(comparable, key=_order)
     means = [round(row.mean or 0.0, DIGITS) for row in ranked]
     best = [Entry(row, 1 + means.index(mean), marks(row)) for row, mean in zip(ranked, means, strict=True)]
-    rest = sorted((row for row in rows if not row.complete or row.seeds != common), key=_order)
+    chosen = {id(row) for row in comparable}
+    rest = sorted((row for row in rows if id(row) not in chosen), key=_order)
     others = [Entry(row, None, marks(row) + (["other seeds"] if row.complete else [])) for row in rest]
     return best + others
 
 
-def _common_seeds(rows: Sequence[Row]) -> frozenset[int]:
-    """The set of seeds most rows have, the larger where two are as frequent; others cannot be compared."""
-    counts = Counter(row.seeds for row in rows)
-    return max(counts, key=lambda seeds: (counts[seeds], len(seeds), sorted(seeds)), default=frozenset())
+Seeds = frozenset[tuple[int, int | None]]
+
+
+def _common_seeds(rows: Sequence[Row]) -> Seeds:
+    """The set of seeds most rows have, the larger where two are as frequent; others cannot be compared.
+
+    Rows without a target subset have no seed of one: they only count where all are such.
+    """
+    with_subset = [row for row in rows if any(subset is not None for _, subset in row.seeds)]
+    counts = Counter(row.seeds for row in with_subset or rows)
+    return max(
+        counts, key=lambda seeds: (counts[seeds], len(seeds), sorted(map(str, seeds))), default=Seeds()
+    )
+
+
+def _has_seeds(row: Row, common: Seeds) -> bool:
+    """Whether a row's are the common ones; where it has no target subset, those of the training."""
+    if any(subset is not None for _, subset in row.seeds):
+        return row.seeds == common
+    return {seed for seed, _ in row.seeds} == {seed for seed, _ in common}
 
 
 def _order(row: Row) -> tuple[float, str, list[str]]:

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from launcher.leaderboard.collect import Collection
 from launcher.leaderboard.rank import Entry, Section, rank
 from launcher.leaderboard.reference import REFERENCE_COLUMNS, Reference, reference_lines, reference_title
 from launcher.leaderboard.rows import Table
@@ -34,9 +35,7 @@ CLASS_WIDTH = 11
 """Characters a column of one class takes on the terminal."""
 
 
-def print_tables(
-    tables: Sequence[Table], problems: Sequence[str], console: Console, *, per_class: bool
-) -> None:
+def print_tables(tables: Sequence[Table], found: Collection, console: Console, *, per_class: bool) -> None:
     """Every table with its footnotes, then what could not be read."""
     for table in tables:
         sections = rank(table)
@@ -47,18 +46,22 @@ def print_tables(
         for note in [*footnotes(table, sections), *(class_note(table) if per_class else [])]:
             console.print(Text(note, style="dim"))
         console.print()
-    for problem in problems:
+    for problem in found.problems:
         console.print(Text(problem, style="red"), soft_wrap=True)
     if not tables:
-        console.print("No trials yet.")
+        console.print(_empty(found))
 
 
-def markdown(tables: Sequence[Table], problems: Sequence[str], *, per_class: bool) -> str:
+def markdown(tables: Sequence[Table], found: Collection, *, per_class: bool) -> str:
     """The same as Markdown."""
     blocks = [block for table in tables for block in _markdown_blocks(table, per_class)]
-    if problems:
-        blocks.append("\n".join(["Problems:", "", *(f"- {_escape(problem)}" for problem in problems)]))
-    return "\n\n".join(blocks or ["No trials yet."]) + "\n"
+    if found.problems:
+        blocks.append("\n".join(["Problems:", "", *(f"- {_escape(problem)}" for problem in found.problems)]))
+    return "\n\n".join(blocks or [_empty(found)]) + "\n"
+
+
+def _empty(found: Collection) -> str:
+    return "No trial of it trains a segmenter: nothing to rank." if found.unranked else "No trials yet."
 
 
 def print_references(references: Sequence[Reference], console: Console) -> None:
@@ -136,8 +139,8 @@ def _style(entry: Entry) -> str:
 
 def _print_classes(table: Table, sections: Sequence[Section], console: Console) -> None:
     """IoU per class, as many classes side by side as the terminal holds."""
-    rows = [row for row in distinct(sections) if row.results]
-    width = max((len(name(row)) for row in rows), default=0)
+    rows = [(name(row, sections), row) for row in distinct(sections) if row.results]
+    width = max((len(label) for label, _ in rows), default=0)
     count = max(1, (console.width - width) // CLASS_WIDTH)
     columns = class_columns(table)
     for start in range(0, len(columns) if rows else 0, count):
@@ -145,8 +148,8 @@ def _print_classes(table: Table, sections: Sequence[Section], console: Console) 
         grid = Grid("IoU", box=box.SIMPLE_HEAD)
         for column in shown:
             grid.add_column(column, justify="right")
-        for row in rows:
-            grid.add_row(Text(name(row)), *(class_cell(row, column, table) for column in shown))
+        for label, row in rows:
+            grid.add_row(Text(label), *(class_cell(row, column, table) for column in shown))
         console.print(grid)
 
 
@@ -160,7 +163,7 @@ def _markdown_blocks(table: Table, per_class: bool) -> list[str]:
     if per_class:
         shown = class_columns(table)
         scores = [
-            [name(row), *(class_cell(row, column, table) for column in shown)]
+            [name(row, sections), *(class_cell(row, column, table) for column in shown)]
             for row in distinct(sections)
             if row.results
         ]

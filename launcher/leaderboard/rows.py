@@ -10,7 +10,7 @@ from typing import Any
 
 from launcher.leaderboard.axes import ancestor_columns, axis_columns, method_labels, stage_columns
 from launcher.leaderboard.collect import Collection, Record, Result, declared_classes
-from launcher.leaderboard.disk import Size
+from launcher.leaderboard.disk import Size, largest
 from segda_core.config import identity
 
 
@@ -71,9 +71,10 @@ class Row:
         return fmean(values) if values and len(values) == len(self.results) else None
 
     @property
-    def seeds(self) -> frozenset[int]:
-        """Training seeds that count."""
-        return frozenset(record.config.seed for record in self.counted)
+    def seeds(self) -> frozenset[tuple[int, int | None]]:
+        """Seeds that count: of the training, and of the target subset where there is one."""
+        subsets = ((record.config.seed, record.config.target.subset) for record in self.counted)
+        return frozenset((seed, None if subset is None else subset.seed) for seed, subset in subsets)
 
     @property
     def labelled(self) -> int | str | None:
@@ -84,11 +85,23 @@ class Row:
         return None if labelled is None else labelled.size
 
     @property
+    def labelled_above(self) -> Size:
+        """Of the trials it was made from, the most target images whose labels one used; None unless more."""
+        above, own = self.records[0].above.labelled, self.records[0].config.target.labelled
+        return None if own is not None and largest(own.size, above) == own.size else above
+
+    @property
     def uses_target_labels(self) -> bool:
         """Whether target labels were used, by this trial or one above it; will be, where nothing finished."""
         if self.results:
             return any(result.uses_target_labels for result in self.results)
         return any(record.will_use_target_labels for record in self.records)
+
+    @property
+    def classes(self) -> list[str]:
+        """Those that the mean is over."""
+        measured = (self.protocol or {}).get("classes")
+        return measured if isinstance(measured, list) else list(self.records[0].config.evaluation.classes)
 
     @property
     def protocol_name(self) -> str:

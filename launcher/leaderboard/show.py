@@ -31,7 +31,7 @@ def show(
     found, tables = seen.found, seen.tables
     published = references_of(tables, reference)
     if fmt == "terminal":
-        print_tables(tables, found.problems, console, per_class=per_class)
+        print_tables(tables, found, console, per_class=per_class)
         if reference:
             print_references(published, console)
         return
@@ -40,7 +40,7 @@ def show(
     elif fmt == "json":
         text = to_json(tables, found, published if reference else None)
     elif fmt == "markdown":
-        text = markdown(tables, found.problems, per_class=per_class)
+        text = markdown(tables, found, per_class=per_class)
         text += f"\n{markdown_references(published)}" if reference else ""
     else:
         text = listing(tables)

@@ -51,7 +51,9 @@ def title(table: Table, sections: Sequence[Section]) -> str:
     if not sections:
         return table.data
     protocol = "" if several_protocols(sections) else f", protocol {sections[0].protocol}"
-    return f"{table.data}: mIoU in percent over {len(table.classes)} classes, mean ± std over seeds{protocol}"
+    sets = {frozenset(entry.row.classes) for section in sections for entry in section.entries}
+    over = f"({len(table.classes)} classes)" if len(sets) == 1 else "(each protocol's classes)"
+    return f"{table.data}: mIoU in % {over}, mean ± sample std over seeds{protocol}"
 
 
 def headers(table: Table, sections: Sequence[Section]) -> list[str]:
@@ -80,9 +82,16 @@ def cells(entry: Entry, section: Section, sections: Sequence[Section]) -> list[s
     return [*told, *protocol, ", ".join(entry.marks)]
 
 
-def name(row: Row) -> str:
+def name(row: Row, sections: Sequence[Section]) -> str:
     """A row in a few words, for tables where it is one cell."""
-    return " ".join([row.method, *row.axes.values(), *([] if row.own_size is None else [str(row.own_size)])])
+    words = [row.method, *row.axes.values(), *([] if row.own_size is None else [str(row.own_size)])]
+    if row.labelled not in (None, row.own_size) and row.own_size != "all":
+        words.append(f"({row.labelled} labels)")
+    if several_protocols(sections):
+        words.append(
+            next(each.protocol for each in sections if any(entry.row is row for entry in each.entries))
+        )
+    return " ".join(words)
 
 
 def class_columns(table: Table) -> list[str]:
@@ -94,6 +103,8 @@ def class_cell(row: Row, column: str, table: Table) -> str:
     """IoU of a class, or the mean of the rare ones."""
     if column != RARE:
         return percent(row.iou(column))
+    if not set(rare_classes(table)) <= set(row.classes):
+        return percent(None)
     scores = [score for name in rare_classes(table) if (score := row.iou(name)) is not None]
     return percent(fmean(scores) if scores else None)
 
@@ -153,6 +164,9 @@ def growth(sections: Sequence[Section]) -> list[str]:
             scores = " → ".join(percent(row.mean) for row in rows)
             sizes = " → ".join(str(row.size) for row in rows)
             label = " ".join([rows[0].method, *rows[0].axes.values()])
-            gain = round(100 * ((rows[-1].mean or 0.0) - (rows[0].mean or 0.0)), 2) + 0.0  # never -0.00
+            last, first = (
+                round(100 * (row.mean or 0.0), 2) for row in (rows[-1], rows[0])
+            )  # as they are shown
+            gain = round(last - first, 2) + 0.0  # never -0.00
             lines.append(f"{label}: {scores} with {sizes} target images ({gain:+.2f}).")
     return lines

@@ -25,7 +25,7 @@ def write_leaderboards(sweep_dir: Path, *, today: Today | None = None, seen: See
 
 def _write(sweep_dir: Path, seen: Seen) -> None:
     texts = {
-        "md": markdown(seen.tables, seen.found.problems, per_class=True),
+        "md": markdown(seen.tables, seen.found, per_class=True),
         "csv": to_csv(seen.tables),
         "json": to_json(seen.tables, seen.found),
         "txt": listing(seen.tables),

@@ -118,3 +118,22 @@ def test_the_same_trial_in_two_sweeps_counts_once_finished_first(board):
         (record,) = collect(names, board.runs).records
         assert record.counted
         assert (record.sweep, record.id) == ("demo", finished.root.name)
+
+
+def test_what_one_sweep_only_plans_and_another_finished_is_planned_once(board):
+    finished = board.trial(0.5)
+    again = type(board)(board.runs, "again")
+    again.plan_only(finished.root.name)
+    again.plan_only("joint-streets-n10-s0-0123456789ab")
+    board.plan_only("joint-streets-n10-s0-0123456789ab")
+    found = collect(["again", "demo"], board.runs)
+    assert [record.id for record in found.records] == [finished.root.name]
+    assert found.unprepared == {"streets": ["joint-streets-n10-s0-0123456789ab"]}
+
+
+@pytest.mark.parametrize("names", [["demo", "again"], ["again", "demo"]])
+def test_of_a_trial_in_two_sweeps_the_one_that_got_further_is_shown(board, names):
+    board.outcome(board.trial(), status="failed", cause="nan")
+    type(board)(board.runs, "again").trial()
+    (record,) = collect(names, board.runs).records
+    assert record.status.cause == "nan"

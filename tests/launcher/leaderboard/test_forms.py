@@ -43,7 +43,7 @@ def lines_with(text, word):
 
 def test_terminal(ladder):
     text = shown(ladder)
-    assert "streets: mIoU in percent over 19 classes, mean ± std over seeds, protocol single" in text
+    assert "streets: mIoU in % (19 classes), mean ± sample std over seeds, protocol single" in text
     assert lines_with(text, "joint") == [
         ["1", "joint", "10", "10", "35.00", "±", "0.00", "2/2"],
         ["1", "joint", "40", "40", "45.00", "±", "0.00", "2/2"],
@@ -324,3 +324,57 @@ def test_the_command_rewrites_a_sweeps_files_where_jobs_ended_without_a_launch(l
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0 and "adaptsegnet" in result.stdout
     assert "the leaderboard's files are not written: " in result.stderr
+
+
+def test_scores_under_other_classes_are_no_growth_and_the_title_counts_none(board):
+    for size, classes in ((10, ["road", "car"]), (40, ["road", "sky"])):
+        evaluation = {"size": [192, 96], "classes": classes}
+        board.trial(size / 100, method="joint", target__subset__size=size, evaluation=evaluation)
+    text = shown(board)
+    assert "(each protocol's classes)" in text and "→" not in text
+
+
+def test_the_mean_over_rare_classes_is_of_all_of_them_or_none(board):
+    for miou, classes in ((0.25, ["road", "bus"]), (0.5, ["road", "bus", "train"])):
+        board.trial(miou, evaluation={"size": [192, 96], "classes": classes})
+    lines = table_lines(shown(board, "markdown", per_class=True), "source_only single")
+    rare = {line[1]: line[2] for line in lines}
+    assert rare == {"source_only single (2 classes)": "-", "source_only single (3 classes)": "50.00"}
+
+
+def table_lines(text, start):
+    """Cells of the Markdown lines whose first one begins so."""
+    lines = [[cell.strip().replace("\\_", "_") for cell in line.split("|")] for line in text.splitlines()]
+    return [line for line in lines if line[1:2] and line[1].startswith(start)]
+
+
+def test_rows_per_class_say_what_sets_them_apart(board):
+    subset = {"target__subset__size": 40}
+    board.trial(0.3, method="ema_classmix", **subset, target__labelled={"size": 10})
+    board.trial(0.4, method="ema_classmix", **subset, target__labelled={"size": 20})
+    text = shown(board, "markdown", per_class=True)
+    names = [line[1] for line in table_lines(text, "ema_classmix 40")]
+    assert names == ["ema_classmix 40 (20 labels)", "ema_classmix 40 (10 labels)"]
+
+
+def test_json_says_why_a_complete_row_is_not_ranked(board):
+    for method in ("joint", "adaptsegnet"):
+        for seed in (0, 1):
+            board.trial(0.3, seed=seed, method=method, target__subset__size=10)
+    board.trial(0.9, seed=0, method="supervised", target__subset__size=10)
+    rows = {row["method"]: row for row in json.loads(shown(board, "json"))["tables"][0]["rows"]}
+    assert (rows["supervised"]["marks"], rows["supervised"]["ranks"]) == (["other seeds"], [])
+
+
+def test_a_gain_is_the_difference_of_what_is_shown(board):
+    for size, score in ((10, 0.051249), (40, 0.044551)):
+        board.trial(score, method="joint", target__subset__size=size)
+    assert "5.12 → 4.46 with 10 → 40 target images (-0.66)." in shown(board)
+
+
+@pytest.mark.parametrize("fmt", ["terminal", "markdown"])
+def test_a_sweep_that_trains_no_segmenter_says_so(board, fmt):
+    assert shown(board, fmt) == "No trials yet.\n"
+    crops = {"source": {"crop": [64, 32]}, "target": {"crop": [64, 32]}}
+    board.trial(method={"name": "cyclegan"}, model=None, transforms=crops)
+    assert shown(board, fmt) == "No trial of it trains a segmenter: nothing to rank.\n"

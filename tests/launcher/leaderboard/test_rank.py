@@ -197,3 +197,47 @@ def test_a_result_below_a_broken_configuration_stays_and_is_a_problem(board):
     found = collect([board.sweep], board.runs)
     assert [record.id for record in found.records] == [child.root.name]
     assert any(f"{child.root}: made from {parent.root.name}" in problem for problem in found.problems)
+
+
+def test_images_that_training_did_without_and_resized_labels_are_marked(board):
+    board.trial(0.3, changes={"training_skipped": ["a.png"], "labels_resized": 3})
+    (section,) = sections(board)
+    assert section.entries[0].marks == ["1 training image skipped", "3 labels resized"]
+
+
+def test_labels_that_a_parent_learnt_are_marked_where_it_had_more(board):
+    parent = board.trial(0.2, stage="pretrain", method="supervised", target__subset__size=40)
+    for method in ("joint", "supervised"):
+        size = 10 if method == "joint" else 160
+        board.trial(0.3, stage="adapt", method=method, target__subset__size=size, of=parent)
+    marks = {entry.row.method: entry.marks for section in sections(board) for entry in section.entries}
+    assert marks["joint"] == ["40 target images opened above", "40 labels used above"]
+    assert marks["supervised"] == []
+
+
+def test_protocols_that_count_as_many_classes_are_told_apart(board):
+    for miou, classes in ((0.3, ["road", "car"]), (0.4, ["road", "sky"])):
+        board.trial(miou, evaluation={"size": [192, 96], "classes": classes})
+    assert [(section.protocol, ranks(section)) for section in sections(board)] == [
+        ("single (2 classes with car)", [("source_only", 1)]),
+        ("single (2 classes with sky)", [("source_only", 1)]),
+    ]
+
+
+def test_protocols_whose_words_are_cut_alike_get_numbers(board):
+    for miou, manifest in ((0.3, "a" * 30), (0.4, "a" * 31)):
+        changes = {"protocol": {"name": "single", "split_manifest": manifest, "classes": ["road"]}}
+        board.trial(miou, method="joint", steps=int(100 * miou), changes=changes)
+    labels = [section.protocol for section in sections(board)]
+    assert labels == [f"single (split_manifest {'a' * 24}) #{number}" for number in (1, 2)]
+
+
+def test_rows_with_other_seeds_of_the_target_subset_are_not_compared(board):
+    for subset_seed in (0, 1):
+        changes = {"target__subset__size": 10, "target__subset__seed": subset_seed}
+        for method in ("joint", "adaptsegnet"):
+            board.trial(0.3, method=method, **changes)
+    board.trial(0.9, method="supervised", target__subset__size=10)
+    board.trial(0.2)
+    (section,) = sections(board)
+    assert ranks(section) == [("adaptsegnet", 1), ("joint", 1), ("source_only", 3), ("supervised", None)]

@@ -301,3 +301,18 @@ def test_a_row_says_before_it_has_a_result_that_it_uses_target_labels(board):
     write_json(selftrain.metrics, make_metrics(read_config(selftrain), 0.4))
     found = {row.axes["stage"]: row.uses_target_labels for row in rows(board).values()}
     assert (found["oracle"], found["selftrain"]) == (True, False)
+
+
+def test_what_one_sweep_sets_otherwise_than_another_gets_a_column(board):
+    """Else a ranking would compare trainings of other lengths as equals."""
+    board.trial(0.2, steps=100)
+    board.trial(0.3, steps=100, method="joint", transforms__target={"crop": [64, 32]})
+    again = type(board)(board.runs, "again")
+    again.trial(0.5, steps=300, method="supervised", transforms__target={"crop": [64, 32]})
+    (table,) = build_tables(collect(["demo", "again"], board.runs))
+    assert table.axes == ["steps"]
+    assert {row.method: row.axes["steps"] for row in table.rows} == {
+        "source_only": "100",
+        "joint": "100",
+        "supervised": "300",
+    }
