@@ -177,7 +177,7 @@ def _standing(status: TrialStatus) -> str:
     if status.step is not None:
         parts.append(f"step {status.step}/{status.steps or '?'}")
     if status.miou is not None:
-        parts.append(f"mIoU {percent(status.miou)}")
+        parts.append(f"mIoU {'' if status.metrics else 'so far '}{percent(status.miou)}")
     return ", ".join(parts)
 
 

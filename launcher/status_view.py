@@ -72,6 +72,8 @@ def render_sweep(sweep: Path, today: Today) -> RenderableType:
     if len(shown) > ROWS:
         shown = [status for status in shown if status.state not in (State.DONE, State.MISSING)][:ROWS]
     lines: list[RenderableType] = [_table(sweep, shown), *_reasons(shown)]
+    if any(status.miou is not None and not status.metrics for status in shown):
+        lines.append(Text("(mIoU): of the newest evaluation so far", style="dim"))
     if len(shown) < len(statuses):
         lines.append(Text(f"{len(statuses) - len(shown)} more trials; --json lists all", style="dim"))
     if any(status.state is State.QUEUED for status in statuses):
@@ -129,8 +131,8 @@ def _cells(sweep: Path, status: TrialStatus) -> tuple[str, ...]:
     return (
         _or_dash(status.attempt),
         "-" if status.step is None else f"{status.step}/{status.steps or '?'}",
-        "-" if status.images_per_second is None else f"{status.images_per_second:.1f}",
-        percent(status.miou),
+        f"{status.images_per_second:.1f}" if status.images_per_second else "-",
+        percent(status.miou) if status.miou is None or status.metrics else f"({percent(status.miou)})",
         _time_left(sweep, status),
     )
 

@@ -7,12 +7,13 @@ from typing import Literal
 from rich.console import Console
 
 from launcher.leaderboard.export import to_csv, to_json
+from launcher.leaderboard.latex import latex, latex_references
 from launcher.leaderboard.notes import listing
 from launcher.leaderboard.reference import references_of
 from launcher.leaderboard.render import markdown, markdown_references, print_references, print_tables
 from launcher.leaderboard.seen import Seen
 
-Format = Literal["terminal", "csv", "json", "markdown", "notes"]
+Format = Literal["terminal", "csv", "json", "markdown", "latex", "notes"]
 
 
 def show(
@@ -42,6 +43,8 @@ def show(
     elif fmt == "markdown":
         text = markdown(tables, found, per_class=per_class)
         text += f"\n{markdown_references(published)}" if reference else ""
+    elif fmt == "latex":
+        text = latex(tables, found, per_class=per_class) + latex_references(published)
     else:
         text = listing(tables)
     console.out(text, end="", highlight=False)

@@ -115,7 +115,7 @@ def test_the_page_says_how_far_a_trial_came_over_its_attempts(place: Path) -> No
     files.attempt(1).history.write_text('{"step": 12, "miou": 0.25, "time": 1.0}\n')
     stream = io.StringIO()
     render(explained(trial.id), Console(file=stream, width=80))
-    assert "missing, step 12/?, mIoU 25.00; next launch: run" in stream.getvalue()
+    assert "missing, step 12/?, mIoU so far 25.00; next launch: run" in stream.getvalue()
 
 
 def test_trials_are_found_by_directory_id_and_beginning(place: Path) -> None:

@@ -296,7 +296,7 @@ def long_sweep(tmp_path: Path) -> Path:
     return sweep
 
 
-NUMBERS = "        1  123456/250000       8.0  45.67"
+NUMBERS = "        1  123456/250000       8.0  (45.67)"
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])
@@ -310,7 +310,7 @@ def test_on_a_terminal_an_id_has_a_line_of_its_own_and_no_number_loses_its_end(
     assert max(map(len, lines)) <= width
     assert {"running", f"{LONG_ID[:-1]}0", "cancelled", f"{LONG_ID[:-1]}1"} <= {*words}
     header, running, cancelled = (line for line in lines if line.endswith(("left", "12 min 24 s", " -")))
-    assert header.endswith("  attempt           step  images/s   mIoU         left")
+    assert header.endswith("  attempt           step  images/s     mIoU         left")
     assert running.endswith(f"{NUMBERS}  12 min 24 s")
     assert cancelled.endswith(f"{NUMBERS}            -")
 

@@ -213,7 +213,7 @@ def test_problems_are_listed(board):
     assert "| unreadable |" in shown(board, "markdown")
 
 
-@pytest.mark.parametrize("fmt", ["terminal", "csv", "json", "markdown", "notes"])
+@pytest.mark.parametrize("fmt", ["terminal", "csv", "json", "markdown", "latex", "notes"])
 def test_every_form_bears_a_sweep_without_trials_or_results(board, fmt):
     shown(board, fmt)
     board.plan_only("joint-streets-n10-s0-0123456789ab")
@@ -227,7 +227,7 @@ def test_files_are_written_whole_and_nothing_else_is_left(ladder):
     write_leaderboards(ladder.root)
     write_leaderboards(ladder.root, today=Today(commit="xyz"))
     written = {path.name for path in set(ladder.root.iterdir()) - before}
-    assert written == {"leaderboard.md", "leaderboard.csv", "leaderboard.json", "leaderboard.txt"}
+    assert written == {f"leaderboard.{suffix}" for suffix in ("md", "csv", "json", "tex", "txt")}
     assert json.loads((ladder.root / "leaderboard.json").read_text())["tables"][0]["rows"]
     assert "older code" in (ladder.root / "leaderboard.md").read_text()
     assert (ladder.root / "leaderboard.txt").read_text().count("===> mIoU:") == 7
@@ -378,3 +378,25 @@ def test_a_sweep_that_trains_no_segmenter_says_so(board, fmt):
     crops = {"source": {"crop": [64, 32]}, "target": {"crop": [64, 32]}}
     board.trial(method={"name": "cyclegan"}, model=None, transforms=crops)
     assert shown(board, fmt) == "No trial of it trains a segmenter: nothing to rank.\n"
+
+
+def latex_tables(text):
+    """Kinds of the columns of each `tabular`, and the cells of its lines."""
+    found = re.findall(r"\\begin\{tabular\}\{(\w+)\}(.*?)\\end\{tabular\}", text, re.DOTALL)
+    return [
+        (kinds, [re.split(r"(?<!\\)&", line) for line in body.splitlines() if line.endswith(r"\\")])
+        for kinds, body in found
+    ]
+
+
+def test_latex_has_a_cell_for_every_column_and_the_best_in_bold(ladder, folders):
+    text = shown(ladder, "latex", per_class=True, reference=folders)
+    tables = latex_tables(text)
+    assert [len(kinds) for kinds, _ in tables] == [6, 1 + 1 + 19, 8]
+    assert all(len(line) == len(kinds) for kinds, lines in tables for line in lines)
+    assert text.count(r"\midrule") == 2 + 1 + 1, "between the sizes, and below the headings"
+    main = [" ".join(line) for _, lines in tables[:1] for line in lines]
+    bold = [line for line in main if r"\textbf{" in line]
+    assert len(bold) == 2 and all(r"\textbf{joint}" in line for line in bold)
+    assert r"\textbf{45.00 $\pm$ 0.00}" in text and r"source\_only" in text and r"mIoU in \%" in text
+    assert not re.search(r"(?<!\\)[#_]", text.replace("% ", ""))
