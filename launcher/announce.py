@@ -4,12 +4,12 @@ from rich.console import Console
 from rich.text import Text
 
 from launcher.decide import Action
-from launcher.live import several
 from launcher.manifest import Manifest, read_manifests
 from launcher.states import State
 from launcher.status_view import in_words
 from launcher.survey import Survey
 from launcher.trial import Trial
+from launcher.words import several
 
 WAITS_SHOWN = 10
 """Trials named one by one among those that wait for their parents."""

@@ -24,7 +24,14 @@ from launcher.executors.base import Resources
 from launcher.judge import Ending, judge
 from launcher.outcome import write_outcome
 from launcher.prepare import read_config
-from launcher.process import PARENT_VARIABLE, death_signal, end_processes, identity, out_of_memory_kills
+from launcher.process import (
+    PARENT_VARIABLE,
+    SAVE_GRACE_S,
+    death_signal,
+    end_processes,
+    identity,
+    out_of_memory_kills,
+)
 from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
 from segda_core.process import SAVE_SIGNALS
 
@@ -34,9 +41,6 @@ LOOK_S = 1.0
 
 ASLEEP_S = 10.0
 """Seconds between two looks after which this process, and with it the workers, must have been suspended."""
-
-SAVE_GRACE_S = 60
-"""Seconds that torchrun and its workers get to save and leave after a signal, before they are killed."""
 
 UNHEARD = (signal.SIGTERM, signal.SIGUSR2)
 """Those that torchrun ignores: a scheduler sends them to it as well, and its runner passes each on as INT."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from launcher.live import several
+from launcher.words import counted
 
 
 def bad_images(metrics: Mapping[str, Any]) -> str:
@@ -14,9 +14,3 @@ def bad_images(metrics: Mapping[str, Any]) -> str:
         "label resized": metrics.get("labels_resized", 0),
     }
     return ", ".join(counted(words, count) for words, count in counts.items() if count)
-
-
-def counted(words: str, count: int) -> str:
-    """`1 label resized`, `2 labels resized`."""
-    *noun, verb = words.split()
-    return f"{several(count, ' '.join(noun))} {verb}"

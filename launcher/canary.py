@@ -81,7 +81,7 @@ class Canaries:
         return any(not canary.files.metrics.exists() for canary in ended)
 
 
-def taken_up(entries: Sequence[Entry]) -> list[Entry]:
+def canaries_taken_up(entries: Sequence[Entry]) -> list[Entry]:
     """Canaries of an earlier launch that trials in the queue wait for: to be watched, or run (again).
 
     Where one has lost its files, those that wait for it are given back, and begin anew.
@@ -150,7 +150,7 @@ def _canary_of(trial: Trial, entry: Entry, runs: Path) -> Entry:
     parents = {role: f"../../{parent}" for role, parent in trial.parents.items()}
     files = prepare(Trial(f"{trial.sweep}/{_where(entry)}", config, stage=CANARY, parents=parents), runs)
     uncancel(files)
-    newest = max(files.attempt_numbers(), default=0)
+    newest = files.newest_number
     submission = replace(entry.submission, fresh=False)
     return Entry(files, config, entry.place, submission, newest, parents=entry.parents)
 

@@ -27,7 +27,6 @@ from launcher.explain import explain as explain_trial
 from launcher.explain import render as render_explanation
 from launcher.find import canaries_of, choose, find_sweep, find_trial, sweep_names, trial_directories
 from launcher.find_planned import find_planned
-from launcher.live import several
 from launcher.logs import find_attempt, read_log
 from launcher.profile import SHIPPED
 from launcher.prune import prune as prune_trials
@@ -40,6 +39,7 @@ from launcher.sweep import load_sweep
 from launcher.sweep_command import dry_run as plan_dry_run
 from launcher.sweep_command import run_sweep
 from launcher.today import read_today
+from launcher.words import several
 from segda_core.errors import ConfigError, DataError
 
 WATCH_S = 2.0

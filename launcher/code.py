@@ -6,12 +6,12 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
-def current_commit(checkout: Path = CHECKOUT) -> str | None:
+def current_commit() -> str | None:
     """The checked-out commit; None where segda is installed without its repository, or there is no git."""
-    if not (checkout / ".git").exists():
+    if not (CHECKOUT / ".git").exists():
         return None
     try:
-        asked = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
+        asked = ["git", "-C", str(CHECKOUT), "rev-parse", "HEAD"]
         return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
     except (FileNotFoundError, subprocess.CalledProcessError):
         return None

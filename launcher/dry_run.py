@@ -18,7 +18,7 @@ from launcher.trial import Trial
 
 
 @dataclass(frozen=True)
-class PlannedTrial:
+class DryRunTrial:
     """One trial of a dry run."""
 
     id: str
@@ -46,7 +46,7 @@ class DryRun:
     executor: str
     planned: int
     """Trials of the full expansion."""
-    trials: list[PlannedTrial]
+    trials: list[DryRunTrial]
     merged: list[tuple[dict[str, Any], str]]
     """Points that are the same trial as an earlier one."""
     notes: list[str]
@@ -59,7 +59,7 @@ class DryRun:
     """What would be submitted to a cluster."""
 
     @property
-    def to_run(self) -> list[PlannedTrial]:
+    def to_run(self) -> list[DryRunTrial]:
         """Trials that a launch would run."""
         return [trial for trial in self.trials if trial.action is Action.RUN]
 
@@ -134,10 +134,10 @@ def _plan(
     past: Past,
     runs: Path,
     nodes: int,
-) -> PlannedTrial:
+) -> DryRunTrial:
     runs_now = decision.action is Action.RUN
     forecast = past.forecast(trial.config) if runs_now else None
-    return PlannedTrial(
+    return DryRunTrial(
         id=trial.id,
         point=trial.point,
         state=status.state,
@@ -152,7 +152,7 @@ def _plan(
     )
 
 
-def _side_by_side(trials: Sequence[PlannedTrial], at_once: Sequence[int]) -> float:
+def _side_by_side(trials: Sequence[DryRunTrial], at_once: Sequence[int]) -> float:
     """Seconds for all, each beside as many like it as have room; at least those of the longest chain."""
     judged = [(trial.seconds or 0.0, room) for trial, room in zip(trials, at_once, strict=True)]
     until: dict[str, float] = {}
@@ -186,5 +186,5 @@ def _free_bytes(runs: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def _trial_json(trial: PlannedTrial) -> dict[str, Any]:
+def _trial_json(trial: DryRunTrial) -> dict[str, Any]:
     return {**asdict(trial), "images": trial.images.model_dump(mode="json")}

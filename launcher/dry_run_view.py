@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.text import Text
 
 from launcher.decide import Action
-from launcher.dry_run import DryRun, PlannedTrial
-from launcher.live import several
+from launcher.dry_run import DryRun, DryRunTrial
 from launcher.points import short
 from launcher.status_view import ROWS
+from launcher.words import several
 
 STYLES = {Action.RUN: "green", Action.WAIT: "cyan", Action.SKIP: "dim"}
 
@@ -31,7 +31,7 @@ def render(dry_run: DryRun, console: Console) -> None:
         console.print(Text(f"problem: {problem}", "red"), soft_wrap=True)
 
 
-def _trial_lines(trials: Sequence[PlannedTrial]) -> Text:
+def _trial_lines(trials: Sequence[DryRunTrial]) -> Text:
     """A line for each; of a large sweep only for those that run or wait, up to a number."""
     shown = list(trials)
     if len(shown) > ROWS:
@@ -79,7 +79,7 @@ def _needs(dry_run: DryRun) -> list[str]:
     return [disk, f"time: about {_time(dry_run.seconds)}, by finished trials{rest}"]
 
 
-def _commands(to_run: Sequence[PlannedTrial]) -> list[str]:
+def _commands(to_run: Sequence[DryRunTrial]) -> list[str]:
     rest = len(to_run) - 1
     note = f" (and {rest} like it, for their own directories; --json has them all)" if rest else ""
     return [f"command of the first{note}:" if rest else "command:", f"  {to_run[0].command}"]

@@ -52,7 +52,7 @@ def make_entry(surveyed: Survey, trial: Trial, code: Path | None, places: Places
         snapshot=code.name if code is not None else None,
         launch_id=place.launch_id,
     )
-    newest = max(files.attempt_numbers(), default=0) if decision.fresh else status.attempt or 0
+    newest = files.newest_number if decision.fresh else status.attempt or 0
     phase = Phase.ELSEWHERE if decision.action is Action.WAIT else Phase.WAITING
     folder = surveyed.runs / surveyed.sweep.name
     parents = tuple(TrialFiles(folder / parent) for parent in dict.fromkeys(trial.parents.values()))

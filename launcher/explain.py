@@ -13,13 +13,13 @@ from launcher.compare import Difference, differences, leaves, nearest
 from launcher.decide import Decision, Requests, decide_all
 from launcher.find import read_trial
 from launcher.layers import Layer, find_layer, look_up
-from launcher.live import percent
 from launcher.manifest import read_manifests
 from launcher.prepare import read_config
 from launcher.states import State, TrialStatus
 from launcher.status import read_status
 from launcher.sweep import Expansion, Sweep
 from launcher.trial import Trial, doing
+from launcher.words import percent
 from segda_core.config import TaskConfig
 from segda_core.errors import ConfigError, Json, KeyPath, dotted
 from segda_core.layout import TrialFiles

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
-from launcher.live import several
 from launcher.plan import read_plan
 from launcher.prepare import read_config
 from launcher.progress import UNREADABLE
 from launcher.selection import chosen_ids
 from launcher.trial import Trial
+from launcher.words import several
 from segda_core.errors import ConfigError, did_you_mean
 from segda_core.layout import TrialFiles, read_json
 from segda_core.parents import read_parents

@@ -15,7 +15,7 @@ from launcher.entry import Entry, Phase
 from launcher.executor_config import SlurmConfig
 from launcher.executors.base import Executor
 from launcher.launch_view import look, odd_waits
-from launcher.live import View, several
+from launcher.live import View
 from launcher.placement import executors_of
 from launcher.progress import Progress
 from launcher.settle import settle
@@ -24,6 +24,7 @@ from launcher.states import State, TrialStatus
 from launcher.status import read_status
 from launcher.stop_signals import StopSignals
 from launcher.waiting import newest_attempt
+from launcher.words import several
 from segda_core.layout import AttemptFiles
 from segda_core.parents import read_parents
 
@@ -184,7 +185,7 @@ class Launch:
             job = None if attempt is None else room.start(attempt)
         except (OSError, ValueError) as error:  # a full disk, a folder deleted by hand; a broken file
             room.release()
-            newest = max(entry.files.attempt_numbers(), default=0)
+            newest = entry.files.newest_number
             cause = "disk" if isinstance(error, OSError) else "data"
             status = TrialStatus(entry.id, State.FAILED, cause, str(error), newest)
             settle(entry, status, self._view, stopping=self.is_stopping)
@@ -236,7 +237,7 @@ class Launch:
 
     def _claim(self, entry: Entry) -> AttemptFiles | None:
         """The trial's next attempt; None where it was cancelled, or somebody made one since we decided."""
-        newest = max(entry.files.attempt_numbers(), default=0)
+        newest = entry.files.newest_number
         if entry.files.cancel.exists() or newest != entry.seen:
             return None
         parents = {parent.role: parent.record() for parent in read_parents(entry.files)}

@@ -9,10 +9,11 @@ from statistics import fmean
 
 from launcher.entry import Entry, Phase
 from launcher.life import DEAD, Life, life_of
-from launcher.live import Overview, Row, duration, percent
+from launcher.live import Overview, Row
 from launcher.progress import UNREADABLE, read_progress
 from launcher.states import State, TrialStatus
 from launcher.waiting import newest_attempt
+from launcher.words import duration, percent
 
 IN_WORK = (Phase.RUNNING, Phase.ELSEWHERE)
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from launcher.progress import Progress
 from launcher.trial_table import TrialTable, numbers_table
+from launcher.words import duration, percent
 
 PLAIN_INTERVAL_S = 10.0
 """Seconds between progress lines where the output is no terminal."""
@@ -138,26 +139,6 @@ def describe(row: Row) -> str:
     if progress.seconds_left is not None and progress.phase == "train":
         parts.append(f"{duration(progress.seconds_left)} left")
     return ", ".join(parts)
-
-
-def percent(fraction: float | None) -> str:
-    """A fraction as percent with two decimals; a dash for none."""
-    return "-" if fraction is None else f"{100 * fraction:.2f}"
-
-
-def several(count: int, noun: str) -> str:
-    """A number of things: `1 trial`, `2 trials`."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: `42 s`, `3 min 20 s`, `2 h 05 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
 def _where(progress: Progress) -> str:

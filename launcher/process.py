@@ -21,6 +21,9 @@ NODE_VARIABLE = "SEGDA_NODE"
 PARENT_VARIABLE = "SEGDA_PARENT"
 """Environment variable with the pid whose death a runner must not outlive."""
 
+SAVE_GRACE_S = 60
+"""Seconds that workers get to save and leave after a signal, or their runner's death, before KILL."""
+
 KILL_PATIENCE_S = 10.0
 """Seconds after which a process that KILL did not end is left to the kernel."""
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 from launcher.bad_images import bad_images
 from launcher.entry import Entry, Phase
 from launcher.launch_view import ending
-from launcher.live import View, duration
+from launcher.live import View
 from launcher.states import State, TrialStatus
 from launcher.waiting import absent_parents
+from launcher.words import duration
 from segda_core.layout import MACHINE_CAUSES
 
 BACKOFF_S, BACKOFF_LIMIT_S = 2.0, 60.0

@@ -13,12 +13,12 @@ from rich.text import Text
 from launcher.canary import at_work
 from launcher.find import sweep_names, trial_names
 from launcher.leaderboard import Today
-from launcher.live import duration, percent
 from launcher.plan import read_plan
 from launcher.progress import read_progress
 from launcher.states import State, TrialStatus
 from launcher.status import read_status
 from launcher.trial_table import TrialTable, numbers_table
+from launcher.words import duration, percent
 from segda_core.layout import TrialFiles
 
 STYLES = {State.DONE: "green", State.RUNNING: "cyan", State.FAILED: "red", State.MISSING: "dim"}

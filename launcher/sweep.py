@@ -16,7 +16,6 @@ from launcher.reading import read_sweep_file
 from launcher.settings import choose_executor, override
 from launcher.stages import Stage, first_parts, ordered_parts
 from launcher.sweep_file import StageFile, SweepFile
-from launcher.trial import Trial
 from segda_core.config import Profile
 from segda_core.errors import ConfigError, Json
 
@@ -53,10 +52,6 @@ class Sweep:
     def axes(self) -> list[str]:
         """Dotted path of every axis."""
         return list(dict.fromkeys(path for stage in self.stages for path in axis_paths(stage.part)))
-
-    def stage_of(self, trial: Trial) -> Stage:
-        """The stage that makes a trial."""
-        return next(stage for stage in self.stages if stage.name == trial.stage)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from functools import partial
 from rich.console import Console
 
 from launcher.announce import announce, say
-from launcher.canary import STEPS, Canaries, kinds, taken_up
+from launcher.canary import STEPS, Canaries, canaries_taken_up, kinds
 from launcher.decide import Action
 from launcher.dry_run import DryRun, plan_dry_run
 from launcher.entries import prepare_all
@@ -17,7 +17,7 @@ from launcher.entry import Entry
 from launcher.executors.base import Surroundings
 from launcher.launch import Launch
 from launcher.leaderboard import Board, see, show
-from launcher.live import duration, make_view, several
+from launcher.live import make_view
 from launcher.manifest import problems
 from launcher.placement import Places, executors_of, open_places, previews
 from launcher.plan import read_plan
@@ -30,6 +30,7 @@ from launcher.states import State, TrialStatus
 from launcher.status_view import in_words
 from launcher.survey import Survey
 from launcher.today import read_today
+from launcher.words import duration, several
 from segda_core.errors import ConfigError, DataError
 
 DONE, SOME_FAILED, INTERRUPTED = 0, 1, 130
@@ -89,7 +90,7 @@ def run_sweep(surveyed: Survey, console: Console, wait: bool = True, canary: boo
         if canaries is not None:
             alike = kinds(surveyed.beginning, places, more_come=bool(surveyed.ends))
             entries = [*canaries.before(alike, entries), *entries]
-        entries = [*taken_up(entries), *entries]
+        entries = [*canaries_taken_up(entries), *entries]
         finished, surveyed = _launch(surveyed, entries, canaries, places, surroundings, console, board)
     statuses = surveyed.read_statuses()
     if fault := board.write():

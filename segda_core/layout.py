@@ -61,6 +61,11 @@ class TrialFiles:
         """Files of execution `number` (from 1)."""
         return AttemptFiles(self.attempts / str(number))
 
+    @property
+    def newest_number(self) -> int:
+        """Number of the newest attempt; 0 before the first."""
+        return max(self.attempt_numbers(), default=0)
+
     def attempt_numbers(self) -> list[int]:
         """Numbers of every attempt made so far, ascending."""
         try:
@@ -75,6 +80,11 @@ class AttemptFiles:
     """Paths of one execution of a trial; only processes of that attempt write below it."""
 
     root: Path
+
+    @property
+    def trial(self) -> TrialFiles:
+        """The trial's."""
+        return TrialFiles(self.root.parent.parent)
 
     @property
     def number(self) -> int:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from launcher.doctor.finding import Finding, Level, Scope
-from launcher.executors.orphans import PATIENCE_S
-from launcher.process import ATTEMPT_VARIABLE, environment_of
+from launcher.process import ATTEMPT_VARIABLE, SAVE_GRACE_S, environment_of
 
 
 @dataclass
@@ -30,7 +29,7 @@ def check_orphans(scope: Scope) -> Iterator[Finding]:
     for attempt, group in orphaned.items():
         words = " ".join(map(str, group.pids))
         advice = (
-            f"the kernel told them to save and leave; if they are still there after {PATIENCE_S:.0f} s: "
+            f"the kernel told them to save and leave; if they are still there after {SAVE_GRACE_S:.0f} s: "
             f"kill -9 {words}. The next segda sweep goes on with the trial"
         )
         message = f"{len(group.pids)} workers without a runner: {shlex.quote(attempt)}"

@@ -143,7 +143,7 @@ def start_runner(
     }
     with attempt.node_log(node.rank).open("ab") as log:
         return subprocess.Popen(
-            runner_command(attempt.root.parent.parent, attempt.number, asdict(resources), node),
+            runner_command(attempt.trial.root, attempt.number, asdict(resources), node),
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -2,11 +2,8 @@
 
 import time
 
-from launcher.process import end_processes, processes_of
+from launcher.process import SAVE_GRACE_S, end_processes, processes_of
 from segda_core.layout import AttemptFiles
-
-PATIENCE_S = 60.0
-"""Seconds that workers whose runner was killed get to save."""
 
 
 class Orphans:
@@ -21,7 +18,7 @@ class Orphans:
         if self._attempt.outcome.exists() or not processes_of(self._attempt.root):
             return False
         self._since = self._since or time.monotonic()
-        if time.monotonic() - self._since > PATIENCE_S:
+        if time.monotonic() - self._since > SAVE_GRACE_S:
             end_processes(self._attempt.root, grace=0)
             return False
         return True

@@ -39,8 +39,8 @@ class AttemptTrainable(tune.Trainable):
         os.chdir(task.directory)
         os.environ.update(task.environment)
         attempt = AttemptFiles(Path(task.attempt))
-        self._name = attempt.root.parent.parent.name
-        self._rows = Rows(TrialFiles(attempt.root.parent.parent), task.steps)
+        self._name = attempt.trial.root.name
+        self._rows = Rows(attempt.trial, task.steps)
         # The runner keeps the CUDA_VISIBLE_DEVICES that Ray gave this process.
         resources = Resources(num_gpus=task.gpus, stall_min=task.stall_min)
         self._runner = start_runner(attempt, resources, None if task.code is None else Path(task.code))

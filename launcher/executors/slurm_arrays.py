@@ -101,7 +101,7 @@ class Arrays:
     def _task(self, attempt: AttemptFiles, name: str, index: int, gpus: int) -> NodeTask:
         config = self._config
         resources = Resources(num_gpus=gpus, stall_min=config.stall_min, nodes=config.nodes)
-        trial = attempt.root.parent.parent.absolute()
+        trial = attempt.trial.root.absolute()
         return NodeTask(trial, attempt.number, name, index, resources, self._code)
 
     def _executor(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from launcher.executors.slurm_request import Shape
 from launcher.life import is_alive
 from launcher.slurm.cancel import cancel_jobs, signal_jobs
-from segda_core.layout import AttemptFiles, TrialFiles
+from segda_core.layout import AttemptFiles
 
 LOOK_S = 1.0
 """Seconds between two looks at one job."""
@@ -40,5 +40,5 @@ class SlurmJob:
         cancel_jobs([self._newest()], only_waiting=True)
 
     def _newest(self) -> AttemptFiles:
-        files = TrialFiles(self.attempt.root.parent.parent)
+        files = self.attempt.trial
         return files.attempt(max(files.attempt_numbers(), default=self.attempt.number))

@@ -23,7 +23,7 @@ from launcher.executors.slurm_start import (
     take_turn,
 )
 from launcher.outcome import KILLED, Outcome, Status, read_outcome, write_outcome
-from launcher.process import end_processes
+from launcher.process import SAVE_GRACE_S, end_processes
 from launcher.slurm.requeue import NO_STEP, goes_on, in_vain, requeue
 from launcher.waiting import absent_parents
 from segda_core.layout import AttemptFiles, TrialFiles
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from submitit.core.utils import DelayedSubmission
 
 POLL_S = 0.2
-
-ORPHAN_PATIENCE_S = 60.0
-"""Seconds that workers whose runner was killed get to save, before they are killed too."""
 
 
 class JobEndedError(RuntimeError):
@@ -90,7 +87,7 @@ class NodeTask:
         while runner.poll() is None:
             signals.forward(runner)
             time.sleep(POLL_S)
-        end_processes(turn.attempt.root, ORPHAN_PATIENCE_S, start.node)
+        end_processes(turn.attempt.root, SAVE_GRACE_S, start.node)
 
     def _close(self, files: TrialFiles, attempt: AttemptFiles, start: JobStart, signals: "Signals") -> str:
         """Have Slurm queue the job again where it was interrupted; `JobEndedError` where it failed.

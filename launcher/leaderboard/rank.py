@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from launcher.bad_images import counted
 from launcher.leaderboard.axes import flatten, text
 from launcher.leaderboard.collect import Record
 from launcher.leaderboard.disk import Size
 from launcher.leaderboard.rows import Row, Table, canonical_json
 from launcher.states import State
+from launcher.words import counted
 
 DIGITS = 9
 """Decimals of a mean mIoU (a fraction) within which two rows share a rank."""

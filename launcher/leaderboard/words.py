@@ -6,15 +6,11 @@ from statistics import fmean
 
 from launcher.leaderboard.rank import ABOVE, Entry, Section, state_word
 from launcher.leaderboard.rows import Row, Table
+from launcher.words import percent
 from segda_core.classes import RARE_CLASSES
 
 RARE = "rare"
 """Heading of the mean over the rare classes."""
-
-
-def percent(fraction: float | None) -> str:
-    """A score x 100 with two decimals; a dash for none."""
-    return "-" if fraction is None else f"{100 * fraction:.2f}"
 
 
 def score(entry: Entry) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from launcher.slurm.command import SlurmError, ask
 from launcher.slurm.queue import job_of
-from segda_core.layout import AttemptFiles, TrialFiles, read_json
+from segda_core.layout import AttemptFiles, read_json
 
 OUT = ("down", "drain", "drng", "fail", "maint", "unk", "boot", "pow")
 """How states of nodes begin that start no jobs now; one that does not respond ends in a star."""
@@ -21,7 +21,7 @@ def nodes_to_avoid(attempt: AttemptFiles, partition: str | None) -> tuple[str, .
 
     None where the partition has no other node at work. A later launch tries them again: they may be mended.
     """
-    trial = TrialFiles(attempt.root.parent.parent)
+    trial = attempt.trial
     earlier = [trial.attempt(number) for number in range(1, attempt.number)]
     launch_id = (read_json(attempt.submission) or {}).get("launch_id") if earlier else None
     found = {node for each in earlier if (node := _failed_on(each, launch_id))}

@@ -5,8 +5,9 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from launcher.live import LiveView, Overview, PlainView, Row, describe, duration, make_view, percent
+from launcher.live import LiveView, Overview, PlainView, Row, describe, make_view
 from launcher.progress import Progress
+from launcher.words import duration, percent
 
 TRAINING = Progress("train", 50, 200, 12.34, 0.4567, 10.0, 1.0)
 LONG_ID = "student_oracle_teacher-carla_camvid-n305-s0-0123456789ab"
