@@ -1,6 +1,7 @@
 """Rank correlations, with intervals and tests that know which rows belong to one run."""
 
 from collections.abc import Callable, Sequence
+from itertools import permutations
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,7 +12,10 @@ Statistic = Callable[[Numbers, Numbers], float]
 
 RESAMPLES = 2000
 PERMUTATIONS = 10_000
+MOST_ENUMERATED = 8
+"""Rows up to which all their orders are gone through instead of `PERMUTATIONS` drawn ones."""
 LEVEL = 0.95
+SIGNIFICANT = 0.05
 
 
 def ranks(values: Numbers) -> Numbers:
@@ -54,7 +58,7 @@ def fisher_mean(correlations: Numbers) -> float:
 
 
 def clustered_interval(
-    x: Numbers, y: Numbers, runs: Sequence[str], statistic: Statistic, seed: int = 0
+    x: Numbers, y: Numbers, runs: Sequence[str], statistic: Statistic
 ) -> tuple[float, float] | None:
     """95 % percentile interval: whole runs are drawn again, each with all its rows.
 
@@ -64,7 +68,7 @@ def clustered_interval(
     if len(names) < 3:
         return None
     rows = [np.flatnonzero(owner == index) for index in range(len(names))]
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     values = []
     for draw in rng.integers(len(names), size=(RESAMPLES, len(names))).tolist():
         drawn = np.concatenate([rows[index] for index in draw])
@@ -82,25 +86,35 @@ def percentile_interval(values: Numbers) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def permutation_p(x: Numbers, y: Numbers, seed: int = 0) -> float:
-    """Two-sided p of Spearman's rho: how often shuffled rows correlate as strongly."""
-    observed = abs(spearman(x, y))
-    shuffled = np.abs(_shuffled_rho(ranks(x), ranks(y), seed))
-    return float((1 + np.count_nonzero(shuffled >= observed - 1e-12)) / (1 + PERMUTATIONS))
+def permutation_p(x: Numbers, y: Numbers) -> float:
+    """Two-sided p of Spearman's rho: how often rows in another order correlate as strongly."""
+    by_chance = _rho_by_chance(ranks(x), ranks(y))
+    return float(np.mean(by_chance >= abs(spearman(x, y)) - 1e-12))
 
 
-def critical_rho(count: int, seed: int = 0) -> float:
-    """|rho| that unrelated samples of this size exceed in 5 % of all cases (some 0.48 for 17)."""
+def critical_rho(count: int) -> float | None:
+    """Least |rho| that fewer than 5 % of unrelated samples of this size, without ties, reach or exceed.
+
+    None where not even the largest is so rare.
+    """
     order = np.arange(1.0, count + 1)
-    return float(np.quantile(np.abs(_shuffled_rho(order, order, seed)), LEVEL))
+    by_chance = np.sort(_rho_by_chance(order, order))
+    values = np.unique(by_chance.round(12))
+    reached = 1 - np.searchsorted(by_chance, values - 1e-12) / len(by_chance)
+    rare = values[reached < SIGNIFICANT]
+    return float(rare[0]) if len(rare) else None
 
 
-def _shuffled_rho(x: Numbers, y: Numbers, seed: int) -> Numbers:
-    rng = np.random.default_rng(seed)
-    orders = rng.permuted(np.tile(y, (PERMUTATIONS, 1)), axis=1)
+def _rho_by_chance(x: Numbers, y: Numbers) -> Numbers:
+    """|rho| of two samples' ranks for y in its own order and in others: in all of them, or in many drawn."""
+    if len(y) <= MOST_ENUMERATED:
+        orders = np.array(list(permutations(y)))
+    else:
+        drawn = np.random.default_rng(0).permuted(np.tile(y, (PERMUTATIONS, 1)), axis=1)
+        orders = np.concatenate([y[None], drawn])
     x, centred = x - x.mean(), orders - y.mean()
     rho: Numbers = centred @ x / np.sqrt((x @ x) * (centred[0] @ centred[0]))
-    return rho
+    return np.abs(rho)
 
 
 def holm(p_values: dict[str, float]) -> dict[str, float]:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from segda_core.quality.analyse import LEAST_ROWS
 from segda_core.quality.catalogue import FULL_METRICS
 
 Report = dict[str, Any]
@@ -54,18 +55,26 @@ def markdown(report: Report, pictures: Sequence[str]) -> str:
 def notes(report: Report) -> list[str]:
     """What to know before reading a number."""
     lines = [f"{report['runs']} runs, {report['rows']} checkpoints. {SIGNED}"]
-    if report["critical_rho"] is None:
+    if report["runs"] < LEAST_ROWS:
         lines.append("Too few runs for correlations.")
     else:
-        lines.append(
-            f"With n = {report['runs']}, |rho| must reach {report['critical_rho']:.2f} for p < .05 "
-            "(two-sided, one metric alone; n = 17 needs .48). Intervals: 95 %, runs drawn again."
-        )
+        lines.append(f"{_needed(report)} Intervals: 95 %, runs drawn again.")
     lines.append(
         "Regret, random and last are over the rows that have the metric: null rows are no candidates."
     )
     lines += [f"{name}: {meaning}." for name, meaning in ORIGIN.items() if name in report["across"]]
     return [*lines, *(f"{note}." for note in report["notes"])]
+
+
+def _needed(report: Report) -> str:
+    """From which rho on a row may be more than chance."""
+    critical = report["critical_rho"]
+    if critical is None:
+        return f"With n = {report['runs']}, not even |rho| = 1 has p < .05 (two-sided)."
+    return (
+        f"With n = {report['runs']}, |rho| must reach {critical:.2f} for p < .05 "
+        "(two-sided, one metric alone); rows with a smaller n need more."
+    )
 
 
 def sheets(report: Report) -> Iterator[Sheet]:

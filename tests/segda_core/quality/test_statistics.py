@@ -20,7 +20,7 @@ from segda_core.quality.correlation import (
     ranks,
     spearman,
 )
-from segda_core.quality.render import sheets
+from segda_core.quality.render import notes, sheets
 from segda_core.quality.selection import Row, choose, combined_score, oriented, ridge_score, standardised
 
 
@@ -108,12 +108,34 @@ def test_permutation_p_is_the_share_of_all_orders():
     x, y = array(1, 2, 3, 4, 5), array(2, 1, 4, 3, 5)
     orders = [abs(spearman(x, np.array(order, dtype=np.float64))) for order in permutations(y)]
     exact = np.mean([rho >= 0.8 - 1e-9 for rho in orders])
-    assert permutation_p(x, y) == pytest.approx(exact, abs=0.02)
+    assert permutation_p(x, y) == pytest.approx(exact, abs=1e-9)
 
 
-def test_what_chance_exceeds_in_one_of_twenty_cases():
-    assert critical_rho(17) == pytest.approx(0.48, abs=0.015)
-    assert critical_rho(30) == pytest.approx(0.36, abs=0.015)
+@pytest.mark.parametrize(("count", "least"), [(5, 1), (6, 31 / 35), (7, 11 / 14), (8, 31 / 42)])
+def test_few_rows_reach_the_critical_rho_in_less_than_one_of_twenty_orders(count, least):
+    """The tables' values: the next smaller rho comes in more of all orders."""
+    assert critical_rho(count) == pytest.approx(least, abs=1e-9)
+    order = np.arange(count)
+    squares = [((np.array(other) - order) ** 2).sum() for other in permutations(order)]
+    rhos = np.abs(1 - 6 * np.array(squares) / (count * (count**2 - 1)))
+    below = rhos[rhos < least - 1e-9].max()
+    assert np.mean(rhos >= least - 1e-9) < 0.05 <= np.mean(rhos >= below - 1e-9)
+
+
+def test_the_critical_rho_of_many_rows_and_of_too_few():
+    assert critical_rho(17) == pytest.approx(0.485, abs=0.015)
+    assert critical_rho(30) == pytest.approx(0.362, abs=0.015)
+    assert critical_rho(4) is None  # 2 of 24 orders have |rho| = 1
+
+
+def test_the_notes_say_which_rho_is_no_chance():
+    def said(runs: int) -> str:
+        rows = [row(f"r{run}", run / 10, ent=float(run)) for run in range(runs)]
+        return notes({**analyse(rows), "notes": []})[1]
+
+    assert said(3) == "Too few runs for correlations."
+    assert said(4).startswith("With n = 4, not even |rho| = 1 has p < .05 (two-sided). Intervals")
+    assert said(7).startswith("With n = 7, |rho| must reach 0.79 for p < .05")
 
 
 def test_holm_by_hand():
