@@ -15,7 +15,7 @@ SIGNED = "Correlations carry the metric's sign: positive is as hoped, whether hi
 
 ORIGIN = {
     "combined": "mean of signed z-scores of the metrics of each kind",
-    "ridge": "upper bound: weights learnt from mIoU of the other methods",
+    "ridge": "not label-free: its weights are learnt from the mIoU of the other methods",
 }
 
 
@@ -31,8 +31,9 @@ def print_report(report: Report, console: Console) -> None:
     """Tables, then what to know about them."""
     for sheet in sheets(report):
         table = Table(*sheet.columns, title=sheet.title, title_justify="left")
+        table.columns[0].no_wrap = True
         for column in table.columns[1:]:
-            column.justify = "right"
+            column.justify, column.overflow = "right", "fold"
         for row in sheet.rows:
             table.add_row(*row)
         console.print(table)
@@ -121,6 +122,8 @@ def _selection(title: str, choices: dict[str, Any], last: bool = False) -> Sheet
     rows = []
     for name, choice in choices.items():
         chosen = f"{choice['run']} @ {choice['step']}" if last else choice["run"]
+        if choice["num_more"]:
+            chosen += f" and {choice['num_more']} more"
         bounds = "-" if choice["regret_ci"] is None else " to ".join(map(_percent, choice["regret_ci"]))
         blind = [choice["random_regret"], *([choice["last_regret"]] if last else [])]
         own = [name, chosen, _percent(choice["miou"]), _percent(choice["regret"]), bounds]

@@ -31,8 +31,10 @@ class Choice:
     run: str
     """The chosen one, or the first of several with the same score."""
     step: int
+    num_more: int
+    """Further ones with the same score."""
     miou: float
-    """Mean over equally good choices."""
+    """Mean over the chosen one and those."""
     regret: float
     """Best mIoU of the same rows minus this one."""
     random_regret: float
@@ -50,9 +52,8 @@ def oriented(rows: Sequence[Row], name: str) -> Numbers:
 
 def regret(scores: Numbers, miou: Numbers) -> float:
     """Best mIoU minus that of the highest score; the mean over equally high ones."""
-    return max(
-        0.0, float(miou.max() - miou[scores == scores.max()].mean())
-    )  # a mean may round above the best
+    difference = miou.max() - miou[scores == scores.max()].mean()
+    return max(0.0, float(difference))  # a mean may round above the best
 
 
 def choose(rows: Sequence[Row], scores: Numbers) -> Choice | None:
@@ -68,6 +69,7 @@ def choose(rows: Sequence[Row], scores: Numbers) -> Choice | None:
     return Choice(
         row.run,
         row.step,
+        len(picked) - 1,
         float(chosen),
         regret(scores[known], miou),
         float(best - miou.mean()),
@@ -96,8 +98,8 @@ def combined_score(rows: Sequence[Row]) -> Numbers:
 def ridge_score(rows: Sequence[Row], names: Sequence[str]) -> Numbers:
     """mIoU predicted for each method's rows by a ridge regression on the other methods' rows.
 
-    An upper bound: labels of the other methods' trials chose the weights. NaN with fewer than two methods
-    or three rows to learn from.
+    Not label-free: labels of the other methods' trials chose the weights. NaN with fewer than two methods or
+    three rows to learn from.
     """
     methods = np.array([row.method for row in rows])
     miou = np.array([row.miou for row in rows])

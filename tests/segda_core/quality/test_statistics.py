@@ -1,11 +1,13 @@
 """Correlations, intervals, corrections and selection against values worked out by hand."""
 
+import io
 import json
 import math
 from itertools import permutations, product
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from segda_core.quality import correlation
 from segda_core.quality.analyse import analyse
@@ -20,7 +22,7 @@ from segda_core.quality.correlation import (
     ranks,
     spearman,
 )
-from segda_core.quality.render import notes, sheets
+from segda_core.quality.render import notes, print_report, sheets
 from segda_core.quality.selection import Row, choose, combined_score, oriented, ridge_score, standardised
 
 
@@ -151,7 +153,7 @@ def test_regret_on_a_made_up_table():
         row("r4", 0.9, ent=None),
     ]
     choice = choose(rows, oriented(rows, "ent"))  # low entropy is better: r3; r4 has none and is no candidate
-    assert (choice.run, choice.miou) == ("r3", 0.4)
+    assert (choice.run, choice.miou, choice.num_more) == ("r3", 0.4, 0)
     assert choice.regret == pytest.approx(0.1)
     assert choice.random_regret == choice.last_regret == pytest.approx(0.1)
 
@@ -165,6 +167,7 @@ def test_equally_good_choices_count_their_mean_and_the_last_checkpoints_are_a_ba
     ]
     choice = choose(rows, oriented(rows, "mi"))
     assert (choice.run, choice.step, choice.miou) == ("r1", 200, pytest.approx(0.55))
+    assert choice.num_more == 1
     assert choice.regret == pytest.approx(0.05)
     assert choice.random_regret == pytest.approx(0.15)
     assert choice.last_regret == pytest.approx(0.25)
@@ -203,12 +206,32 @@ def test_a_metric_that_no_last_checkpoint_has_gives_a_report_all_the_same():
     assert (choice["run"], choice["last_regret"]) == ("r0", None)
     assert report["selection_over_checkpoints"]["ent"]["last_regret"] == pytest.approx(0.1)
     json.dumps(report, allow_nan=False)
-    assert ["mmd_class", "r0 @ 1", "0.00", "20.00", "0.00 to 20.00", "10.00", "-"] in selection_rows(report)
+    rows = selection_rows(report)
+    assert ["mmd_class", "r0 @ 1", "0.00", "20.00", "0.00 to 20.00", "10.00", "-"] in rows
+    assert ["ent", "r0 @ 1 and 5 more", "10.00", "10.00", "0.00 to 13.33", "10.00", "10.00"] in rows
 
 
 def selection_rows(report: dict) -> list[list[str]]:
     *_, last = sheets({**report, "notes": []})
     return last.rows
+
+
+def test_names_of_runs_and_metrics_are_whole_on_a_narrow_terminal():
+    names = [f"student_oracle_teacher-gta5_cityscapes-n100-s{seed}-0123456789ab" for seed in range(5)]
+    rows = [
+        row(name, seed / 10, step=step, last=step == 400, prior_bands=float(seed), mmd_class=0.5)
+        for seed, name in enumerate(names)
+        for step in (200, 400)
+    ]
+    console = Console(width=80, record=True, file=io.StringIO())
+    print_report({**analyse(rows), "notes": []}, console)
+    text = console.export_text()
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if "│" in line]
+    assert "…" not in text
+    assert f"{names[0]} @ 200 and 1 more".replace(" ", "") in "".join(row[1] for row in cells).replace(
+        " ", ""
+    )
+    assert all(sum(row[0] == name for row in cells) == 4 for name in ("prior_bands", "mmd_class"))
 
 
 def test_the_combined_score_is_the_mean_of_signed_z_scores():
