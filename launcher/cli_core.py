@@ -67,7 +67,7 @@ def predict(
     trial: Annotated[str, typer.Argument(metavar="TRIAL|CHECKPOINT")],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Files or folders.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the pictures go.")],
-    protocol: Annotated[str | None, typer.Option(help="Preset.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="Preset; else the trial's own.")] = None,
     runs: Runs = RUNS,
 ) -> None:
     """Write colour, overlay and train-id pictures of a segmenter's predictions."""

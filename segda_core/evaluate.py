@@ -13,7 +13,14 @@ from rich.table import Table
 
 from segda_core.classes import CLASSES
 from segda_core.command import tell, usual_errors
-from segda_core.config import DataConfig, EvaluationConfig, ProtocolName, TrialConfig
+from segda_core.config import (
+    DataConfig,
+    EvaluationConfig,
+    Profile,
+    ProtocolName,
+    TargetConfig,
+    TrialConfig,
+)
 from segda_core.data.index import ImageRecord, scan
 from segda_core.data.manifest import usable
 from segda_core.distributed import World
@@ -47,17 +54,13 @@ def data_of_trial(config: TrialConfig) -> ValidationData:
 
 def data_of_profile(path: Path) -> ValidationData:
     """The target domain of a data profile's file; `ConfigError` where the profile names none."""
-    raw = load_yaml(path)
-    try:
-        trial, domain = raw["trial"], raw["trial"]["target"]["name"]
-        domains = {"name": raw["name"], "version": raw.get("version", 1), "domains": raw["domains"]}
-        evaluation = trial["evaluation"]
-    except (KeyError, TypeError) as error:
-        raise ConfigError([f"{path}: a data profile needs {error}"]) from error
-    data = parse(DataConfig, domains, str(path))
-    if domain not in data.domains:
-        raise ConfigError([f"{path}: trial.target.name: no domain {domain!r}"])
-    return ValidationData(data, domain, parse(EvaluationConfig, evaluation, f"{path}: trial.evaluation"))
+    profile = parse(Profile, load_yaml(path), str(path))
+    target = parse(TargetConfig, profile.trial.get("target", {}), f"{path}: trial.target")
+    evaluation = parse(EvaluationConfig, profile.trial.get("evaluation", {}), f"{path}: trial.evaluation")
+    if target.name not in profile.domains:
+        known = ", ".join(profile.domains) or "none"
+        raise ConfigError([f"{path}: trial.target.name: no domain {target.name!r}; allowed: {known}"])
+    return ValidationData(profile.data, target.name, evaluation)
 
 
 def weights_of(path: Path) -> Path:

@@ -38,11 +38,14 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     return files
 
 
-def predict(checkpoint: Path, images: Sequence[Path], out: Path, protocol: ProtocolName) -> list[Path]:
-    """Write the three pictures of each image; returns what was written."""
+def predict(
+    checkpoint: Path, images: Sequence[Path], out: Path, protocol: ProtocolName | None = None
+) -> list[Path]:
+    """Write three pictures of each image, by default under the trial's protocol; returns what was written."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     trained = load_trained(checkpoint, device)
-    predictor = build_predictor(trained.segmenter, protocol, trained.config.evaluation)
+    evaluation = trained.config.evaluation
+    predictor = build_predictor(trained.segmenter, protocol or evaluation.protocol, evaluation)
     files = image_files(images)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -65,7 +68,7 @@ def main() -> None:
     parser.add_argument("path", type=Path, metavar="TRIAL_DIR|CHECKPOINT")
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGES", help="files or folders")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--protocol", choices=PROTOCOL_NAMES, default="single")
+    parser.add_argument("--protocol", choices=PROTOCOL_NAMES, help="default: the trial's own")
     arguments = parser.parse_args()
     with usual_errors():
         written = predict(weights_of(arguments.path), arguments.images, arguments.out, arguments.protocol)

@@ -8,7 +8,7 @@ import yaml
 from PIL import Image
 from trials import small_config, write_trial
 
-from segda_core import evaluate, predict
+from segda_core import checkpoint, evaluate, predict
 from segda_core.attempt import run_attempt
 from segda_core.classes import CLASSES, PALETTE
 from segda_core.data.labels import read_image
@@ -86,14 +86,18 @@ def test_a_checkpoint_alone_on_another_profile(trial, root, command, tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("name: other", "needs 'trial'"),
+        ("{name: o, domains: {}}", "trial.target: name: missing"),
+        ("{name: o, domains: {}, trial: {target: {name: city}}}", "trial.evaluation: size: missing"),
+        ("{name: o, domains: {}, trail: {}}", "trail: unknown key"),
         (
             "{name: o, domains: {}, trial: {target: {name: city}, evaluation: {size: [8, 8]}}}",
             "no domain 'city'",
         ),
     ],
 )
-def test_a_profile_without_a_target_is_refused(trial, command, capsys, tmp_path, content, said):
+def test_a_profile_that_does_not_say_what_to_score_on_is_refused(
+    trial, command, capsys, tmp_path, content, said
+):
     (tmp_path / "other.yaml").write_text(content)
     with pytest.raises(SystemExit) as ended:
         command(evaluate, trial.root, "--data", tmp_path / "other.yaml")
@@ -135,6 +139,21 @@ def test_predict_writes_three_pictures_at_the_images_own_size(trial, root, comma
     assert train_ids.max() < 19
     colours = read_image(tmp_path / "out" / "00001_color.png")
     assert np.array_equal(colours, np.array(PALETTE)[train_ids])
+
+
+def test_predict_is_under_the_trials_own_protocol_unless_told(trial, root, command, tmp_path):
+    state = checkpoint.load(trial.attempt(1).checkpoints / "final.pt")
+    state["config"]["evaluation"]["protocol"] = "multi_scale"
+    checkpoint.save(tmp_path / "weights.pt", state)
+    image = root / "source" / "images" / "00001.png"
+
+    def predicted(*options):
+        command(predict, tmp_path / "weights.pt", image, "--out", tmp_path / "out", *options)
+        with Image.open(tmp_path / "out" / "00001_trainIds.png") as picture:
+            return np.asarray(picture)
+
+    assert np.array_equal(predicted(), predicted("--protocol", "multi_scale"))
+    assert not np.array_equal(predicted(), predicted("--protocol", "single"))
 
 
 def test_predict_takes_folders_and_refuses_names_that_collide(trial, root, command, capsys, tmp_path):
