@@ -100,9 +100,3 @@ def discard_old(folder: Path, keep_steps: Collection[int]) -> None:
             valid += 1
         elif step not in keep_steps:
             path.unlink()
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

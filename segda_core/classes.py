@@ -26,6 +26,12 @@ CLASSES: tuple[str, ...] = (
 RARE_CLASSES: tuple[str, ...] = ("rider", "truck", "bus", "train", "motorcycle")
 """Those that least images of streets show, and that adaptation most often gains or loses."""
 
+SHOWN_SHARE = 0.001
+"""Share of an image's labelled pixels from which on it shows a class."""
+
+COMMON_SHARE = 0.8
+"""Share of the source images from which on a class that they show is not rare, where that is counted."""
+
 NUM_CLASSES = len(CLASSES)
 
 IGNORE_INDEX = 255

@@ -13,12 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from segda_core.config import StrongConfig
+from segda_core.data.transforms import BLUR_SIGMA
 
 GREY = (0.2989, 0.587, 0.114)
-"""Luma weights, torchvision's."""
-
-SIGMA = (0.15, 1.15)
-"""Range of the blur's standard deviation in pixels (DACS)."""
+"""Luma weights of torchvision's jitter of tensors; of Pillow's images it is `data.transforms.GREY`."""
 
 PARAMETERS = 5
 """Of one image: factors of brightness, contrast and saturation, hue shift in turns, standard deviation."""
@@ -34,7 +32,7 @@ def draw_parameters(rng: np.random.Generator, config: StrongConfig) -> NDArray[n
     if jittered < config.jitter_probability:
         parameters[:4] += config.jitter * (2 * np.array(shifts) - 1)
     if blurred < config.blur_probability:
-        parameters[4] = SIGMA[0] + sigma * (SIGMA[1] - SIGMA[0])
+        parameters[4] = BLUR_SIGMA[0] + sigma * (BLUR_SIGMA[1] - BLUR_SIGMA[0])
     return parameters
 
 

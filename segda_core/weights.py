@@ -15,6 +15,7 @@ from segda_core.models import build_segmenter
 from segda_core.models.base import Segmenter
 from segda_core.models.cyclegan import ResnetGenerator
 from segda_core.models.weights import load_by_name
+from segda_core.parents import digest
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def save_final(
     """Write the final weights; returns the file's SHA-256."""
     networks = {name: network.state_dict() for name, network in final.items()}
     checkpoint.save(path, {**origin(config, trial), "step": step, "networks": networks})
-    return checkpoint.sha256(path)
+    return digest(path)
 
 
 def starting_segmenter(config: TrialConfig, made: Mapping[str, Path], *, resumes: bool) -> Segmenter:

@@ -6,13 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from segda_core.classes import IGNORE_INDEX, NUM_CLASSES
-
-SHOWN = 0.001
-"""Share of an image from which on it shows a class."""
-
-COMMON = 0.8
-"""Share of source images from which on a class that they show is not rare."""
+from segda_core.classes import COMMON_SHARE, IGNORE_INDEX, NUM_CLASSES, SHOWN_SHARE
 
 EPSILON = 0.01
 """Added to every class's rarity: what all images show still says a little."""
@@ -51,7 +45,7 @@ def weighted(shares: Tensor, rarities: Tensor) -> Tensor:
 
 def rare_classes(shares: Tensor, shown: Tensor, images: Tensor) -> Tensor:
     """Whether an image shows a class (bool, like shares) that few source images show."""
-    return (shares >= SHOWN).logical_and(shown < COMMON * images)
+    return (shares >= SHOWN_SHARE).logical_and(shown < COMMON_SHARE * images)
 
 
 def similarity(one: Tensor, other: Tensor) -> Tensor:

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from segda_core.classes import NUM_CLASSES
+from segda_core.classes import NUM_CLASSES, SHOWN_SHARE
 from segda_core.config import ImageLevelConfig, PairLevelConfig, RegionLevelConfig, TrialConfig
 from segda_core.contrast.domains import Domain, compared
-from segda_core.contrast.histograms import SHOWN, rare_classes, rarity, similarity, weighted
+from segda_core.contrast.histograms import rare_classes, rarity, similarity, weighted
 from segda_core.contrast.pairs import Pairs, choose_pairs
 from segda_core.contrast.shuffled import region_origins
 from segda_core.data.sampling import control_generator
@@ -37,7 +37,7 @@ class Seen(nn.Module):
 
     def add(self, shares: Tensor, usable: Tensor) -> None:
         """The step's source crops: label distributions (batch, 19), and whether they have labels (batch,)."""
-        shown = ((shares >= SHOWN) & (usable > 0)[:, None]).float()
+        shown = ((shares >= SHOWN_SHARE) & (usable > 0)[:, None]).float()
         self.shown += shown.sum(dim=0)
         self.images += (usable > 0).sum()
         if self.pairs:

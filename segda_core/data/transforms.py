@@ -12,10 +12,9 @@ PADDING = (124, 116, 104)
 """RGB of pixels outside the image: ImageNet's mean, so that normalised they are close to 0."""
 
 GREY = np.array([0.299, 0.587, 0.114])
-"""Luma weights of RGB (ITU-R BT.601), as torchvision's colour jitter."""
+"""Luma weights of RGB as Pillow takes them (ITU-R BT.601), and torchvision's jitter of Pillow's images."""
 
-
-SIGMA = (0.15, 1.15)
+BLUR_SIGMA = (0.15, 1.15)
 """Range of the blur's standard deviation in pixels (DACS)."""
 
 
@@ -51,7 +50,7 @@ def augment(
         factors = [1 + config.jitter * (2 * value - 1) for value in light]
         image = jitter(image, *factors)
     if blurred < config.blur:
-        image = blur(image, SIGMA[0] + float(sigma) * (SIGMA[1] - SIGMA[0]))
+        image = blur(image, BLUR_SIGMA[0] + float(sigma) * (BLUR_SIGMA[1] - BLUR_SIGMA[0]))
     return image, label
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segda_core.classes import CLASSES
+from segda_core.classes import CLASSES, COMMON_SHARE, SHOWN_SHARE
 from segda_core.config import TrialConfig
 from segda_core.data.measured import MeasuredImages
 from segda_core.models.base import Segmenter
@@ -34,11 +34,6 @@ from segda_core.quality.warps import ALL_WARPS
 FULL_IMAGES = 500
 MOST_CELLS = 500
 """Of a class and domain that mmd_class compares."""
-
-SHOWN = 0.001
-"""Share of an image's labelled pixels from which a class counts as being in it."""
-RARE = 0.8
-"""A class in a smaller share of the source images is rare."""
 
 
 def measure_full(
@@ -83,8 +78,8 @@ def rare_classes(source: Tensors, classes: Sequence[str]) -> list[str]:
     """Declared classes that some source labels show, but fewer than 80 % of them."""
     if not source:
         return []
-    shown = (shares(source["label_counts"]) >= SHOWN).double().mean(dim=0)
-    return [name for name in classes if 0 < shown[CLASSES.index(name)] < RARE]
+    shown = (shares(source["label_counts"]) >= SHOWN_SHARE).double().mean(dim=0)
+    return [name for name in classes if 0 < shown[CLASSES.index(name)] < COMMON_SHARE]
 
 
 def _by_warp(target: Tensors, kind: str) -> Tensors:

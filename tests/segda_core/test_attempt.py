@@ -28,6 +28,7 @@ from segda_core.evaluate import evaluate_checkpoint
 from segda_core.failure import NonFiniteLossError
 from segda_core.layout import TrialFiles, read_json
 from segda_core.models import build_segmenter
+from segda_core.parents import digest
 from segda_core.pictures import PREVIEW_WIDTH
 from segda_core.process import Verdict
 from segda_core.trial_history import trial_history
@@ -165,7 +166,7 @@ def test_the_result_says_everything_the_leaderboard_needs(finished):
     )
     output = metrics["outputs"]["segmenter"]
     assert output["path"] == "attempts/1/checkpoints/final.pt"
-    assert output["sha256"] == checkpoint.sha256(trial.root / output["path"])
+    assert output["sha256"] == digest(trial.root / output["path"])
     assert metrics["miou"] == pytest.approx(np.mean(list(metrics["iou"].values())))
     assert (metrics["source_images"], metrics["target_images"], metrics["labelled_images"]) == (12, 8, 8)
     assert metrics["uses_target_labels"] is True
