@@ -18,10 +18,13 @@ SURE = 0.5
 """Probability from which on a target pixel takes part in its image's distribution."""
 
 LEAST_LABELLED = {"image": 0.0, "region": 0.5}
-"""Share of labelled pixels above which an image or region is used."""
+"""Share of labelled pixels from which on an image or region is used: of an image any one is enough."""
 
 LEAST_SURE = {"image": 0.6, "region": 0.6}
-"""Share of sure pixels above which one without labels is used."""
+"""Share of sure pixels from which on one without labels is used."""
+
+ROUNDING = 1e-5
+"""By how much a share may be below its least: it is a sum over pixels and classes in float32."""
 
 
 @dataclass(frozen=True)
@@ -58,19 +61,24 @@ class Averaged(nn.Module):
         seen = {
             "numbers": torch.tensor(batch.numbers).to(features.device, non_blocking=True),
             "image_shares": shares,
-            "image_usable": (known > least["image"]).float(),
+            "image_usable": enough(known, least["image"]),
         }
         if options.image is not None:
             seen["image_keys"] = embeddings["image"]
         if options.region is not None:
             shares, known = distribution(pooled(maps, options.region.grid))
             seen["region_shares"] = shares
-            seen["region_usable"] = (known > least["region"]).float()
+            seen["region_usable"] = enough(known, least["region"])
             seen["region_keys"] = embeddings["region"]
         if options.prototype is None:
             return seen, None
         share = options.prototype.min_share if labelled else options.prototype.confidence
         return seen, cells_of(embeddings["prototype"], class_shares(batch, logits), share)
+
+
+def enough(known: Tensor, least: float) -> Tensor:
+    """1 where that share of pixels is known, and more than none; else 0."""
+    return ((known > 0) & (known >= least - ROUNDING)).float()
 
 
 def class_shares(batch: DomainBatch, logits: Logits) -> Tensor:

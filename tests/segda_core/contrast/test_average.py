@@ -93,6 +93,23 @@ def test_a_target_image_counts_where_the_network_is_sure_of_most_pixels(average)
     torch.testing.assert_close(seen["image_shares"][1], wanted)
 
 
+def test_just_enough_is_enough_and_nothing_never_is(average):
+    """60 % that the network is sure of; half of a region's labels, and any one of an image's."""
+    images = torch.zeros(4, 3, HEIGHT, WIDTH, dtype=torch.uint8)
+    images[:, 1] = 45
+    for image, (columns, sure) in enumerate([(24, 75), (24, 97), (23, 97), (0, 0)]):
+        images[image, 1, :, :columns] = sure  # 24 are 60 %, which comes out rounded down or up
+    seen, _ = average.look(DomainBatch(images, None, (0, 1, 2, 3)), OPTIONS)
+    assert seen["image_usable"].tolist() == [1, 1, 0, 0]
+    labels = torch.full((2, HEIGHT, WIDTH), 255)
+    labels[0][cell(0, 0)] = 3
+    labels[0, :5, :10] = 255
+    labels[0, 10:14, :10] = 3
+    seen, _ = average.look(DomainBatch(images[:2], labels, (0, 1)), OPTIONS)
+    assert seen["image_usable"].tolist() == [1, 0]
+    assert seen["region_usable"].tolist() == [[1] + [0] * 7, [0] * 8]
+
+
 def test_a_cell_is_of_the_class_of_so_many_of_all_its_pixels():
     """Of four: three are enough and two are not, also where the others are ignored."""
     cells = [[[3, 3, 3, 3], [3, 3, 3, 7], [3, 3, 7, 7]], [[7, 7, 7, 255], [7, 7, 255, 255], [255] * 4]]
