@@ -67,7 +67,7 @@ def learning_rate_factor(config: ScheduleConfig, step: int, steps: int) -> float
     """Factor on every group's learning rate at a step.
 
     Warm-up replaces the first factors and leaves the later ones where they are: poly is not re-based
-    (MRNet's released code). From `length` on the factor is 0.
+    (MRNet's released code). From `length` on poly and linear give 0.
     """
     if step < config.warmup_steps:
         return config.warmup_start + (1 - config.warmup_start) * step / config.warmup_steps

@@ -51,7 +51,7 @@ class ScheduleConfig(Frozen):
     power: Annotated[float, Field(gt=0)] = 0.9
     """Exponent of poly: (1 - step / length) ** power."""
     length: Annotated[int, Field(gt=0)] | None = None
-    """Steps until the factor is 0; None: the trial's steps (AdaptSegNet: 250 000, stopped at 150 000)."""
+    """Steps until poly or linear is 0; None: the trial's steps (AdaptSegNet: 250 000, stopped at 150 000)."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     warmup_start: Annotated[float, Field(ge=0, le=1)] = 0.1
     """During warm-up the factor is start + (1 - start) * step / warmup_steps."""
