@@ -22,6 +22,7 @@ from segda_core.meter import LossMeter
 from segda_core.methods import METHODS
 from segda_core.methods.base import Batch, DomainBatch, Method, Prepared, SegmenterMethod, Tensors, Update
 from segda_core.methods.contrastive import Contrastive
+from segda_core.methods.student import Student
 from segda_core.models.base import Segmenter
 from segda_core.models.blocks import compile_blocks
 from segda_core.models.synchronised import synchronise
@@ -61,16 +62,19 @@ def build_method(
     """
     torch.manual_seed(config.seed)
     kind = METHODS[config.method.name]
-    teacher: list[Segmenter] = []
+    frozen: list[Segmenter] = []
+    method: Method
     if not issubclass(kind, SegmenterMethod):
         method = kind(config)
     else:
         segmenter = starting_segmenter(config, made, resumes=resumes)
         if config.sync_batch_norm and config.ranks > 1:
             synchronise(segmenter)
-        if config.method.learns_from_teacher:
-            teacher = [load_trained(made["teacher"], device).segmenter]
-        method = kind(config, segmenter, *teacher)
+        if issubclass(kind, Student):
+            teacher = load_trained(made["teacher"], device).segmenter
+            method, frozen = kind(config, segmenter, teacher), [teacher]
+        else:
+            method = kind(config, segmenter)
     if config.contrastive is not None:
         assert isinstance(method, SegmenterMethod)
         method = Contrastive(method)
@@ -79,7 +83,7 @@ def build_method(
         network.to(device)
         network.to(memory_format=layout)  # cuDNN would turn contiguous weights round in every step
     if config.compile:
-        compile_blocks([*method.networks().values(), *teacher])
+        compile_blocks([*method.networks().values(), *frozen])
     return method
 
 

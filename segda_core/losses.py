@@ -1,6 +1,7 @@
 """Losses the methods are made of, in float32 whatever the precision of the networks."""
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -57,6 +58,20 @@ def segmentation_losses(
     if logits.aux is not None:
         aux = mean_of(pixel_cross_entropy(logits.aux, labels, weights), count)
         losses[f"{name}_aux"] = lambda_aux * aux
+    return losses
+
+
+def two_domain_losses(
+    source: tuple[Logits, Tensor],
+    target: tuple[Logits, Tensor],
+    counts: Mapping[str, Tensor],
+    lambda_target: float,
+    lambda_aux: float,
+) -> dict[str, Tensor]:
+    """L(source) + lambda_target L(target), each `segmentation_losses` of its (logits, labels)."""
+    losses = segmentation_losses("source", *source, counts["source"], lambda_aux)
+    for name, loss in segmentation_losses("target", *target, counts["target"], lambda_aux).items():
+        losses[name] = lambda_target * loss
     return losses
 
 

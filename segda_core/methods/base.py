@@ -134,8 +134,7 @@ class Method:
 class SegmenterMethod(Method):
     """A method that trains the configured model, which is evaluated in the end."""
 
-    def __init__(self, config: TrialConfig, segmenter: Segmenter, teacher: Segmenter | None = None) -> None:
-        """`teacher` is a parent's network, frozen; methods whose settings ask for it are given it."""
+    def __init__(self, config: TrialConfig, segmenter: Segmenter) -> None:
         super().__init__(config)
         self.segmenter = segmenter
 

@@ -6,10 +6,8 @@ own labelled pixels of the whole batch, so that neither weighs more for having f
 pass through the network apart, so that batch norm normalises each by its own statistics.
 """
 
-from torch import Tensor
-
 from segda_core.config import JointConfig, TrialConfig
-from segda_core.losses import segmentation_losses
+from segda_core.losses import two_domain_losses
 from segda_core.methods.base import (
     Batch,
     Prepared,
@@ -20,7 +18,7 @@ from segda_core.methods.base import (
     labelled,
     valid_pixels,
 )
-from segda_core.models.base import Logits, Segmenter
+from segda_core.models.base import Segmenter
 
 
 class JointUpdate(SegmenterUpdate):
@@ -39,13 +37,10 @@ class JointUpdate(SegmenterUpdate):
         images, labels = labelled(batch.source)
         target_images, target_labels = labelled(batch.target_labelled)
         source, target = self.segmenter.each_at_image_size(images, target_images)
-        losses = self._losses("source", source, labels, prepared)
-        for name, loss in self._losses("target", target, target_labels, prepared).items():
-            losses[name] = self.lambda_target * loss
+        losses = two_domain_losses(
+            (source, labels), (target, target_labels), prepared.counts, self.lambda_target, self.lambda_aux
+        )
         return losses, {}
-
-    def _losses(self, name: str, logits: Logits, labels: Tensor, prepared: Prepared) -> Tensors:
-        return segmentation_losses(name, logits, labels, prepared.counts[name], self.lambda_aux)
 
 
 class Joint(SegmenterMethod):

@@ -16,11 +16,9 @@ pixels of lower confidence are ignored. Labels made once and for all, at full si
 are the task `pseudo_label`'s, and are learnt without the source by the method of that name.
 """
 
-from torch import Tensor
-
 from segda_core.classes import IGNORE_INDEX
 from segda_core.config import StudentConfig, TrialConfig
-from segda_core.losses import class_probabilities, segmentation_losses
+from segda_core.losses import class_probabilities, two_domain_losses
 from segda_core.methods.base import (
     Batch,
     Prepared,
@@ -31,7 +29,7 @@ from segda_core.methods.base import (
     labelled,
     valid_pixels,
 )
-from segda_core.models.base import Logits, Segmenter
+from segda_core.models.base import Segmenter
 
 
 class StudentUpdate(SegmenterUpdate):
@@ -40,7 +38,8 @@ class StudentUpdate(SegmenterUpdate):
     def __init__(self, segmenter: Segmenter, config: TrialConfig) -> None:
         super().__init__(segmenter, config)
         assert isinstance(config.method, StudentConfig)
-        self.options = config.method
+        self.lambda_aux = config.method.lambda_aux
+        self.lambda_target = config.method.lambda_target
 
     def forward(
         self, batch: Batch, prepared: Prepared, carried: Tensors, step: int
@@ -49,22 +48,20 @@ class StudentUpdate(SegmenterUpdate):
         assert batch.target is not None
         images, labels = labelled(batch.source)
         source, target = self.segmenter.each_at_image_size(images, batch.target.images)
-        losses = self._losses("source", source, labels, prepared)
-        for name, loss in self._losses("target", target, prepared.tensors["labels"], prepared).items():
-            losses[name] = self.options.lambda_target * loss
+        target_labels = prepared.tensors["labels"]
+        losses = two_domain_losses(
+            (source, labels), (target, target_labels), prepared.counts, self.lambda_target, self.lambda_aux
+        )
         return losses, {}
-
-    def _losses(self, name: str, logits: Logits, labels: Tensor, prepared: Prepared) -> Tensors:
-        return segmentation_losses(name, logits, labels, prepared.counts[name], self.options.lambda_aux)
 
 
 class Student(SegmenterMethod):
     """One student of one teacher."""
 
-    def __init__(self, config: TrialConfig, segmenter: Segmenter, teacher: Segmenter | None = None) -> None:
+    def __init__(self, config: TrialConfig, segmenter: Segmenter, teacher: Segmenter) -> None:
+        """`teacher` is a parent's network, frozen."""
         super().__init__(config, segmenter)
         assert isinstance(config.method, StudentConfig)
-        assert teacher is not None
         self.threshold = config.method.threshold
         self.teacher = teacher
 
