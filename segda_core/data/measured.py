@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from segda_core.config import SourceConfig, TrialConfig
-from segda_core.data.index import ImageRecord, Scan, scan
+from segda_core.data.index import ImageRecord, scan
 from segda_core.data.manifest import TrialImages, manifest_hash, split_source
 from segda_core.data.subset import shuffled
 
@@ -28,19 +28,17 @@ class MeasuredImages:
     """Whether the source images were never trained on: False where no source has a holdout."""
 
 
-def select_measured(
-    config: TrialConfig, count: int, made: Sequence[ImageRecord] = (), scan_domain: Scan = scan
-) -> MeasuredImages:
+def select_measured(config: TrialConfig, count: int, made: Sequence[ImageRecord] = ()) -> MeasuredImages:
     """At most `count` images of each domain; `DataError` where a domain cannot be listed.
 
     `made` are source images that parents made: they stand in where the trial has no other source.
     """
-    target = scan_domain(config.data.domains[config.target.name], "train").records
+    target = scan(config.data.domains[config.target.name], "train").records
     train: dict[str, ImageRecord] = {}
     held_out: dict[str, ImageRecord] = {}
     for source in (source for source in config.source if isinstance(source, SourceConfig)):
         domain = config.data.domains[source.name]
-        trained, kept, _ = split_source(scan_domain(domain, "train"), source, domain)
+        trained, kept, _ = split_source(scan(domain, "train"), source, domain)
         train |= {f"{source.name}/{record.name}": record for record in trained}
         held_out |= {f"{source.name}/{record.name}": record for record in kept}
     return MeasuredImages(

@@ -22,18 +22,14 @@ from segda_core.models.base import Segmenter
 from segda_core.parents import read_parents
 from segda_core.process import end_on_signals
 from segda_core.quality.catalogue import FULL_METRICS
-from segda_core.quality.discriminator import STEPS
 from segda_core.quality.full import FULL_IMAGES, measure_full
 from segda_core.quality.measure import measure
 from segda_core.result import SCHEMA
 from segda_core.weights import load_counterpart, load_trained
 
 
-def measure_checkpoint(path: Path, full: bool, count: int | None, steps: int) -> dict[str, Any]:
-    """Quality of a trial's final weights or of any checkpoint; `count` images of each domain.
-
-    `steps` are those of the full set's fresh discriminator.
-    """
+def measure_checkpoint(path: Path, full: bool, count: int | None) -> dict[str, Any]:
+    """Quality of a trial's final weights or of any checkpoint; `count` images of each domain."""
     checkpoint = weights_of(path)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     trained = load_trained(checkpoint, device)
@@ -45,10 +41,8 @@ def measure_checkpoint(path: Path, full: bool, count: int | None, steps: int) ->
     images = select_measured(config, count, made)
     counterpart = counterpart_of(checkpoint, trained.step, device)
     started = time.perf_counter()
-    if full:
-        result = measure_full(trained.segmenter, counterpart, images, config, steps)
-    else:
-        result = measure(trained.segmenter, counterpart, images, config)
+    measured = measure_full if full else measure
+    result = measured(trained.segmenter, counterpart, images, config)
     return {
         "schema": SCHEMA,
         "trial": trained.trial,
@@ -97,21 +91,13 @@ def main() -> None:
     parser.add_argument(
         "--images", type=int, metavar="N", help="of each domain; else 500, or the trial's own"
     )
-    parser.add_argument(
-        "--discriminator-steps", type=int, metavar="N", default=STEPS, help="of dacc, with --full"
-    )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the result here as JSON")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     arguments = parser.parse_args()
     with usual_errors():
-        result = measure_checkpoint(
-            arguments.path, arguments.full, arguments.images, arguments.discriminator_steps
-        )
-        output = arguments.out
-        if output is None and arguments.path.is_dir():
-            name = "quality-full.json" if arguments.full else "quality.json"
-            output = TrialFiles(arguments.path).evaluations / name
-        tell(result, output, None if arguments.json else table(result))
+        result = measure_checkpoint(arguments.path, arguments.full, arguments.images)
+        name = "quality-full.json" if arguments.full else "quality.json"
+        kept = TrialFiles(arguments.path).evaluations / name if arguments.path.is_dir() else None
+        tell(result, kept, None if arguments.json else table(result))
 
 
 if __name__ == "__main__":

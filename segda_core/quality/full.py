@@ -41,7 +41,6 @@ def measure_full(
     counterpart: Segmenter | None,
     images: MeasuredImages,
     config: TrialConfig,
-    discriminator_steps: int = STEPS,
 ) -> dict[str, Any]:
     """`metrics`, what they were computed on, and the parts that means of several were taken of."""
     size, device, stop = config.evaluation.size, segmenter.mean.device, StopRequest()
@@ -63,13 +62,13 @@ def measure_full(
         values["prior_bands"] = _banded_prior(source, target)
         if min(len(source["maps"]), len(target["maps"])) >= LEAST_IMAGES:
             maps = (source["maps"], target["maps"])
-            values["dacc"] = discriminator_accuracy(*maps, device, discriminator_steps)
+            values["dacc"] = discriminator_accuracy(*maps, device, STEPS)
     counts = {
         name: len(seen["pooled"]) if seen else 0 for name, seen in (("target", target), ("source", source))
     }
     return {
         "metrics": finite(values, FULL_METRICS),
-        "on": {**what_on(images, counts, size), "rare_classes": rare, "dacc_steps": discriminator_steps},
+        "on": {**what_on(images, counts, size), "rare_classes": rare, "dacc_steps": STEPS},
         "cons": {name: agreement(matrix) for name, matrix in _by_warp(target, "cons").items()},
     }
 
