@@ -22,6 +22,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,27 @@ class Row:
 
 def main() -> None:
     """Print the table and write it as JSON."""
+    words = arguments()
+    torch.set_num_threads(words.threads)
+    with tempfile.TemporaryDirectory(prefix="segda-step-") as folder, connect(1) as world:
+        words.steps = words.steps or (25 if world.device.type == "cuda" else 5)
+        words.ways = words.ways or ways_of(world)
+        if world.device.type != "cuda" and any(WAYS[way].get("capture") for way in words.ways):
+            sys.exit("there is no GPU to capture a step on")
+        rates = {kind: matrix_rate(world.device, kind) for kind in dict.fromkeys(map(precision, words.ways))}
+        print(f"{device_name(world)}; matrix products: " + told(rates))
+        print(HEADINGS)
+        rows: list[Row] = []
+        for method in words.methods:
+            for row in measured_ways(method, words, world, rates, Path(folder)):
+                rows.append(row)
+                print(line(row), flush=True)
+        device = device_name(world)
+    write(words, device, rates, rows)
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -79,42 +101,45 @@ def main() -> None:
     parser.add_argument("--batch-norm", help="with a ResNet-101: its mode; default: the model's")
     parser.add_argument("--cache", type=Path, help="what is compiled is kept here; default: nothing is")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON file")
-    words = parser.parse_args()
-    torch.set_num_threads(words.threads)
-    with tempfile.TemporaryDirectory(prefix="segda-step-") as text, connect(1) as world:
-        words.steps = words.steps or (25 if world.device.type == "cuda" else 5)
-        ways = words.ways or ways_of(world)
-        if world.device.type != "cuda" and any(WAYS[way].get("capture") for way in ways):
-            sys.exit("there is no GPU to capture a step on")
-        rates = {kind: matrix_rate(world.device, kind) for kind in dict.fromkeys(map(precision, ways))}
-        print(f"{device_name(world)}; matrix products: " + told(rates))
-        print(HEADINGS)
-        rows: list[Row] = []
-        for method in words.methods:
-            made = untrained(config_of(method, "fp32", words), Path(text))
-            operations = counted(config_of(method, "fp32", words), words, world, made)
-            first: list[Row] = []
-            losses: list[float] = []
-            for way in dict.fromkeys(possible(way, method) for way in ways):
-                compiled = words.cache or Path(text) / "compiled" / way
-                os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(compiled)
-                os.environ["TRITON_CACHE_DIR"] = str(compiled / "kernels")
-                config = config_of(method, way, words)
-                row = measure(config, words, world, made, again=config.compile and method == words.methods[0])
-                compared = losses_of(config, words, world, made) if words.compare else []
-                losses = losses or losses_of(config, words, world, made) if words.compare else []
-                row = replace(
-                    row,
-                    way=way,
-                    operations=operations,
-                    floor_seconds=operations / rates[precision(way)],
-                    faster=first[0].seconds / row.seconds if first else 1.0,
-                    far=distance(compared, losses) if compared else None,
-                )
-                first = first or [row]
-                rows.append(row)
-                print(line(row), flush=True)
-        device = device_name(world)
+    return parser.parse_args()
+
+
+def measured_ways(
+    method: str, words: argparse.Namespace, world: World, rates: dict[str, float], folder: Path
+) -> Iterator[Row]:
+    """A row for each way that the method can go, when it has been measured."""
+    plain = config_of(method, "fp32", words)
+    made = untrained(plain, folder)
+    operations = counted(plain, words, world, made)
+    first: Row | None = None
+    losses: list[float] = []
+    for way in dict.fromkeys(possible(way, method) for way in words.ways):
+        compile_into(words.cache or folder / "compiled" / way)
+        config = config_of(method, way, words)
+        row = measure(config, words, world, made, again=config.compile and method == words.methods[0])
+        compared = losses_of(config, words, world, made) if words.compare else []
+        if words.compare and not losses:
+            losses = losses_of(config, words, world, made)
+        row = replace(
+            row,
+            way=way,
+            operations=operations,
+            floor_seconds=operations / rates[precision(way)],
+            faster=first.seconds / row.seconds if first else 1.0,
+            far=distance(compared, losses) if compared else None,
+        )
+        first = first or row
+        yield row
+
+
+def compile_into(folder: Path) -> None:
+    """What is compiled from now on is kept there."""
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
+    os.environ["TRITON_CACHE_DIR"] = str(folder / "kernels")
+
+
+def write(words: argparse.Namespace, device: str, rates: dict[str, float], rows: list[Row]) -> None:
+    """The same as JSON."""
     content = {
         "device": device,
         "size": words.size,
@@ -187,11 +212,11 @@ def distance(losses: list[float], others: list[float]) -> float:
     return sum(shares) / len(shares)
 
 
-class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch: untyped
     """Adds up floating-point operations by torch's formulas; its own counter cannot see double backward."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # torch: untyped
         self.count = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

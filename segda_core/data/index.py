@@ -154,7 +154,7 @@ def _cityscapes_files(root: Path, split: str) -> tuple[dict[str, list[str]], dic
     images: dict[str, list[str]] = {}
     folder = root / "leftImg8bit" / split
     for city, file, path in _city_files(folder):
-        stem, suffix = os.path.splitext(file)  # noqa: PTH122
+        stem, suffix = os.path.splitext(file)  # noqa: PTH122  # as above
         if suffix.lower() in IMAGE_SUFFIXES and stem.endswith(IMAGE_ENDING):
             images.setdefault(f"{city}/{stem.removesuffix(IMAGE_ENDING)}", []).append(path)
     if not images:
@@ -171,8 +171,8 @@ def _cityscapes_files(root: Path, split: str) -> tuple[dict[str, list[str]], dic
 
 def _city_files(folder: Path) -> Iterator[tuple[str, str, str]]:
     for city, path in _files(folder):
-        if os.path.isdir(path):  # noqa: PTH112
-            yield from ((city, file, inner) for file, inner in _files(Path(path)))
+        if (inside := Path(path)).is_dir():
+            yield from ((city, file, inner) for file, inner in _files(inside))
 
 
 def _files(folder: Path) -> Iterator[tuple[str, str]]:
