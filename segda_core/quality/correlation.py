@@ -1,6 +1,7 @@
 """Rank correlations, with intervals and tests that know which rows belong to one run."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import permutations
 from typing import Any, TypeAlias
 
@@ -12,7 +13,7 @@ Statistic = Callable[[Numbers, Numbers], float]
 
 RESAMPLES = 2000
 PERMUTATIONS = 10_000
-MOST_ENUMERATED = 8
+MOST_ENUMERATED = 9
 """Rows up to which all their orders are gone through instead of `PERMUTATIONS` drawn ones."""
 LEVEL = 0.95
 SIGNIFICANT = 0.05
@@ -105,10 +106,16 @@ def critical_rho(count: int) -> float | None:
     return float(rare[0]) if len(rare) else None
 
 
+@cache
+def _all_orders(count: int) -> np.ndarray[Any, np.dtype[np.int8]]:
+    """(count!, count) places from 0."""
+    return np.array(list(permutations(range(count))), dtype=np.int8)
+
+
 def _rho_by_chance(x: Numbers, y: Numbers) -> Numbers:
     """|rho| of two samples' ranks for y in its own order and in others: in all of them, or in many drawn."""
     if len(y) <= MOST_ENUMERATED:
-        orders = np.array(list(permutations(y)))
+        orders = y[_all_orders(len(y))]
     else:
         drawn = np.random.default_rng(0).permuted(np.tile(y, (PERMUTATIONS, 1)), axis=1)
         orders = np.concatenate([y[None], drawn])
