@@ -21,7 +21,8 @@ from statistics import median
 
 from launcher.prepare import read_config
 from segda_core.config import TrialConfig
-from segda_core.layout import AttemptFiles, TrialFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import AttemptFiles, TrialFiles
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -32,7 +32,8 @@ from launcher.process import (
     identity,
     out_of_memory_kills,
 )
-from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
+from segda_core.files import read_json, write_json
+from segda_core.layout import AttemptFiles, TrialFiles
 from segda_core.process import SAVE_SIGNALS
 
 POLL_S = 0.2

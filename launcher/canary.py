@@ -19,8 +19,10 @@ from launcher.states import State, TrialStatus
 from launcher.status import read_status
 from launcher.trial import Trial, doing
 from launcher.waiting import CANARY, has_begun, newest_attempt
+from segda_core.causes import MACHINE_CAUSES
 from segda_core.config import CheckpointConfig, QualityConfig, TrialConfig
-from segda_core.layout import MACHINE_CAUSES, TrialFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import TrialFiles
 from segda_core.parents import read_parents
 
 STEPS = 2

@@ -10,7 +10,9 @@ from launcher.slurm.cancel import cancel_jobs
 from launcher.slurm.command import NoSlurmError, SlurmError
 from launcher.states import State
 from launcher.status import read_status
-from segda_core.layout import EXPERIMENT_CAUSES, AttemptFiles, TrialFiles, read_json
+from segda_core.causes import EXPERIMENT_CAUSES
+from segda_core.files import read_json
+from segda_core.layout import AttemptFiles, TrialFiles
 
 
 def cancel(trials: Iterable[TrialFiles]) -> list[TrialFiles]:

@@ -10,7 +10,8 @@ from launcher.prepare import renew
 from launcher.process import end_processes, identity
 from launcher.slurm.cancel import cancel_held
 from segda_core.config import TaskConfig
-from segda_core.layout import AttemptFiles, TrialFiles, write_json
+from segda_core.files import write_json
+from segda_core.layout import AttemptFiles, TrialFiles
 from segda_core.parents import Record
 
 LEFTOVER_GRACE_S = 20.0

@@ -14,7 +14,7 @@ from launcher.profile import load_profile
 from launcher.quality import report_request
 from segda_core.config import PROTOCOLS, MadeName
 from segda_core.errors import ConfigError, did_you_mean
-from segda_core.layout import from_home
+from segda_core.files import from_home
 
 core_app = typer.Typer()
 data_app = typer.Typer(no_args_is_help=True, help="Images: make those segda draws itself, check any.")

@@ -6,8 +6,8 @@ from enum import StrEnum
 
 from launcher.states import State, TrialStatus
 from launcher.trial import Trial
+from segda_core.causes import EXPERIMENT_CAUSES, MACHINE_CAUSES
 from segda_core.errors import ConfigError, did_you_mean
-from segda_core.layout import EXPERIMENT_CAUSES, MACHINE_CAUSES
 
 RETRY_WORDS = ("all", "cancelled", *EXPERIMENT_CAUSES, *MACHINE_CAUSES)
 

@@ -14,8 +14,9 @@ from launcher.search.adaptive import search_of_sweep
 from launcher.states import State
 from launcher.survey import Survey
 from launcher.trial import Trial
+from segda_core.causes import EXPERIMENT_CAUSES
 from segda_core.errors import ConfigError
-from segda_core.layout import EXPERIMENT_CAUSES, TrialFiles
+from segda_core.layout import TrialFiles
 
 
 def prepare_all(surveyed: Survey, code: Path | None, places: Places) -> list[Entry]:

@@ -12,7 +12,8 @@ from launcher.selection import chosen_ids
 from launcher.trial import Trial
 from launcher.words import several
 from segda_core.errors import ConfigError, did_you_mean
-from segda_core.layout import TrialFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import TrialFiles
 from segda_core.parents import read_parents
 
 CANARIES = ".canary"

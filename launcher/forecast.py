@@ -19,7 +19,8 @@ from segda_core.config import (
     TinyConfig,
     TrialConfig,
 )
-from segda_core.layout import TrialFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import TrialFiles
 
 READ_PER_KIND = 8
 """Finished trials of other sweeps read for each method and data profile."""

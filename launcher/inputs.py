@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from launcher.states import State, TrialStatus
-from segda_core.layout import TrialFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import TrialFiles
 from segda_core.parents import Parent, changed_parent, read_parents
 
 

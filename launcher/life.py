@@ -13,7 +13,8 @@ from launcher.outcome import Outcome, read_outcome
 from launcher.process import on_this_machine, processes_of, still_runs
 from launcher.slurm.queue import queue
 from launcher.slurm.requeue import goes_on
-from segda_core.layout import AttemptFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import AttemptFiles
 
 SILENCE_S = 60.0
 """Seconds without a sign of life after which an attempt on another machine counts as dead."""

@@ -4,7 +4,8 @@ import time
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from segda_core.layout import AttemptFiles, read_json, write_json
+from segda_core.files import read_json, write_json
+from segda_core.layout import AttemptFiles
 
 
 class Status(StrEnum):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from launcher.sweep import Expansion, Sweep
 from segda_core.errors import ConfigError
-from segda_core.layout import read_json, write_json
+from segda_core.files import read_json, write_json
 
 SCHEMA = 1
 

@@ -11,7 +11,8 @@ from launcher.config_file import load_config
 from launcher.trial import Trial, fingerprint
 from segda_core.config import TaskConfig
 from segda_core.errors import ConfigError
-from segda_core.layout import TrialFiles, publish, write_text
+from segda_core.files import publish, write_text
+from segda_core.layout import TrialFiles
 from segda_core.tasks import parse_config
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
-from segda_core.layout import TrialFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import TrialFiles
 from segda_core.trial_history import Part, Row, counted_parts, rows_of
 
 RATE_ROWS = 100

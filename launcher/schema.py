@@ -9,7 +9,7 @@ from launcher.field_docs import described
 from launcher.sweep_file import LADDER_AXIS, SweepFile
 from segda_core.config import Profile, TaskConfig, TrialConfig
 from segda_core.errors import Json
-from segda_core.layout import write_text
+from segda_core.files import write_text
 from segda_core.tasks import TASK_CONFIGS
 
 Schema = dict[str, Any]

@@ -10,7 +10,7 @@ from launcher.live import View
 from launcher.states import State, TrialStatus
 from launcher.waiting import absent_parents
 from launcher.words import duration
-from segda_core.layout import MACHINE_CAUSES
+from segda_core.causes import MACHINE_CAUSES
 
 BACKOFF_S, BACKOFF_LIMIT_S = 2.0, 60.0
 """First and longest pause before a trial is tried again; it doubles each time."""

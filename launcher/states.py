@@ -30,7 +30,7 @@ class TrialStatus:
     id: str
     state: State
     cause: str | None = None
-    """Of a failure: one of `layout.MACHINE_CAUSES` or `layout.EXPERIMENT_CAUSES`."""
+    """Of a failure: one of `causes.MACHINE_CAUSES` or `causes.EXPERIMENT_CAUSES`."""
     message: str = ""
     """What the cause says, for people."""
     attempt: int | None = None

@@ -12,7 +12,9 @@ from launcher.slurm.ending import CANCELLED, CAUSES, FORGOTTEN, PREEMPTED, end_o
 from launcher.slurm.job_log import job_log, last_words
 from launcher.slurm.requeue import goes_on
 from launcher.states import State, TrialStatus
-from segda_core.layout import EXPERIMENT_CAUSES, AttemptFiles, TrialFiles, read_json
+from segda_core.causes import EXPERIMENT_CAUSES
+from segda_core.files import read_json
+from segda_core.layout import AttemptFiles, TrialFiles
 
 LEFT_ALONE = {
     CANCELLED: "its job was cancelled outside segda (scancel)",

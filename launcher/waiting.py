@@ -9,7 +9,9 @@ from launcher.process import on_this_machine, still_runs
 from launcher.slurm.queue import jobs_of
 from launcher.states import State, TrialStatus
 from launcher.status import read_status
-from segda_core.layout import MACHINE_CAUSES, AttemptFiles, TrialFiles, read_json
+from segda_core.causes import MACHINE_CAUSES
+from segda_core.files import read_json
+from segda_core.layout import AttemptFiles, TrialFiles
 from segda_core.parents import read_parents
 from segda_core.trial_history import counted_attempts
 

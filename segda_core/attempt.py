@@ -21,9 +21,10 @@ from segda_core.errors import ConfigError, load_yaml, parse
 from segda_core.evaluation import Evaluation
 from segda_core.execution import Execution
 from segda_core.failure import NonFiniteLossError
+from segda_core.files import write_json
 from segda_core.heartbeat import Heartbeat
 from segda_core.history import History
-from segda_core.layout import AttemptFiles, TrialFiles, write_json
+from segda_core.layout import AttemptFiles, TrialFiles
 from segda_core.meter import Pace
 from segda_core.methods.base import Batch, SegmenterMethod
 from segda_core.process import Leave, StopRequest, Verdict

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from segda_core.errors import ConfigError, DataError
-from segda_core.layout import write_json
+from segda_core.files import write_json
 
 
 @contextmanager

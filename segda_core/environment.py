@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from segda_core.data.manifest import TrialImages, manifest_hash
-from segda_core.layout import SNAPSHOT_FILE, read_json
+from segda_core.files import read_json
+from segda_core.layout import SNAPSHOT_FILE
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "pydantic", "segda")
 

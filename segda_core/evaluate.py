@@ -26,7 +26,8 @@ from segda_core.data.manifest import usable
 from segda_core.distributed import World
 from segda_core.errors import ConfigError, load_yaml, parse
 from segda_core.evaluation import build_predictor, evaluate, protocol_digest, resolved_protocol
-from segda_core.layout import TrialFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import TrialFiles
 from segda_core.process import end_on_signals
 from segda_core.result import SCHEMA, score_fields
 from segda_core.weights import load_trained

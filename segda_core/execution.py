@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from segda_core.config import TaskConfig
 from segda_core.distributed import World
+from segda_core.files import write_json
 from segda_core.heartbeat import Heartbeat, superseded
-from segda_core.layout import AttemptFiles, TrialFiles, write_json
+from segda_core.layout import AttemptFiles, TrialFiles
 from segda_core.process import Leave, StopRequest, Verdict
 from segda_core.start import Start, find_start
 

@@ -4,7 +4,8 @@ import errno
 import time
 import traceback
 
-from segda_core.layout import AttemptFiles, write_json
+from segda_core.files import write_json
+from segda_core.layout import AttemptFiles
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -36,7 +37,7 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
 def cause_of(error: BaseException) -> str:
-    """One of `layout.MACHINE_CAUSES` and `layout.EXPERIMENT_CAUSES`."""
+    """One of `causes.MACHINE_CAUSES` and `causes.EXPERIMENT_CAUSES`."""
     if isinstance(error, OSError) and error.errno in DISK_ERRORS:
         return "disk"
     for kind in type(error).__mro__:

@@ -4,7 +4,8 @@ import logging
 import threading
 import time
 
-from segda_core.layout import AttemptFiles, TrialFiles, write_json
+from segda_core.files import write_json
+from segda_core.layout import AttemptFiles, TrialFiles
 from segda_core.process import StopRequest, Verdict
 
 INTERVAL = 10.0

@@ -23,8 +23,9 @@ from segda_core.distributed import connect
 from segda_core.environment import environment
 from segda_core.errors import DataError
 from segda_core.execution import Execution
+from segda_core.files import write_bytes, write_json
 from segda_core.heartbeat import Heartbeat
-from segda_core.layout import AttemptFiles, TrialFiles, write_bytes, write_json
+from segda_core.layout import AttemptFiles, TrialFiles
 from segda_core.parents import digest
 from segda_core.process import Leave, StopRequest, Verdict
 from segda_core.result import publish_result

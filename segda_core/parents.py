@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from segda_core.errors import DataError
-from segda_core.layout import TrialFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import TrialFiles
 
 Record = dict[str, Any]
 """What an attempt keeps of one parent: `trial`, `output`, `path`, `sha256`, `uses_target_labels`."""

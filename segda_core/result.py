@@ -13,8 +13,8 @@ from segda_core.data.dataset import Notes
 from segda_core.data.manifest import TrialImages
 from segda_core.evaluation import Evaluation
 from segda_core.execution import Execution
+from segda_core.files import publish, read_json, write_json
 from segda_core.heartbeat import superseded
-from segda_core.layout import publish, read_json, write_json
 from segda_core.parents import Record
 from segda_core.tasks import task_of
 from segda_core.weights import save_final

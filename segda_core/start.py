@@ -8,7 +8,8 @@ from pathlib import Path
 from segda_core import checkpoint
 from segda_core.config import TaskConfig
 from segda_core.errors import ConfigError, DataError
-from segda_core.layout import AttemptFiles, TrialFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import AttemptFiles, TrialFiles
 from segda_core.parents import Record, read_parents
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from segda_core.layout import AttemptFiles, TrialFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import AttemptFiles, TrialFiles
 
 BLOCK = 1 << 16
 """Bytes read at a time, from the end of the file: who looks for the newest rows seldom needs more."""

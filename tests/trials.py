@@ -13,8 +13,9 @@ from segda_core.config import Domain, TaskConfig, TrialConfig
 from segda_core.data.index import pseudo_label_file, scan
 from segda_core.data.labels import read_label
 from segda_core.errors import load_yaml, parse
+from segda_core.files import write_json
 from segda_core.heartbeat import Heartbeat
-from segda_core.layout import TrialFiles, write_json
+from segda_core.layout import TrialFiles
 from segda_core.methods import METHODS
 from segda_core.models import build_segmenter
 from segda_core.parents import digest

@@ -24,7 +24,8 @@ from launcher.outcome import Outcome, Status, write_outcome
 from launcher.process import end_processes, on_this_machine
 from segda_core.config import TaskConfig
 from segda_core.errors import ConfigError
-from segda_core.layout import AttemptFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import AttemptFiles
 
 PACKAGES = Path(__file__).resolve().parents[2]
 """The folder that holds this package and the core."""

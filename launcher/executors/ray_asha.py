@@ -9,7 +9,8 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from launcher.executors.base import EarlyStopping
 from launcher.executors.ray_task import Task
-from segda_core.layout import AttemptFiles, TrialFiles, write_json
+from segda_core.files import write_json
+from segda_core.layout import AttemptFiles, TrialFiles
 from segda_core.trial_history import trial_history
 
 

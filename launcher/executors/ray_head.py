@@ -34,7 +34,7 @@ from launcher.process import (
     on_this_machine,
     still_runs,
 )
-from segda_core.layout import read_json, write_json
+from segda_core.files import read_json, write_json
 
 FOLDERS = Path("/tmp")
 """Where heads have their folders: Ray's socket names leave no room for a longer path than this."""

@@ -16,7 +16,8 @@ from launcher.executors.slurm_request import Shape, gpus_per_node, options_set, 
 from launcher.executors.slurm_task import NodeTask
 from launcher.slurm.command import SlurmError, ask, only_as_configured
 from launcher.stop_signals import uninterrupted
-from segda_core.layout import AttemptFiles, read_json, write_json
+from segda_core.files import read_json, write_json
+from segda_core.layout import AttemptFiles
 
 MANY_TIMEOUTS = 1_000_000
 """submitit's own count of timeouts must never end a trial: segda's tasks queue themselves again."""

@@ -10,7 +10,8 @@ from pathlib import Path
 from launcher.executors.base import Resources
 from launcher.life import is_alive
 from launcher.process import identity
-from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
+from segda_core.files import read_json, write_json
+from segda_core.layout import AttemptFiles, TrialFiles
 
 WAIT_S = 120.0
 """Seconds that the other nodes wait for the first one's runner."""

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from launcher.prepare import read_config
-from segda_core import layout
 from segda_core.config import TaskConfig, TrialConfig, identity
 from segda_core.errors import ConfigError
+from segda_core.files import read_json
 from segda_core.layout import TrialFiles
 
 Size = int | Literal["all"] | None
@@ -129,4 +129,4 @@ def largest(*sizes: Size) -> Size:
 
 
 def _read(files: TrialFiles) -> Written:
-    return Written(read_config(files), layout.read_json(files.trial) or {})
+    return Written(read_config(files), read_json(files.trial) or {})

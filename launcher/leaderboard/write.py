@@ -8,7 +8,7 @@ from launcher.leaderboard.latex import latex
 from launcher.leaderboard.notes import listing
 from launcher.leaderboard.render import markdown
 from launcher.leaderboard.seen import Seen, finished_trials, see
-from segda_core.layout import write_text
+from segda_core.files import write_text
 
 
 def write_leaderboards(sweep_dir: Path, *, today: Today | None = None, seen: Seen | None = None) -> None:

@@ -10,7 +10,7 @@ from launcher.states import State
 from launcher.status import read_status
 from launcher.sweep import Expansion, Sweep
 from segda_core.errors import Json
-from segda_core.layout import write_text
+from segda_core.files import write_text
 
 SEEDS = [0, 1, 2]
 

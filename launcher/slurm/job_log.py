@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from segda_core.layout import AttemptFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import AttemptFiles
 
 FOLDER = ".slurm"
 """Below a sweep's runs: a folder for each array."""

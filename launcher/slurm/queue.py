@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from launcher.slurm.command import NoSlurmError, SlurmError, ask
-from segda_core.layout import AttemptFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import AttemptFiles
 
 KEEP_S = 2.0
 """Seconds that an answer is used for."""

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from launcher.outcome import Outcome, Status, read_outcome
 from launcher.slurm.command import SlurmError, ask
-from segda_core.layout import MACHINE_CAUSES, AttemptFiles, read_json
+from segda_core.causes import MACHINE_CAUSES
+from segda_core.files import read_json
+from segda_core.layout import AttemptFiles
 
 TRIES, PAUSE_S = 5, 2.0
 

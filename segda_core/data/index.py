@@ -9,7 +9,7 @@ from typing import Literal
 
 from segda_core.config import Domain
 from segda_core.errors import DataError
-from segda_core.layout import from_home
+from segda_core.files import from_home
 
 Split = Literal["train", "val"]
 

@@ -21,7 +21,7 @@ import numpy as np
 from segda_core.data.index import expand_root
 from segda_core.data.labels import Pixels
 from segda_core.errors import ConfigError
-from segda_core.layout import from_home
+from segda_core.files import from_home
 
 FOLDER, FOLDER_VARIABLE = "${SEGDA_DATA:-data}/cache", "SEGDA_CACHE"
 """Where the cache lies, and what names another folder."""

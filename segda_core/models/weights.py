@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from segda_core.errors import ConfigError, did_you_mean
-from segda_core.layout import from_home
+from segda_core.files import from_home
 from segda_core.models.base import Segmenter
 
 Tensors = dict[str, Tensor]

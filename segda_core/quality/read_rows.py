@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from segda_core.layout import TrialFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import TrialFiles
 from segda_core.quality.catalogue import METRICS
 from segda_core.quality.selection import Row
 from segda_core.trial_history import trial_history

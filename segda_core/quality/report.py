@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from segda_core.command import usual_errors
-from segda_core.layout import write_json, write_text
+from segda_core.files import write_json, write_text
 from segda_core.process import end_on_signals
 from segda_core.quality.analyse import analyse
 from segda_core.quality.plots import plot_metrics

@@ -6,7 +6,8 @@ import pytest
 from domains import write_cityscapes
 from small_sweep import SmallSweep, kill, wait_until
 
-from segda_core.layout import TrialFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import TrialFiles
 from segda_core.parents import digest
 
 pytestmark = pytest.mark.processes

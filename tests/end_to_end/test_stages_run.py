@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 from small_sweep import SmallSweep, kill, wait_until
 
-from segda_core.layout import TrialFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import TrialFiles
 
 pytestmark = pytest.mark.processes
 

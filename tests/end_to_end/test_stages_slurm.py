@@ -8,7 +8,8 @@ from faults.victim import Victim, hold_each
 from private_slurm.cluster import Cluster
 from small_sweep import SmallSweep, wait_until
 
-from segda_core.layout import TrialFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import TrialFiles
 
 pytestmark = pytest.mark.processes
 

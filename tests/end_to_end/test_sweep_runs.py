@@ -11,7 +11,7 @@ import pytest
 import yaml
 from small_sweep import SmallSweep, kill, wait_until
 
-from segda_core.layout import read_json, write_json
+from segda_core.files import read_json, write_json
 
 pytestmark = pytest.mark.processes
 

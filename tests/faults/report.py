@@ -10,7 +10,7 @@ from pathlib import Path
 from small_sweep import SmallSweep, history_of, result_of
 
 from faults.victim import Victim
-from segda_core.layout import read_json
+from segda_core.files import read_json
 
 
 @dataclass

@@ -11,7 +11,8 @@ from small_sweep import wait_until
 
 from faults.victim import Victim
 from launcher.process import send
-from segda_core.layout import AttemptFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import AttemptFiles
 
 
 class Fault(Protocol):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from small_sweep import kill, wait_until
 
 from faults.victim import Victim, process_of
-from segda_core.layout import read_json
+from segda_core.files import read_json
 
 STARTING_SHARE = 0.25
 """Share of the faults that come while the attempt starts, before its first step."""

@@ -7,7 +7,8 @@ from pathlib import Path
 from small_sweep import role_of, wait_until
 
 from launcher.process import descendants, processes_of, send
-from segda_core.layout import AttemptFiles, TrialFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import AttemptFiles, TrialFiles
 
 ASKED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 """Signals that ask an attempt to save and leave."""

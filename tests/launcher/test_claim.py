@@ -15,7 +15,8 @@ from launcher.outcome import Outcome, Status, write_outcome
 from launcher.prepare import prepare, read_config
 from launcher.process import ATTEMPT_VARIABLE, identity
 from launcher.trial import Trial
-from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
+from segda_core.files import read_json, write_json
+from segda_core.layout import AttemptFiles, TrialFiles
 
 HERE = identity()
 GONE = {**HERE, "pid_start": HERE["pid_start"] - 1}

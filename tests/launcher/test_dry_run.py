@@ -17,7 +17,7 @@ from launcher.status import read_status
 from launcher.status_view import ROWS
 from launcher.sweep import expand
 from launcher.trial import Trial
-from segda_core.layout import write_json
+from segda_core.files import write_json
 from sweeps import METHODS, expanded, load, write_profile
 
 GRID = {"method": METHODS, "target.subset.size": [10, 40]}

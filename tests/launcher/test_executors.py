@@ -16,7 +16,8 @@ from launcher.prepare import prepare, read_config
 from launcher.process import processes_of
 from launcher.sweep_file import SweepFile
 from launcher.trial import Trial
-from segda_core.layout import AttemptFiles, TrialFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import AttemptFiles, TrialFiles
 
 pytestmark = [pytest.mark.processes, pytest.mark.parametrize("name", sorted(EXECUTORS))]
 

@@ -16,7 +16,7 @@ from launcher.prepare import prepare
 from launcher.states import State
 from launcher.sweep import expand, load_sweep
 from segda_core.errors import ConfigError
-from segda_core.layout import write_json
+from segda_core.files import write_json
 from sweeps import METHODS, TOY_PROFILE, expanded, load, write_profile, write_sweep
 
 GRID = {"method": METHODS, "target.subset.size": [2, 4], "seed": [0, 1]}

@@ -7,7 +7,8 @@ from trials import small_config
 from launcher.command import Node, worker_command
 from launcher.executors.ray_head import free_port
 from launcher.judge import Ending, judge
-from segda_core.layout import AttemptFiles, TrialFiles, write_json
+from segda_core.files import write_json
+from segda_core.layout import AttemptFiles, TrialFiles
 
 REPORT = """
 ChildFailedError: segda_core.train FAILED

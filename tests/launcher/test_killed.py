@@ -9,7 +9,7 @@ from faults.victim import Victim, for_each
 from left_alone import assert_as_left_alone
 from small_sweep import kill, wait_until
 
-from segda_core.layout import read_json
+from segda_core.files import read_json
 
 pytestmark = pytest.mark.processes
 

@@ -26,7 +26,8 @@ from launcher.prepare import prepare
 from launcher.trial import Trial
 from launcher.waiting import absent_parents, find_waits
 from segda_core.errors import DataError
-from segda_core.layout import TrialFiles, read_json, write_json
+from segda_core.files import read_json, write_json
+from segda_core.layout import TrialFiles
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from launcher.prepare import prepare, read_config
 from launcher.sweep import expand, load_sweep
 from launcher.trial import Trial, fingerprint
 from segda_core.errors import ConfigError
-from segda_core.layout import read_json, write_json
+from segda_core.files import read_json, write_json
 from sweeps import expanded, load, write_profile, write_sweep
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from segda_core.layout import publish, read_json
+from segda_core.files import publish, read_json
 
 
 def refuse(*_: object) -> None:

@@ -22,7 +22,8 @@ from launcher.placement import Place
 from launcher.progress import Progress
 from launcher.settle import settle
 from launcher.states import State, TrialStatus
-from segda_core.layout import EXPERIMENT_CAUSES, MACHINE_CAUSES, TrialFiles
+from segda_core.causes import EXPERIMENT_CAUSES, MACHINE_CAUSES
+from segda_core.layout import TrialFiles
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from small_sweep import SmallSweep, wait_until
 from launcher.snapshot import read_code, take_snapshot
 from segda_core.environment import code_version
 from segda_core.errors import ConfigError
-from segda_core.layout import read_json
+from segda_core.files import read_json
 
 pytestmark = pytest.mark.processes
 

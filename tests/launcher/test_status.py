@@ -17,7 +17,8 @@ from launcher.progress import Progress, read_progress
 from launcher.states import State, TrialStatus
 from launcher.status import read_status
 from launcher.status_view import as_json, in_words, read_sweep, render_sweep
-from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
+from segda_core.files import read_json, write_json
+from segda_core.layout import AttemptFiles, TrialFiles
 
 METRICS = {
     "attempt": 1, "steps": 6, "images_per_second": 10.0, "miou": 0.5,

@@ -8,7 +8,8 @@ from trials import small_config, write_domains
 from launcher.prepare import prepare
 from launcher.today import read_today
 from launcher.trial import Trial
-from segda_core.layout import TrialFiles, write_json
+from segda_core.files import write_json
+from segda_core.layout import TrialFiles
 
 pytestmark = pytest.mark.processes
 

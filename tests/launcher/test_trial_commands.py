@@ -17,7 +17,8 @@ from launcher.prune import prune
 from launcher.states import State
 from launcher.status import read_status
 from segda_core.errors import ConfigError
-from segda_core.layout import TrialFiles, write_json
+from segda_core.files import write_json
+from segda_core.layout import TrialFiles
 
 DONE = {"attempt": 1, "steps": 6, "images_per_second": 1.0, "miou": 0.5, "manifest_hash": "h", "code": {}}
 OUTPUTS = {"segmenter": {"path": "attempts/1/checkpoints/final.pt", "sha256": ""}}

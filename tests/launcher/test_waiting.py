@@ -10,7 +10,8 @@ from launcher.outcome import Outcome, Status, write_outcome
 from launcher.process import identity, pid_start
 from launcher.settle import BACKOFF_LIMIT_S
 from launcher.waiting import PAUSE_AT_MOST_S, Wait, absent_parents, find_waits
-from segda_core.layout import TrialFiles, write_json
+from segda_core.files import write_json
+from segda_core.layout import TrialFiles
 
 
 def made(folder: Path, name: str, parent: str | None = None, **more: object) -> TrialFiles:

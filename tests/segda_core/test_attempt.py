@@ -26,7 +26,8 @@ from segda_core.data.manifest import select_images
 from segda_core.errors import DataError
 from segda_core.evaluate import evaluate_checkpoint
 from segda_core.failure import NonFiniteLossError
-from segda_core.layout import TrialFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import TrialFiles
 from segda_core.models import build_segmenter
 from segda_core.parents import digest
 from segda_core.pictures import PREVIEW_WIDTH

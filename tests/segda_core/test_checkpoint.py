@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from segda_core import checkpoint
-from segda_core.layout import TrialFiles, write_json
+from segda_core.files import write_json
+from segda_core.layout import TrialFiles
 
 
 def save(path: Path, step: int = 0) -> Path:

@@ -12,8 +12,9 @@ from segda_core import checkpoint, evaluate, predict
 from segda_core.attempt import run_attempt
 from segda_core.classes import CLASSES, PALETTE
 from segda_core.data.labels import read_image
+from segda_core.files import read_json
 from segda_core.heartbeat import Heartbeat
-from segda_core.layout import TrialFiles, read_json
+from segda_core.layout import TrialFiles
 from segda_core.pictures import colourise, overlay
 from segda_core.process import StopRequest
 

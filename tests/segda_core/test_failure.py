@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from segda_core.causes import EXPERIMENT_CAUSES, MACHINE_CAUSES
 from segda_core.errors import ConfigError, DataError
 from segda_core.failure import NonFiniteLossError, cause_of, message_of, record_failure
-from segda_core.layout import EXPERIMENT_CAUSES, MACHINE_CAUSES, AttemptFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import AttemptFiles
 
 CASES = [
     (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "oom"),

@@ -3,8 +3,9 @@ import time
 import pytest
 
 from segda_core import heartbeat as heartbeat_module
+from segda_core.files import read_json
 from segda_core.heartbeat import Heartbeat
-from segda_core.layout import TrialFiles, read_json
+from segda_core.layout import TrialFiles
 from segda_core.process import StopRequest, Verdict
 
 

@@ -13,7 +13,8 @@ from trials import run, small_config, write_domains, write_trial
 from segda_core import checkpoint
 from segda_core.errors import ConfigError, DataError
 from segda_core.failure import cause_of
-from segda_core.layout import TrialFiles, read_json, write_json
+from segda_core.files import read_json, write_json
+from segda_core.layout import TrialFiles
 from segda_core.parents import changed_parent, digest
 from segda_core.process import Verdict
 

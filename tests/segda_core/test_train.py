@@ -15,7 +15,8 @@ import torch
 from trials import SIZES, run, skipping, small_config, write_trial
 
 from segda_core import checkpoint
-from segda_core.layout import TrialFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import TrialFiles
 
 STEPS = 120
 PATIENCE = 300.0

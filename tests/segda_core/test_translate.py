@@ -16,7 +16,8 @@ from segda_core.data.labels import read_label
 from segda_core.data.manifest import select_images
 from segda_core.data.transforms import resize
 from segda_core.errors import ConfigError, DataError, parse
-from segda_core.layout import TrialFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import TrialFiles
 from segda_core.parents import digest
 from segda_core.tasks import TranslateConfig
 from segda_core.weights import load_generator, load_trained

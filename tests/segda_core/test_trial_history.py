@@ -3,7 +3,8 @@ import json
 import pytest
 
 from segda_core import trial_history as module
-from segda_core.layout import AttemptFiles, TrialFiles, write_json
+from segda_core.files import write_json
+from segda_core.layout import AttemptFiles, TrialFiles
 from segda_core.trial_history import newest_rows, trial_history
 
 

@@ -22,7 +22,7 @@ from launcher.doctor.machine import check_gpus, check_shared_memory, check_softw
 from launcher.doctor.slurm import check_slurm
 from launcher.process import ATTEMPT_VARIABLE, identity
 from segda_core.config import Profile
-from segda_core.layout import write_json
+from segda_core.files import write_json
 
 pytestmark = pytest.mark.processes
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hand_made_runs import Board
 
-from segda_core.layout import write_json
+from segda_core.files import write_json
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from launcher.survey import survey
 from launcher.sweep import expand
 from launcher.sweep_command import run_sweep
 from segda_core.config import TrialConfig
-from segda_core.layout import read_json, write_json
+from segda_core.files import read_json, write_json
 from sweeps import load, write_profile
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from launcher.leaderboard.collect import Today, collect
 from segda_core.errors import ConfigError, load_yaml
-from segda_core.layout import write_text
+from segda_core.files import write_text
 
 
 def test_only_the_plan_is_covered_unless_all_is_asked(board):

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from launcher.cli import app
 from launcher.leaderboard import Today, see, show
 from launcher.leaderboard.write import write_leaderboards
-from segda_core.layout import write_json
+from segda_core.files import write_json
 
 
 def shown(board, fmt="terminal", width=140, all_trials=False, today=None, **options):

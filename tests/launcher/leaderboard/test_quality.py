@@ -11,7 +11,7 @@ from hand_made_runs import Board
 
 from launcher.quality import report_request
 from segda_core.errors import ConfigError
-from segda_core.layout import read_json, write_json
+from segda_core.files import read_json, write_json
 from segda_core.quality import correlation
 from segda_core.quality.catalogue import METRICS
 from segda_core.quality.report import main, report
@@ -89,7 +89,7 @@ def test_files_of_the_report(reported):
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert f"![{name} against mIoU]({name}.png)" in index
     assert not (folder / "pad.png").exists()
-    assert "Too few" not in index and "n = 17 needs .48" in index
+    assert "Too few" not in index and "With n = 8, |rho| must reach 0.74" in index
 
 
 def test_what_is_left_out_is_said(reported):

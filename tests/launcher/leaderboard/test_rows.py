@@ -7,7 +7,7 @@ from hand_made_runs import make_metrics
 from launcher.leaderboard.collect import collect
 from launcher.leaderboard.rows import build_tables
 from launcher.prepare import read_config
-from segda_core.layout import write_json
+from segda_core.files import write_json
 
 
 def tables(board, **options):

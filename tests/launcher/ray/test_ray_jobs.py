@@ -8,7 +8,8 @@ from launcher.executor_config import RayConfig
 from launcher.executors.base import Surroundings
 from launcher.executors.ray import RayExecutor, RayJob
 from launcher.executors.ray_task import Task
-from segda_core.layout import AttemptFiles, write_json
+from segda_core.files import write_json
+from segda_core.layout import AttemptFiles
 
 
 @pytest.fixture

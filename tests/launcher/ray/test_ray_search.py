@@ -9,7 +9,7 @@ from small_sweep import SmallSweep, kill, wait_until
 from launcher.canary import STEPS as CANARY_STEPS
 from launcher.find import canaries_of
 from launcher.plan import read_plan
-from segda_core.layout import read_json
+from segda_core.files import read_json
 
 pytestmark = pytest.mark.processes
 

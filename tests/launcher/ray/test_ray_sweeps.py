@@ -14,7 +14,8 @@ from launcher.executors.ray_head import Head
 from launcher.find import canaries_of
 from launcher.process import still_runs
 from launcher.sweep_command import INTERRUPTED
-from segda_core.layout import TrialFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import TrialFiles
 
 pytestmark = pytest.mark.processes
 

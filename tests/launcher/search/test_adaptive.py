@@ -18,7 +18,8 @@ from launcher.survey import Survey, survey
 from launcher.sweep import Sweep, expand, load_sweep
 from launcher.trial import Trial
 from segda_core.errors import ConfigError
-from segda_core.layout import TrialFiles, write_json
+from segda_core.files import write_json
+from segda_core.layout import TrialFiles
 from sweeps import load
 
 BASE = {"steps": 5, "method": {"name": "joint"}, "optimizer": {"name": "sgd"}}

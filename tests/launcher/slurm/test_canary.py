@@ -9,7 +9,8 @@ from small_sweep import SmallSweep, wait_until
 
 from launcher.canary import STEPS
 from launcher.find import canaries_of
-from segda_core.layout import TrialFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import TrialFiles
 
 pytestmark = pytest.mark.processes
 

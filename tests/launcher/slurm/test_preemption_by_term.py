@@ -9,7 +9,7 @@ from faults.victim import Victim, hold_each
 from left_alone import assert_as_left_alone
 from slurm_cluster import slurm_cluster
 
-from segda_core.layout import read_json
+from segda_core.files import read_json
 
 pytestmark = pytest.mark.processes
 

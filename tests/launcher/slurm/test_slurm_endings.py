@@ -23,7 +23,8 @@ from launcher.slurm.requeue import NO_STEP
 from launcher.states import State
 from launcher.status import read_status
 from segda_core.errors import ConfigError
-from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
+from segda_core.files import read_json, write_json
+from segda_core.layout import AttemptFiles, TrialFiles
 from sweeps import expanded
 
 JOB = {"executor": "slurm", "job_name": "segda-x-1", "array_index": 0, "host": "login", "boot_id": "x"}

@@ -33,7 +33,8 @@ from small_sweep import SmallSweep, wait_until
 
 from launcher.slurm.requeue import requeue
 from launcher.sweep_command import INTERRUPTED
-from segda_core.layout import AttemptFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import AttemptFiles
 
 pytestmark = pytest.mark.processes
 

@@ -12,7 +12,7 @@ from private_slurm.cluster import Cluster
 from small_sweep import SmallSweep, wait_until
 
 from launcher.sweep_command import INTERRUPTED
-from segda_core.layout import read_json
+from segda_core.files import read_json
 
 pytestmark = pytest.mark.processes
 

@@ -12,7 +12,8 @@ from slurm_cluster import slurm_cluster
 from small_sweep import SmallSweep, wait_until
 
 from launcher.find import canaries_of
-from segda_core.layout import TrialFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import TrialFiles
 
 pytestmark = pytest.mark.processes
 

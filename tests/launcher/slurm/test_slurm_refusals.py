@@ -27,7 +27,8 @@ from launcher.states import State
 from launcher.status import read_status
 from launcher.trial import Trial
 from segda_core.errors import ConfigError
-from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
+from segda_core.files import read_json, write_json
+from segda_core.layout import AttemptFiles, TrialFiles
 from sweeps import expanded
 
 

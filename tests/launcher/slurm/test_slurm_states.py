@@ -14,7 +14,8 @@ from small_sweep import SmallSweep, wait_until
 
 from launcher.cli import WATCH_S
 from launcher.status import LEFT_ALONE
-from segda_core.layout import AttemptFiles, read_json
+from segda_core.files import read_json
+from segda_core.layout import AttemptFiles
 
 pytestmark = pytest.mark.processes
 

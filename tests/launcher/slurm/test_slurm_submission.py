@@ -15,7 +15,7 @@ from launcher.outcome import Outcome, Status, write_outcome
 from launcher.slurm import limits as slurm_limits
 from launcher.slurm.limits import Limits, limits
 from launcher.trial import Trial
-from segda_core.layout import write_json
+from segda_core.files import write_json
 from sweeps import expanded
 
 RECORD = """

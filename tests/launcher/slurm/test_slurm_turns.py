@@ -15,7 +15,8 @@ from launcher.executors.slurm_start import JobStart, Turn, find_turn, take_turn
 from launcher.executors.slurm_task import JobEndedError, NodeTask
 from launcher.life import SILENCE_S
 from launcher.waiting import absent_parents
-from segda_core.layout import AttemptFiles, TrialFiles, read_json, write_json
+from segda_core.files import read_json, write_json
+from segda_core.layout import AttemptFiles, TrialFiles
 
 AGAIN = JobStart("7_0", 1, node=1, host="second")
 OURS = {"job_name": "segda-ours-1", "array_index": 0}

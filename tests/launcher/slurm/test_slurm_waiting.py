@@ -15,7 +15,7 @@ from launcher.launch_view import look, odd_waits
 from launcher.live import PlainView
 from launcher.outcome import BY_CANCEL, write_outcome
 from launcher.slurm.queue import queue
-from segda_core.layout import write_json
+from segda_core.files import write_json
 from sweeps import expanded
 
 

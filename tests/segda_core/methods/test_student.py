@@ -7,7 +7,7 @@ from trials import run, small_config, write_trial
 from segda_core import checkpoint
 from segda_core.engine import build_method
 from segda_core.errors import ConfigError
-from segda_core.layout import read_json, write_json
+from segda_core.files import read_json, write_json
 from segda_core.methods import METHODS
 from segda_core.methods.mrnet import MRNet
 

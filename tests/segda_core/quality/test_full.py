@@ -10,8 +10,8 @@ from trials import small_config, write_domains, write_trial
 
 from segda_core.attempt import run_attempt
 from segda_core.classes import CLASSES
+from segda_core.files import read_json
 from segda_core.heartbeat import Heartbeat
-from segda_core.layout import read_json
 from segda_core.process import StopRequest
 from segda_core.quality import __main__ as command
 from segda_core.quality import full, looks_full

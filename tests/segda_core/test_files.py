@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from segda_core.layout import STALE_TRIES, read_json
+from segda_core.files import STALE_TRIES, read_json
 
 
 class OnNfs(PosixPath):
