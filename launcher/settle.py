@@ -44,8 +44,8 @@ def _end(entry: Entry, status: TrialStatus, view: View) -> bool:
     if status.state is State.DONE and entry.job is not None and not entry.reached:
         entry.took = time.monotonic() - entry.started
     view.say(*ending(entry, status))
-    if noted := bad_images(status.metrics or {}):
-        view.say(f"note     {entry.id}: {noted}", "yellow")
+    if noted := bad_images([status.metrics or {}]):
+        view.say(f"note     {entry.id}: {', '.join(noted)}", "yellow")
     return True
 
 

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from launcher.bad_images import bad_images
 from launcher.leaderboard.axes import flatten, text
 from launcher.leaderboard.collect import Record
 from launcher.leaderboard.disk import Size
 from launcher.leaderboard.rows import Row, Table, canonical_json
 from launcher.states import State
-from launcher.words import counted
 
 DIGITS = 9
 """Decimals of a mean mIoU (a fraction) within which two rows share a rank."""
@@ -68,23 +68,12 @@ def marks(row: Row) -> list[str]:
     older = sum(record.older_code for record in row.counted)
     if older:
         found.append("older code" if older == len(row.counted) else f"{older} with older code")
-    for what, count in _left_out(row).items():
-        found += [counted(what, count)] if count else []
+    found += bad_images(dict(result) for result in row.results)
     if row.size != row.own_size:
         found.append(f"{row.size} target images {ABOVE}")
     if row.labelled_above is not None:
         found.append(f"{row.labelled_above} labels used above")
     return [*found, *row.others]
-
-
-def _left_out(row: Row) -> dict[str, int]:
-    """What `on_bad: skip` did without, and labels brought to their image's size, of the seed with most."""
-    results = row.results
-    return {
-        "training image skipped": max((len(each.training_skipped) for each in results), default=0),
-        "validation image skipped": max((len(each.validation_skipped) for each in results), default=0),
-        "label resized": max((each.labels_resized for each in results), default=0),
-    }
 
 
 def _protocol_key(row: Row, measured: set[str]) -> str:
