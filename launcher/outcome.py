@@ -54,7 +54,8 @@ def read_outcome(attempt: AttemptFiles) -> Outcome | None:
     raw = read_json(attempt.outcome)
     if raw is None:
         return None
-    return Outcome(Status(raw["status"]), raw["message"], raw["cause"], raw["step"], raw.get("asked_by"))
+    more = {key: raw.get(key) for key in ("cause", "step", "asked_by")}
+    return Outcome(Status(raw["status"]), raw["message"], **more)
 
 
 def write_outcome(attempt: AttemptFiles, outcome: Outcome) -> None:

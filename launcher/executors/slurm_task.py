@@ -104,7 +104,8 @@ class NodeTask:
                 outcome = replace(outcome or KILLED, status=Status.FAILED, cause="timeout", message=NO_STEP)
                 write_outcome(attempt, outcome)
         if outcome is None or outcome.status is not Status.DONE:
-            raise JobEndedError("the runner was killed" if outcome is None else str(outcome))
+            said = "the runner was killed" if outcome is None else f"{outcome.status}: {outcome.message}"
+            raise JobEndedError(said)
         return "done"
 
 

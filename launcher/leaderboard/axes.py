@@ -3,10 +3,11 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 from launcher.leaderboard.collect import Record
-from segda_core.config import identity
+from segda_core.config import TaskConfig, identity
 
 NAMED = ("method", "model", "optimizer", "schedule")
 """Choices told by their name, and by their options only where one name has several."""
@@ -66,21 +67,39 @@ def stage_columns(records: Sequence[Record]) -> dict[str, list[str]]:
 
 def ancestor_columns(records: Sequence[Record], rows: Sequence[object]) -> dict[str, list[str]]:
     """What else the ancestors of one row's trials differ in: several sweeps, or a changed one, made them."""
-    paths = [[_paths(each.settings) for each in record.above.trials] for record in records]
-    columns: dict[str, list[list[str]]] = defaultdict(list)
-    for place in range(max(map(len, paths), default=0)):
-        of_place = [own[place] if place < len(own) else {} for own in paths]
-        for path in sorted({path for own in of_place for path in own}):
-            if _varies_within(rows, [own.get(path) for own in of_place]):
-                columns[f"parent's {path}"].append(_of_ancestors(records, place, path))
-    return {name: [" / ".join(each) for each in zip(*found, strict=True)] for name, found in columns.items()}
+    found: dict[str, list[list[str]]] = defaultdict(list)
+    for place in sorted({place for record in records for place in record.above.trials}):
+        for path, values in _differences(records, rows, place).items():
+            found[f"{'parent' if len(place) == 1 else 'grandparent'}'s {path}"].append(values)
+    whole = [index for index, record in enumerate(records) if not record.above.missing]
+    families = [", ".join(" of ".join(reversed(place)) for place in each.above.trials) for each in records]
+    if _varies_within([rows[index] for index in whole], [families[index] for index in whole]):
+        found["made from"].append(families)
+    return {name: [joined(each) for each in zip(*values, strict=True)] for name, values in found.items()}
 
 
-def _of_ancestors(records: Sequence[Record], place: int, path: str) -> list[str]:
-    """The value at a path, defaults included, of the ancestor at that place; empty where there is none."""
-    above = [record.above.trials for record in records]
-    found = [each[place].config.model_dump(mode="json") if place < len(each) else None for each in above]
-    return ["" if dump is None else text(_at(dump, path)) for dump in found]
+def joined(values: Iterable[str]) -> str:
+    """Several values in one cell, each once and without empty ones."""
+    return " / ".join(dict.fromkeys(filter(None, values)))
+
+
+def _differences(
+    records: Sequence[Record], rows: Sequence[object], place: tuple[str, ...]
+) -> dict[str, list[str]]:
+    """Path -> values, defaults included, of those who stand at one place above trials of one row."""
+    there = [index for index, record in enumerate(records) if place in record.above.trials]
+    above = [records[index].above.trials[place] for index in there]
+    paths, own_rows = [_paths(each.settings) for each in above], [rows[index] for index in there]
+    found = {}
+    for path in sorted({path for own in paths for path in own}):
+        if _varies_within(own_rows, [own.get(path) for own in paths]):
+            shown = dict(zip(there, _shown([_dump(each.config) for each in above], path), strict=True))
+            found[path] = [shown.get(index, "") for index in range(len(records))]
+    return found
+
+
+def _dump(config: TaskConfig) -> dict[str, Any]:
+    return config.model_dump(mode="json")
 
 
 def text(value: Any) -> str:
@@ -189,12 +208,12 @@ def _varies_within(rows: Sequence[object], values: Sequence[str | None]) -> bool
 
 
 def _differs_between(records: Sequence[Record], path: str, values: Sequence[str | None]) -> bool:
-    """Whether a sweep has values that another has not, of trials for which the path says anything."""
+    """Whether two sweeps have no value in common, of trials for which the path says anything."""
     found: dict[str, set[str | None]] = defaultdict(set)
     for record, value in zip(records, values, strict=True):
         if _is_used(path, record):
             found[record.sweep].add(value)
-    return len(set(map(frozenset, found.values()))) > 1
+    return any(one.isdisjoint(other) for one, other in combinations(found.values(), 2))
 
 
 def _is_used(path: str, record: Record) -> bool:

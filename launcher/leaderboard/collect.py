@@ -198,16 +198,19 @@ def _read(
             if data is not None:
                 found.unprepared.setdefault(data, []).append(identifier)
             return None
-        config, made = written.config, written.made
-        point, above = made.get("point", {}), folder.above(identifier)
+        config, told = written.config, written.made.get("stage")
+        point, above = written.point, folder.above(identifier)
     except (OSError, *UNREADABLE) as error:
         found.problems.append(_named(root, error))
+        if data is not None:
+            found.unprepared.setdefault(data, []).append(identifier)
         return None
     if not isinstance(config, TrialConfig) or "segmenter" not in config.outputs:
         found.unranked += 1
         return None
-    lineage = _lineage(config, point) if made.get("parents") else {}
-    place = (folder.root.name, identifier, config, frozenset(point), made.get("stage"), lineage, above)
+    lineage = _lineage(config, point) if written.parents else {}
+    stage = told if isinstance(told, str) else None
+    place = (folder.root.name, identifier, config, frozenset(point), stage, lineage, above)
     files = TrialFiles(root)
     try:
         status = understand(files, today.manifest_hashes.get(identifier), today.commit)

@@ -1,19 +1,23 @@
 """A sweep's directory as the launcher wrote it: each trial's configuration and place, what is above it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
 from launcher.prepare import read_config
+from launcher.progress import UNREADABLE
 from segda_core.config import TaskConfig, TrialConfig, identity
 from segda_core.errors import ConfigError
 from segda_core.files import read_json
 from segda_core.layout import TrialFiles
+
+DEEPEST = 10
+"""Ancestors above one another, more than which only a trial.json changed by hand tells of."""
 
 Size = int | Literal["all"] | None
 """Target images that are opened; None for none."""
@@ -26,11 +30,8 @@ class Written:
     config: TaskConfig
     made: dict[str, Any]
     """trial.json."""
-
-    @property
-    def parents(self) -> list[str]:
-        """Their ids."""
-        return [parent["trial"] for parent in (self.made.get("parents") or {}).values()]
+    parents: dict[str, str]
+    """Role -> id, in no order that a sweep file could change."""
 
     @property
     def point(self) -> dict[str, Any]:
@@ -55,36 +56,39 @@ class Written:
 class Above:
     """Those above a trial: its result rests on what they opened of the target, and on how they were made."""
 
-    trials: tuple[Written, ...] = ()
-    """Each parent followed by its own, as far as they can be read."""
+    trials: Mapping[tuple[str, ...], Written] = field(default_factory=dict)
+    """Roles on the way up -> who has it there, as far as they can be read; one may be at several places."""
     missing: tuple[str, ...] = ()
     """Those whose configurations are gone or broken: what they opened is not known."""
 
     @property
     def size(self) -> Size:
         """The largest of their target subsets."""
-        return largest(*(subset.size for each in self.trials if (subset := each.config.target_subset)))
+        subsets = (each.config.target_subset for each in self.trials.values())
+        return largest(*(subset.size for subset in subsets if subset is not None))
 
     @property
     def labelled(self) -> Size:
         """The most target images whose labels one of them used; None for none."""
-        found = (each.config.target.labelled for each in self.trials if isinstance(each.config, TrialConfig))
+        configs = [each.config for each in self.trials.values()]
+        found = (config.target.labelled for config in configs if isinstance(config, TrialConfig))
         return largest(*(labelled.size for labelled in found if labelled is not None))
 
     @property
     def uses_target_labels(self) -> bool:
         """Whether one of them did."""
-        return any(each.config.uses_target_labels for each in self.trials)
+        return any(each.config.uses_target_labels for each in self.trials.values())
 
     @cached_property
     def key(self) -> str:
         """Equal for trials that were made alike, but for seeds."""
-        return json.dumps([each.settings for each in self.trials], sort_keys=True)
+        return json.dumps([[roles, each.settings] for roles, each in self.trials.items()], sort_keys=True)
 
     @property
     def point(self) -> dict[str, Any]:
         """Values of their axes, the parents' before those above them."""
-        return {path: value for each in reversed(self.trials) for path, value in each.point.items()}
+        highest_first = sorted(self.trials, key=len, reverse=True)
+        return {path: value for place in highest_first for path, value in self.trials[place].point.items()}
 
 
 class Folder:
@@ -103,23 +107,27 @@ class Folder:
 
     def above(self, identifier: str) -> Above:
         """A trial's ancestors, as far as they can be found."""
-        found = {ancestor: self._ancestor(ancestor) for ancestor in self._ancestors(identifier)}
-        return Above(
-            tuple(written for written in found.values() if written is not None),
-            tuple(ancestor for ancestor, written in found.items() if written is None),
-        )
+        trials, missing = {}, []
+        for place, ancestor in self._ancestors(identifier):
+            if (written := self._ancestor(ancestor)) is not None:
+                trials[place] = written
+            else:
+                missing.append(ancestor)
+        return Above(trials, tuple(dict.fromkeys(missing)))
 
     def _ancestor(self, identifier: str) -> Written | None:
-        """None also where its configuration cannot be read: that takes no trial below it off the board."""
-        with suppress(ConfigError):
+        """None also where its files cannot be read: that takes no trial below it off the board."""
+        with suppress(ConfigError, OSError, *UNREADABLE):
             return self.written(identifier)
         return None
 
-    def _ancestors(self, identifier: str) -> Iterator[str]:
+    def _ancestors(
+        self, identifier: str, below: tuple[str, ...] = ()
+    ) -> Iterator[tuple[tuple[str, ...], str]]:
         written = self._ancestor(identifier)
-        for parent in [] if written is None else written.parents:
-            yield parent
-            yield from self._ancestors(parent)
+        for role, parent in ({} if written is None or len(below) > DEEPEST else written.parents).items():
+            yield (*below, role), parent
+            yield from self._ancestors(parent, (*below, role))
 
 
 def largest(*sizes: Size) -> Size:
@@ -129,4 +137,6 @@ def largest(*sizes: Size) -> Size:
 
 
 def _read(files: TrialFiles) -> Written:
-    return Written(read_config(files), read_json(files.trial) or {})
+    made = read_json(files.trial) or {}
+    parents = {role: parent["trial"] for role, parent in sorted((made.get("parents") or {}).items())}
+    return Written(read_config(files), made, parents)

@@ -29,7 +29,13 @@ SPECIAL = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "\\": r"\textbackslash{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
     "±": r"$\pm$",
+    "−": "$-$",
+    "≤": r"$\le$",
+    "≥": r"$\ge$",
     "→": r"$\to$",
     "…": r"\dots{}",
 }
@@ -66,7 +72,7 @@ def _table(table: Table, per_class: bool) -> list[str]:
         caption = f"{table.data}: IoU in %"
         parts.append(_floating(caption, ["method", *shown], [_escaped(scores)], turned=True))
     notes = [*footnotes(table, sections), *(class_note(table) if per_class else [])]
-    return [*parts, *(f"% {note}" for note in notes)]
+    return [*parts, *(f"% {line}" for note in notes for line in note.splitlines())]
 
 
 def _kept(columns: Sequence[str], sections: Sequence[Section]) -> list[int]:

@@ -94,7 +94,7 @@ def _protocol_labels(groups: dict[str, list[Row]]) -> dict[str, str]:
         paths = sorted({path for flat in rivals.values() for path in flat})
         differing = [path for path in paths if len({text(flat.get(path)) for flat in rivals.values()}) > 1]
         for key, flat in rivals.items():
-            classes = [other["classes"] for other in rivals.values() if "classes" in other]
+            classes = [each for other in rivals.values() if isinstance(each := other.get("classes"), list)]
             details = ", ".join(_detail(path, flat[path], classes) for path in differing if path in flat)
             labels[key] = f"{name} ({details})" if details else name
     return _told_apart(labels)

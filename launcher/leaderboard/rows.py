@@ -8,10 +8,10 @@ from functools import cached_property
 from statistics import fmean, stdev
 from typing import Any
 
-from launcher.leaderboard.axes import ancestor_columns, axis_columns, method_labels, stage_columns
+from launcher.leaderboard.axes import ancestor_columns, axis_columns, joined, method_labels, stage_columns
 from launcher.leaderboard.collect import Collection, Record, Result, declared_classes
 from launcher.leaderboard.disk import Size, largest
-from segda_core.config import identity
+from segda_core.config import TrialConfig, identity
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,8 @@ class Row:
 
     @property
     def seeds(self) -> frozenset[tuple[int, int | None]]:
-        """Seeds that count: of the training, and of the target subset where there is one."""
-        subsets = ((record.config.seed, record.config.target.subset) for record in self.counted)
-        return frozenset((seed, None if subset is None else subset.seed) for seed, subset in subsets)
+        """Seeds that count: of the training, and of the target subset where one chooses images."""
+        return frozenset((record.config.seed, _subset_seed(record.config)) for record in self.counted)
 
     @property
     def labelled(self) -> int | str | None:
@@ -148,17 +147,42 @@ def _table(data: str, records: Sequence[Record], unprepared: list[str]) -> Table
     keys = [(*key, *told) for key, told in zip(keys, _across(columns, len(records)), strict=True)]
     columns |= axis_columns(records, keys)
     keys = [(*key, *told) for key, told in zip(keys, _across(columns, len(records)), strict=True)]
-    columns = {**ancestor_columns(records, keys), **columns}
+    above = _families(records, keys)
+    for column, values in ancestor_columns(records, keys).items():
+        told = zip(columns.get(column, [""] * len(records)), values, strict=True)
+        columns[column] = [joined(each) for each in told]
     groups: dict[tuple[object, ...], list[Record]] = defaultdict(list)
     heads: dict[tuple[object, ...], tuple[str, dict[str, str]]] = {}
     for index, record in enumerate(records):
         axes = {path: values[index] for path, values in columns.items()}
-        key = (*keys[index], records[index].above.key, *axes.values())
+        key = (*keys[index], above[index])
         groups[key].append(record)
-        heads[key] = (labels[index], axes)
+        if key not in heads or not record.above.missing:
+            heads[key] = (labels[index], axes)
     placed = _placed(unprepared, groups)
     rows = [row for key, group in groups.items() for row in _rows(*heads[key], group, placed[key])]
     return Table(data, rows, list(columns), declared_classes(records), unprepared)
+
+
+def _families(records: Sequence[Record], keys: Sequence[object]) -> list[str]:
+    """How each record's ancestors were made; of one whose ancestors are gone, as its only siblings' were."""
+    known: dict[object, set[str]] = defaultdict(set)
+    for record, key in zip(records, keys, strict=True):
+        if not record.above.missing:
+            known[key].add(record.above.key)
+    return [
+        next(iter(known[key]), "") if record.above.missing and len(known[key]) < 2 else record.above.key
+        for record, key in zip(records, keys, strict=True)
+    ]
+
+
+def _subset_seed(config: TrialConfig) -> int | None:
+    """None where it chooses nothing: of all images, all labelled or none, and of the first names."""
+    subset, labelled = config.target.subset, config.target.labelled
+    if subset is None or subset.pick == "first":
+        return None
+    whole = subset.size == "all" and (labelled is None or labelled.size == "all")
+    return None if whole else subset.seed
 
 
 def _across(columns: dict[str, list[str]], count: int) -> list[tuple[str, ...]]:

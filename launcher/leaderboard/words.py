@@ -81,13 +81,21 @@ def cells(entry: Entry, section: Section, sections: Sequence[Section]) -> list[s
 def name(row: Row, sections: Sequence[Section]) -> str:
     """A row in a few words, for tables where it is one cell."""
     words = [row.method, *row.axes.values(), *([] if row.own_size is None else [str(row.own_size)])]
-    if row.labelled not in (None, row.own_size) and row.own_size != "all":
-        words.append(f"({row.labelled} labels)")
+    if some := _some_labels(row):
+        words.append(f"({some} labels)")
+    if row.size != row.own_size:
+        words.append(f"({row.size} {ABOVE})")
     if several_protocols(sections):
         words.append(
             next(each.protocol for each in sections if any(entry.row is row for entry in each.entries))
         )
     return " ".join(words)
+
+
+def _some_labels(row: Row) -> str:
+    """How many target images come with labels where not all that are opened do."""
+    labelled = row.records[0].config.target.labelled
+    return "" if labelled is None or labelled.size == row.own_size else str(labelled.size)
 
 
 def class_columns(table: Table) -> list[str]:
@@ -153,7 +161,8 @@ def growth(sections: Sequence[Section]) -> list[str]:
     for section in sections:
         for entry in section.entries:
             if entry.rank and entry.row.size is not None:
-                found[(section.protocol, entry.row.method, *entry.row.axes.values())].append(entry.row)
+                row = entry.row
+                found[(section.protocol, row.method, _some_labels(row), *row.axes.values())].append(row)
     lines = []
     for rows in found.values():
         if len({row.size for row in rows}) == len(rows) > 1:

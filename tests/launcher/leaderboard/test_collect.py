@@ -6,7 +6,7 @@ import pytest
 
 from launcher.leaderboard.collect import Today, collect
 from segda_core.errors import ConfigError, load_yaml
-from segda_core.files import write_text
+from segda_core.files import read_json, write_json, write_text
 
 
 def test_only_the_plan_is_covered_unless_all_is_asked(board):
@@ -137,3 +137,27 @@ def test_of_a_trial_in_two_sweeps_the_one_that_got_further_is_shown(board, names
     type(board)(board.runs, "again").trial()
     (record,) = collect(names, board.runs).records
     assert record.status.cause == "nan"
+
+
+def test_a_planned_trial_that_cannot_be_read_keeps_its_row_incomplete(board):
+    board.trial(0.5, seed=0)
+    broken = board.trial(0.5, seed=1)
+    broken.config.write_text("steps: many\n")
+    found = collect(["demo"], board.runs)
+    assert len(found.records) == 1 and len(found.problems) == 1
+    assert found.unprepared == {"streets": [broken.root.name]}
+
+
+@pytest.mark.parametrize("changes", [{"point": None}, {"stage": ["a"]}, {"point": []}])
+def test_a_trial_json_of_an_odd_shape_still_has_its_result(board, changes):
+    files = board.trial(0.5)
+    write_json(files.trial, {**read_json(files.trial), **changes})
+    (record,) = collect(["demo"], board.runs).records
+    assert record.counted and record.stage is None
+
+
+def test_a_trial_that_is_its_own_parent_hangs_nothing(board):
+    files = board.trial(0.5)
+    write_json(files.trial, {**read_json(files.trial), "parents": {"init_from": {"trial": files.root.name}}})
+    (record,) = collect(["demo"], board.runs).records
+    assert record.counted

@@ -400,3 +400,10 @@ def test_latex_has_a_cell_for_every_column_and_the_best_in_bold(ladder, folders)
     assert len(bold) == 2 and all(r"\textbf{joint}" in line for line in bold)
     assert r"\textbf{45.00 $\pm$ 0.00}" in text and r"source\_only" in text and r"mIoU in \%" in text
     assert not re.search(r"(?<!\\)[#_]", text.replace("% ", ""))
+
+
+def test_rows_of_all_images_say_how_many_come_with_labels(board):
+    board.trial(0.3, method="joint", target__labelled={"size": 10})
+    board.trial(0.4, method="joint")
+    names = [line[1] for line in table_lines(shown(board, "markdown", per_class=True), "joint all")]
+    assert names == ["joint all", "joint all (10 labels)"]

@@ -241,3 +241,18 @@ def test_rows_with_other_seeds_of_the_target_subset_are_not_compared(board):
     board.trial(0.2)
     (section,) = sections(board)
     assert ranks(section) == [("adaptsegnet", 1), ("joint", 1), ("source_only", 3), ("supervised", None)]
+
+
+def test_a_seed_of_the_target_subset_that_chooses_nothing_is_no_other_seed(board):
+    """Of all images, or of the first by name."""
+    for seed in (0, 1):
+        board.trial(0.3, method="joint", seed=seed, target__subset__seed=seed)
+        board.trial(0.4, method="supervised", seed=seed)
+    (section,) = sections(board)
+    assert ranks(section) == [("supervised", 1), ("joint", 2)]
+
+
+def test_a_protocol_of_an_odd_shape_takes_nothing_else_off_the_board(board):
+    board.trial(0.3)
+    board.trial(0.4, method="joint", changes={"protocol": {"name": "single", "classes": None}})
+    assert len(sections(board)) == 2

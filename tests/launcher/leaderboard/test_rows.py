@@ -1,5 +1,8 @@
 """Grouping: what makes a row, its mean and spread, and which axes get a column."""
 
+import json
+import shutil
+
 import pytest
 import yaml
 from hand_made_runs import make_metrics
@@ -316,3 +319,50 @@ def test_what_one_sweep_sets_otherwise_than_another_gets_a_column(board):
         "joint": "100",
         "supervised": "300",
     }
+
+
+def with_parents(child, **parents):
+    """A trial made of several others, by role."""
+    said = json.loads(child.trial.read_text())
+    said["parents"] = {role: {"trial": parent.root.name} for role, parent in parents.items()}
+    write_json(child.trial, said)
+
+
+def of_stage(board, stage, *sweeps):
+    (table,) = build_tables(collect([board.sweep, *sweeps], board.runs))
+    return [row for row in table.rows if row.axes["stage"] == stage], table.axes
+
+
+def test_a_row_whose_seed_lost_its_parent_stays_one(board):
+    for seed in (0, 1, 2):
+        parent = board.trial(0.1, point=("seed",), stage="pretrain", seed=seed)
+        board.trial(0.3, point=("seed",), stage="adapt", method="joint", seed=seed, of=parent)
+    shutil.rmtree(parent.root)
+    (row,), axes = of_stage(board, "adapt")
+    assert (row.planned, len(row.counted), axes) == (3, 3, ["stage"])
+
+
+def test_the_order_of_roles_and_an_ancestor_of_several_set_nothing_apart(board):
+    """Of seed 0 the teacher's parent is what the child starts from as well."""
+    first = board.trial(0.1, point=("seed",), stage="pretrain", seed=0)
+    for seed in (0, 1):
+        start = first if seed == 0 else board.trial(0.1, point=("seed",), stage="pretrain", seed=seed)
+        teacher = board.trial(0.2, point=("seed",), stage="teacher", seed=seed, of=first)
+        child = board.trial(0.3, point=("seed",), stage="adapt", method="joint", seed=seed, of=start)
+        roles = {"init_from": start, "teacher": teacher}
+        with_parents(child, **(roles if seed else dict(reversed(roles.items()))))
+    (row,), axes = of_stage(board, "adapt")
+    assert (row.planned, axes) == (2, ["stage"])
+
+
+def test_what_parents_and_those_above_them_differ_in_is_told_of_each(board):
+    again = type(board)(board.runs, "again")
+    for sweep, steps, miou in ((board, 100, 0.3), (again, 300, 0.4)):
+        above = sweep.trial(0.1, stage="pretrain", steps=steps)
+        parent = sweep.trial(0.2, stage="between", method="supervised", of=above)
+        child = sweep.trial(miou, stage="adapt", method="joint", of=parent)
+        child.root.rename(child.root.with_name(f"{child.root.name}{steps}"))
+        sweep.plan_only(f"{child.root.name}{steps}")
+    found, axes = of_stage(board, "adapt", "again")
+    assert "grandparent's steps" in axes
+    assert {row.axes["grandparent's steps"]: row.mean for row in found} == {"100": 0.3, "300": 0.4}
