@@ -69,11 +69,16 @@ def marks(row: Row) -> list[str]:
     if older:
         found.append("older code" if older == len(row.counted) else f"{older} with older code")
     found += bad_images(dict(result) for result in row.results)
-    if row.size != row.own_size:
-        found.append(f"{row.size} target images {ABOVE}")
-    if row.labelled_above is not None:
-        found.append(f"{row.labelled_above} labels used above")
-    return [*found, *row.others]
+    return [*found, *_above(row), *row.others]
+
+
+def _above(row: Row) -> list[str]:
+    """What trials that it was made from had of the target, where that is more than its own."""
+    opened = row.size if row.size != row.own_size else None
+    if opened is not None and opened == row.labelled_above:
+        return [f"{opened} labelled target images {ABOVE}"]
+    found = [] if opened is None else [f"{opened} target images {ABOVE}"]
+    return found if row.labelled_above is None else [*found, f"{row.labelled_above} labels used above"]
 
 
 def _protocol_key(row: Row, measured: set[str]) -> str:

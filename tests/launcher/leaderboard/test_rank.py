@@ -211,7 +211,7 @@ def test_labels_that_a_parent_learnt_are_marked_where_it_had_more(board):
         size = 10 if method == "joint" else 160
         board.trial(0.3, stage="adapt", method=method, target__subset__size=size, of=parent)
     marks = {entry.row.method: entry.marks for section in sections(board) for entry in section.entries}
-    assert marks["joint"] == ["40 target images opened above", "40 labels used above"]
+    assert marks["joint"] == ["40 labelled target images opened above"]
     assert marks["supervised"] == []
 
 
