@@ -142,9 +142,11 @@ def _variants(choices: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _shown(dumps: Sequence[dict[str, Any]], path: str) -> list[str]:
-    """The value at a path, defaults included."""
+    """The value at a path, defaults included; a choice that a task does not have is empty."""
     if path in NAMED:
-        return _variants([dump[path] for dump in dumps])
+        there = [index for index, dump in enumerate(dumps) if dump.get(path) is not None]
+        told = dict(zip(there, _variants([dumps[index][path] for index in there]), strict=True))
+        return [told.get(index, "") for index in range(len(dumps))]
     return [text(_at(dump, path)) for dump in dumps]
 
 

@@ -366,3 +366,19 @@ def test_what_parents_and_those_above_them_differ_in_is_told_of_each(board):
     found, axes = of_stage(board, "adapt", "again")
     assert "grandparent's steps" in axes
     assert {row.axes["grandparent's steps"]: row.mean for row in found} == {"100": 0.3, "300": 0.4}
+
+
+def test_parents_of_another_task_are_told_apart_too(board):
+    """One sweep learns what a translation made, another one starts from weights, under one role."""
+    again = type(board)(board.runs, "again")
+    for sweep, task in ((board, "train"), (again, "pseudo_label")):
+        parent = sweep.trial(stage="before")
+        child = sweep.trial(0.3, stage="adapt", method="joint", of=parent)
+        child.root.rename(child.root.with_name(f"{child.root.name}{task}"))
+        sweep.plan_only(f"{child.root.name}{task}")
+        if task == "pseudo_label":
+            config = yaml.safe_load(parent.config.read_text())
+            kept = {key: config[key] for key in ("data", "target", "evaluation")}
+            parent.config.write_text(yaml.safe_dump({"task": task, **kept, "target": {"name": "camera"}}))
+    found, _ = of_stage(board, "adapt", "again")
+    assert sorted(row.axes["parent's method"] for row in found) == ["", "source_only"]
