@@ -6,7 +6,8 @@ from pathlib import Path
 
 from launcher.find import trial_names
 from launcher.leaderboard.collect import Collection, Today, collect
-from launcher.leaderboard.rows import Table, build_tables
+from launcher.leaderboard.group import build_tables
+from launcher.leaderboard.rows import Table
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import yaml
 
 from launcher.leaderboard.collect import Today, collect
+from launcher.leaderboard.group import build_tables
 from launcher.leaderboard.rank import rank
-from launcher.leaderboard.rows import build_tables
 
 
 def sections(board, today=None, **options):
