@@ -153,8 +153,9 @@ def _weights(word: str, runs: Path) -> Path:
 
 
 def _options(given: dict[str, Any]) -> list[str]:
-    """Those options that were given, as words."""
-    return [word for name, value in given.items() if value is not None for word in (name, str(value))]
+    """Those options that were given, as words; ~ in a path is the home folder, as in --out=~/pictures."""
+    words = ((name, from_home(value) if isinstance(value, Path) else value) for name, value in given.items())
+    return [word for name, value in words if value is not None for word in (name, str(value))]
 
 
 def _check_word(place: str, word: str | None, allowed: Collection[str]) -> None:

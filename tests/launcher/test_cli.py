@@ -57,3 +57,12 @@ def test_starts_without_torch(tmp_path: Path) -> None:
     code = "import sys, launcher.cli; print(*sorted(sys.modules))"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not {"torch", "torchvision", "timm", "numpy", "ray", "submitit"} & set(modules.split())
+
+
+def test_the_home_folder_is_meant_where_a_shell_left_its_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As behind `=` in bash."""
+    monkeypatch.setenv("HOME", "/home/her")
+    given: list[str] = []
+    monkeypatch.setattr("launcher.cli_core._child", lambda *words: given.extend(words))
+    assert CliRunner().invoke(app, ["data", "make", "streets", "--root=~/drawn"]).exit_code == 0
+    assert given[-2:] == ["--root", "/home/her/drawn"]
