@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import Any
 
 from launcher.leaderboard.collect import Record
-from segda_core.config import TaskConfig, identity
+from segda_core.config import identity
 
 NAMED = ("method", "model", "optimizer", "schedule")
 """Choices told by their name, and by their options only where one name has several."""
@@ -93,13 +93,10 @@ def _differences(
     found = {}
     for path in sorted({path for own in paths for path in own}):
         if _varies_within(own_rows, [own.get(path) for own in paths]):
-            shown = dict(zip(there, _shown([_dump(each.config) for each in above], path), strict=True))
+            dumps = [each.config.model_dump(mode="json") for each in above]
+            shown = dict(zip(there, _shown(dumps, path), strict=True))
             found[path] = [shown.get(index, "") for index in range(len(records))]
     return found
-
-
-def _dump(config: TaskConfig) -> dict[str, Any]:
-    return config.model_dump(mode="json")
 
 
 def text(value: Any) -> str:

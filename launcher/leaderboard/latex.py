@@ -7,17 +7,7 @@ from launcher.leaderboard.collect import Collection
 from launcher.leaderboard.rank import Entry, Section, rank
 from launcher.leaderboard.reference import REFERENCE_COLUMNS, Reference, reference_lines, reference_title
 from launcher.leaderboard.rows import Table
-from launcher.leaderboard.words import (
-    cells,
-    class_cell,
-    class_columns,
-    class_note,
-    distinct,
-    footnotes,
-    headers,
-    name,
-    title,
-)
+from launcher.leaderboard.words import cells, class_columns, class_lines, footnotes, headers, title
 
 PREAMBLE = r"% \usepackage{booktabs,graphicx}"
 
@@ -63,15 +53,9 @@ def _table(table: Table, per_class: bool) -> list[str]:
     lines = [[_line(entry, section, sections, kept) for entry in section.entries] for section in sections]
     parts = [_floating(title(table, sections), [columns[place] for place in kept], lines)]
     if per_class:
-        shown = class_columns(table)
-        scores = [
-            [name(row, sections), *(class_cell(row, column, table) for column in shown)]
-            for row in distinct(sections)
-            if row.results
-        ]
-        caption = f"{table.data}: IoU in %"
-        parts.append(_floating(caption, ["method", *shown], [_escaped(scores)], turned=True))
-    notes = [*footnotes(table, sections), *(class_note(table) if per_class else [])]
+        heads, scores = ["method", *class_columns(table)], _escaped(class_lines(table, sections))
+        parts.append(_floating(f"{table.data}: IoU in %", heads, [scores], turned=True))
+    notes = footnotes(table, sections, per_class=per_class)
     return [*parts, *(f"% {line}" for note in notes for line in note.splitlines())]
 
 

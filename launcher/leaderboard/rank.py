@@ -9,7 +9,7 @@ from launcher.bad_images import bad_images
 from launcher.leaderboard.axes import flatten, text
 from launcher.leaderboard.collect import Record
 from launcher.leaderboard.disk import Size
-from launcher.leaderboard.rows import Row, Table, canonical_json
+from launcher.leaderboard.rows import Row, Seeds, Table, canonical_json
 from launcher.states import State
 
 DIGITS = 9
@@ -143,9 +143,6 @@ def _entries(rows: Sequence[Row]) -> list[Entry]:
     rest = sorted((row for row in rows if id(row) not in chosen), key=_order)
     others = [Entry(row, None, marks(row) + (["other seeds"] if row.complete else [])) for row in rest]
     return best + others
-
-
-Seeds = frozenset[tuple[int, int | None]]
 
 
 def _common_seeds(rows: Sequence[Row]) -> Seeds:

@@ -13,13 +13,10 @@ from launcher.leaderboard.reference import REFERENCE_COLUMNS, Reference, referen
 from launcher.leaderboard.rows import Table
 from launcher.leaderboard.words import (
     cells,
-    class_cell,
     class_columns,
-    class_note,
-    distinct,
+    class_lines,
     footnotes,
     headers,
-    name,
     title,
 )
 
@@ -43,7 +40,7 @@ def print_tables(tables: Sequence[Table], found: Collection, console: Console, *
         console.print(_grid(table, sections, console.width))
         if per_class:
             _print_classes(table, sections, console)
-        for note in [*footnotes(table, sections), *(class_note(table) if per_class else [])]:
+        for note in footnotes(table, sections, per_class=per_class):
             console.print(Text(note, style="dim"))
         console.print()
     for problem in found.problems:
@@ -139,17 +136,16 @@ def _style(entry: Entry) -> str:
 
 def _print_classes(table: Table, sections: Sequence[Section], console: Console) -> None:
     """IoU per class, as many classes side by side as the terminal holds."""
-    rows = [(name(row, sections), row) for row in distinct(sections) if row.results]
-    width = max((len(label) for label, _ in rows), default=0)
+    lines = class_lines(table, sections)
+    width = max((len(line[0]) for line in lines), default=0)
     count = max(1, (console.width - width) // CLASS_WIDTH)
     columns = class_columns(table)
-    for start in range(0, len(columns) if rows else 0, count):
-        shown = columns[start : start + count]
+    for start in range(0, len(columns) if lines else 0, count):
         grid = Grid("IoU", box=box.SIMPLE_HEAD)
-        for column in shown:
+        for column in columns[start : start + count]:
             grid.add_column(column, justify="right")
-        for label, row in rows:
-            grid.add_row(Text(label), *(class_cell(row, column, table) for column in shown))
+        for label, *scores in lines:
+            grid.add_row(Text(label), *scores[start : start + count])
         console.print(grid)
 
 
@@ -162,13 +158,8 @@ def _markdown_blocks(table: Table, per_class: bool) -> list[str]:
     blocks = [f"**{_escape(title(table, sections))}**", _markdown_table(columns, lines, NUMBERS)]
     if per_class:
         shown = class_columns(table)
-        scores = [
-            [name(row, sections), *(class_cell(row, column, table) for column in shown)]
-            for row in distinct(sections)
-            if row.results
-        ]
-        blocks.append(_markdown_table(["IoU", *shown], scores, shown))
-    notes = [*footnotes(table, sections), *(class_note(table) if per_class else [])]
+        blocks.append(_markdown_table(["IoU", *shown], class_lines(table, sections), shown))
+    notes = footnotes(table, sections, per_class=per_class)
     return [*blocks, "\n".join(f"- {_escape(note)}" for note in notes)]
 
 

@@ -10,6 +10,9 @@ from launcher.leaderboard.collect import Record, Result
 from launcher.leaderboard.disk import Size, largest
 from segda_core.config import TrialConfig
 
+Seeds = frozenset[tuple[int, int | None]]
+"""Of the training, and of the target subset or None."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -68,7 +71,7 @@ class Row:
         return fmean(values) if values and len(values) == len(self.results) else None
 
     @property
-    def seeds(self) -> frozenset[tuple[int, int | None]]:
+    def seeds(self) -> Seeds:
         """Seeds that count: of the training, and of the target subset where one chooses images."""
         return frozenset((record.config.seed, _subset_seed(record.config)) for record in self.counted)
 

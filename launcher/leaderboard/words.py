@@ -129,8 +129,15 @@ def distinct(sections: Sequence[Section]) -> list[Row]:
     return list({id(entry.row): entry.row for section in sections for entry in section.entries}.values())
 
 
-def footnotes(table: Table, sections: Sequence[Section]) -> list[str]:
-    """How far the plan is, how scores grow with the target size, and the meaning of marks that appear."""
+def class_lines(table: Table, sections: Sequence[Section]) -> list[list[str]]:
+    """The table per class: of each row that has scores its name, and a cell for each of `class_columns`."""
+    columns = class_columns(table)
+    rows = [row for row in distinct(sections) if row.results]
+    return [[name(row, sections), *(class_cell(row, column, table) for column in columns)] for row in rows]
+
+
+def footnotes(table: Table, sections: Sequence[Section], *, per_class: bool) -> list[str]:
+    """How far the plan is, how scores grow with the target size, and the meaning of words that appear."""
     entries = [entry for section in sections for entry in section.entries]
     notes = [coverage(table), *growth(sections)]
     if any(entry.rank is None and entry.row.mean is not None for entry in entries):
@@ -141,7 +148,7 @@ def footnotes(table: Table, sections: Sequence[Section]) -> list[str]:
         notes.append(f"{ABOVE}: by a trial this one was made from; compared at that number of target images.")
     if len({section.size for section in sections}) > 1 and any(entry.row.size is None for entry in entries):
         notes.append("Rows without target images take part in the ranking of every size.")
-    return notes
+    return [*notes, *(class_note(table) if per_class else [])]
 
 
 def coverage(table: Table) -> str:
