@@ -162,6 +162,8 @@ def _close(surveyed: Survey, statuses: Sequence[TrialStatus], finished: bool, co
         say(console, f"interrupted: the same command continues where {name} stopped", "yellow")
         return INTERRUPTED
     show(see([name], surveyed.runs, today=surveyed.today), console)
+    if (page := surveyed.runs / name / "leaderboard.html").is_file():
+        say(console, f"with curves and predictions: {page}")
     if search_of_sweep(surveyed.sweep) is not None:
         best = write_best(surveyed.sweep, surveyed.expansion, surveyed.runs)
         if best is not None:

@@ -37,12 +37,22 @@ class Browser:
 
     def text(self) -> str:
         """What the page shows."""
-        script = {"script": "return document.body.innerText", "args": []}
-        return str(self._call("POST", "/execute/sync", script))
+        return str(self.run("return document.body.innerText"))
+
+    def run(self, script: str) -> Any:
+        """What a script in the page returns."""
+        return self._call("POST", "/execute/sync", {"script": script, "args": []})
 
     def wait_for(self, words: str) -> None:
         """Until the page shows some words."""
         wait_until(lambda: words in self.text())
+
+    def wait_until(self, condition: str) -> None:
+        """Until a condition holds in the page."""
+        wait_until(lambda: bool(self.run(f"return {condition}")))
+
+    def resize(self, width: int, height: int) -> None:
+        self._call("POST", "/window/rect", {"width": width, "height": height})
 
     def type(self, selector: str, keys: str) -> None:
         self._call("POST", f"/element/{self._find(selector)}/value", {"text": keys})

@@ -29,6 +29,8 @@ class Result(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
 
+    attempt: int
+    """Whose result it is."""
     miou: float
     iou: dict[str, float | None]
     pixel_accuracy: float
@@ -49,7 +51,8 @@ class Result(BaseModel):
 class Record:
     """One trial as its directory tells it."""
 
-    sweep: str
+    folder: Path
+    """The sweep's directory."""
     id: str
     config: TrialConfig
     axes: frozenset[str]
@@ -64,6 +67,11 @@ class Record:
     """None where the directory cannot be understood."""
     result: Result | None
     problem: str | None = None
+
+    @property
+    def sweep(self) -> str:
+        """Its name."""
+        return self.folder.name
 
     @property
     def own_size(self) -> Size:
@@ -210,7 +218,7 @@ def _read(
         return None
     lineage = _lineage(config, point) if written.parents else {}
     stage = told if isinstance(told, str) else None
-    place = (folder.root.name, identifier, config, frozenset(point), stage, lineage, above)
+    place = (folder.root, identifier, config, frozenset(point), stage, lineage, above)
     files = TrialFiles(root)
     try:
         status = understand(files, today.manifest_hashes.get(identifier), today.commit)

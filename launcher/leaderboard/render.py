@@ -46,7 +46,7 @@ def print_tables(tables: Sequence[Table], found: Collection, console: Console, *
     for problem in found.problems:
         console.print(Text(problem, style="red"), soft_wrap=True)
     if not tables:
-        console.print(_empty(found))
+        console.print(nothing_found(found))
 
 
 def markdown(tables: Sequence[Table], found: Collection, *, per_class: bool) -> str:
@@ -54,10 +54,11 @@ def markdown(tables: Sequence[Table], found: Collection, *, per_class: bool) -> 
     blocks = [block for table in tables for block in _markdown_blocks(table, per_class)]
     if found.problems:
         blocks.append("\n".join(["Problems:", "", *(f"- {_escape(problem)}" for problem in found.problems)]))
-    return "\n\n".join(blocks or [_empty(found)]) + "\n"
+    return "\n\n".join(blocks or [nothing_found(found)]) + "\n"
 
 
-def _empty(found: Collection) -> str:
+def nothing_found(found: Collection) -> str:
+    """Why there is no table."""
     return "No trial of it trains a segmenter: nothing to rank." if found.unranked else "No trials yet."
 
 

@@ -9,11 +9,12 @@ from rich.console import Console
 from launcher.leaderboard.export import to_csv, to_json
 from launcher.leaderboard.latex import latex, latex_references
 from launcher.leaderboard.notes import listing
+from launcher.leaderboard.page import page
 from launcher.leaderboard.reference import references_of
 from launcher.leaderboard.render import markdown, markdown_references, print_references, print_tables
 from launcher.leaderboard.seen import Seen
 
-Format = Literal["terminal", "csv", "json", "markdown", "latex", "notes"]
+Format = Literal["terminal", "csv", "json", "markdown", "latex", "html", "notes"]
 
 
 def show(
@@ -26,8 +27,8 @@ def show(
 ) -> None:
     """Print the leaderboard of one or several sweeps.
 
-    CSV and JSON always hold the classes. Published numbers from the folders `reference` follow, except in the
-    listing by trial.
+    CSV, JSON and HTML always hold the classes. Published numbers from the folders `reference` follow, except
+    in the listing by trial.
     """
     found, tables = seen.found, seen.tables
     published = references_of(tables, reference)
@@ -45,6 +46,8 @@ def show(
         text += f"\n{markdown_references(published)}" if reference else ""
     elif fmt == "latex":
         text = latex(tables, found, per_class=per_class) + latex_references(published)
+    elif fmt == "html":
+        text = page(tables, found, published)
     else:
         text = listing(tables)
     console.out(text, end="", highlight=False)

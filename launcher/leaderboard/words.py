@@ -162,20 +162,38 @@ def coverage(table: Table) -> str:
     return f"{done} of {total} trials done" + (f" ({others})." if others else ".")
 
 
-def growth(sections: Sequence[Section]) -> list[str]:
-    """For each method complete at several sizes, its scores by ascending target size."""
+def families(sections: Sequence[Section]) -> list[list[Row]]:
+    """Ranked rows of one protocol that differ by their target images alone, ascending."""
     found: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     for section in sections:
         for entry in section.entries:
             if entry.rank and entry.row.size is not None:
                 row = entry.row
                 found[(section.protocol, row.method, _some_labels(row), *row.axes.values())].append(row)
+    return list(found.values())
+
+
+def grows(family: Sequence[Row]) -> bool:
+    """Whether it has several target sizes, and one score at each."""
+    return len({row.size for row in family}) == len(family) > 1
+
+
+def family_name(family: Sequence[Row]) -> str:
+    """What its rows share."""
+    words = [family[0].method, *family[0].axes.values()]
+    if some := _some_labels(family[0]):
+        words.append(f"({some} labels)")
+    return " ".join(words)
+
+
+def growth(sections: Sequence[Section]) -> list[str]:
+    """For each method complete at several sizes, its scores by ascending target size."""
     lines = []
-    for rows in found.values():
-        if len({row.size for row in rows}) == len(rows) > 1:
+    for rows in families(sections):
+        if grows(rows):
             scores = " → ".join(percent(row.mean) for row in rows)
             sizes = " → ".join(str(row.size) for row in rows)
-            label = " ".join([rows[0].method, *rows[0].axes.values()])
+            label = family_name(rows)
             last, first = (
                 round(100 * (row.mean or 0.0), 2) for row in (rows[-1], rows[0])
             )  # as they are shown

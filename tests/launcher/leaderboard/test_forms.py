@@ -213,7 +213,7 @@ def test_problems_are_listed(board):
     assert "| unreadable |" in shown(board, "markdown")
 
 
-@pytest.mark.parametrize("fmt", ["terminal", "csv", "json", "markdown", "latex", "notes"])
+@pytest.mark.parametrize("fmt", ["terminal", "csv", "json", "markdown", "latex", "html", "notes"])
 def test_every_form_bears_a_sweep_without_trials_or_results(board, fmt):
     shown(board, fmt)
     board.plan_only("joint-streets-n10-s0-0123456789ab")
@@ -227,7 +227,7 @@ def test_files_are_written_whole_and_nothing_else_is_left(ladder):
     write_leaderboards(ladder.root)
     write_leaderboards(ladder.root, today=Today(commit="xyz"))
     written = {path.name for path in set(ladder.root.iterdir()) - before}
-    assert written == {f"leaderboard.{suffix}" for suffix in ("md", "csv", "json", "tex", "txt")}
+    assert written == {f"leaderboard.{suffix}" for suffix in ("md", "html", "csv", "json", "tex", "txt")}
     assert json.loads((ladder.root / "leaderboard.json").read_text())["tables"][0]["rows"]
     assert "older code" in (ladder.root / "leaderboard.md").read_text()
     assert (ladder.root / "leaderboard.txt").read_text().count("===> mIoU:") == 7
