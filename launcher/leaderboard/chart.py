@@ -16,6 +16,9 @@ WIDTH, HEIGHT = 760, 360
 LEFT, RIGHT, TOP, BOTTOM = 52, WIDTH - 16, 12, HEIGHT - 44
 """Of the field that the scores lie in."""
 
+MOST_CURVES = 24
+"""Where there are more, as in a search, nobody could follow one: no picture is drawn."""
+
 TICKS = 6
 """Scores written at the side, at most."""
 
@@ -76,7 +79,7 @@ def charts(sections: Sequence[Section]) -> list[Chart]:
     return [
         _chart(protocol, own)
         for protocol, own in by_protocol.items()
-        if any(grows(family) for family in families(own))
+        if any(grows(family) for family in families(own)) and len(families(own)) <= MOST_CURVES
     ]
 
 

@@ -50,12 +50,12 @@ class Row:
         records = self.counted or [record for record in self.records if record.stale]
         return [record.result for record in records if record.result is not None]
 
-    @property
+    @cached_property
     def mean(self) -> float | None:
         """Mean mIoU of `results` as a fraction."""
         return fmean(result.miou for result in self.results) if self.results else None
 
-    @property
+    @cached_property
     def std(self) -> float | None:
         """Sample standard deviation of `results`; None below two."""
         return stdev(result.miou for result in self.results) if len(self.results) > 1 else None

@@ -12,7 +12,7 @@ from PIL import Image
 from rich.console import Console
 
 from launcher.leaderboard import see, show
-from launcher.leaderboard.chart import BOTTOM, LEFT, RIGHT, TOP, Chart, charts
+from launcher.leaderboard.chart import BOTTOM, LEFT, MOST_CURVES, RIGHT, TOP, Chart, charts
 from launcher.leaderboard.rank import rank
 from launcher.leaderboard.write import write_leaderboards
 from segda_core.files import write_text
@@ -144,6 +144,15 @@ def test_one_size_draws_no_picture_and_each_protocol_its_own(board: Board) -> No
     for size in (10, 40):
         board.trial(0.5, method="joint", target__subset__size=size, evaluation__protocol="mirror")
     assert [chart.protocol for chart in charts_of(board)] == ["mirror", "single"]
+
+
+@pytest.mark.parametrize(("count", "drawn"), [(MOST_CURVES, 1), (MOST_CURVES + 1, 0)])
+def test_more_curves_than_can_be_followed_are_not_drawn(board: Board, count: int, drawn: int) -> None:
+    for rate in range(count):
+        for size in (10, 40):
+            changes = {"optimizer": {"name": "sgd", "lr": 1e-3 * (rate + 1)}, "target__subset__size": size}
+            board.trial(0.3, method="joint", point=("optimizer.lr", "target.subset.size"), **changes)
+    assert [len(chart.curves) for chart in charts_of(board)] == [count] * drawn
 
 
 def test_pictures_are_of_the_attempt_that_made_the_result(board: Board) -> None:
