@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-from launcher.prepare import read_config
+from launcher.trials.prepare import read_config
 from segda_core.config import TrialConfig
 from segda_core.files import read_json
 from segda_core.layout import AttemptFiles, TrialFiles

@@ -19,12 +19,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from launcher.command import FIRST_NODE, Node, worker_command
 from launcher.executors.base import Resources
-from launcher.judge import Ending, judge
-from launcher.outcome import write_outcome
-from launcher.prepare import read_config
-from launcher.process import (
+from launcher.processes.command import FIRST_NODE, Node, worker_command
+from launcher.processes.process import (
     PARENT_VARIABLE,
     SAVE_GRACE_S,
     death_signal,
@@ -32,6 +29,9 @@ from launcher.process import (
     identity,
     out_of_memory_kills,
 )
+from launcher.trials.judge import Ending, judge
+from launcher.trials.outcome import write_outcome
+from launcher.trials.prepare import read_config
 from segda_core.files import read_json, write_json
 from segda_core.layout import AttemptFiles, TrialFiles
 from segda_core.process import SAVE_SIGNALS

@@ -15,30 +15,30 @@ from rich.console import Console
 from rich.live import Live
 
 from launcher import leaderboard as board
-from launcher.canary import at_work
-from launcher.cancel import cancel as cancel_trials
-from launcher.cancel import take_out_of_queue, waiting_for
-from launcher.cli_core import RUNS, AsJson, Runs, TrialWord, core_app, note
-from launcher.cli_dashboard import dashboard_app
-from launcher.cli_doctor import doctor_app
-from launcher.decide import Requests
-from launcher.dry_run_view import render as render_dry_run
-from launcher.explain import explain as explain_trial
-from launcher.explain import render as render_explanation
-from launcher.find import canaries_of, choose, find_sweep, find_trial, sweep_names, trial_directories
-from launcher.find_planned import find_planned
-from launcher.logs import find_attempt, read_log
-from launcher.profile import SHIPPED
-from launcher.prune import prune as prune_trials
-from launcher.schema import write_schemas
+from launcher.commands.core import RUNS, AsJson, Runs, TrialWord, core_app, note
+from launcher.commands.dashboard import dashboard_app
+from launcher.commands.doctor import doctor_app
+from launcher.commands.dry_run_view import render as render_dry_run
+from launcher.commands.explain import explain as explain_trial
+from launcher.commands.explain import render as render_explanation
+from launcher.commands.find_planned import find_planned
+from launcher.commands.logs import find_attempt, read_log
+from launcher.commands.prune import prune as prune_trials
+from launcher.commands.schema import write_schemas
+from launcher.commands.status_view import as_json, render_sweep, render_sweeps
+from launcher.commands.sweep import dry_run as plan_dry_run
+from launcher.commands.sweep import run_sweep
+from launcher.expand.profile import SHIPPED
+from launcher.launching.canary import at_work
+from launcher.launching.decide import Requests
+from launcher.launching.survey import make_images
+from launcher.launching.survey import survey as survey_sweep
+from launcher.launching.today import read_today
 from launcher.status import read_status
-from launcher.status_view import as_json, render_sweep, render_sweeps
-from launcher.survey import make_images
-from launcher.survey import survey as survey_sweep
 from launcher.sweep import load_sweep
-from launcher.sweep_command import dry_run as plan_dry_run
-from launcher.sweep_command import run_sweep
-from launcher.today import read_today
+from launcher.trials.cancel import cancel as cancel_trials
+from launcher.trials.cancel import take_out_of_queue, waiting_for
+from launcher.trials.find import canaries_of, choose, find_sweep, find_trial, sweep_names, trial_directories
 from launcher.words import several
 from segda_core.errors import ConfigError, DataError
 

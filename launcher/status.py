@@ -3,15 +3,15 @@
 from dataclasses import replace
 from typing import Any
 
-from launcher.inputs import changed, with_inputs
-from launcher.life import life_of
-from launcher.outcome import BY_CANCEL, BY_SEARCH, KILLED, Outcome, Status, read_outcome
-from launcher.progress import UNREADABLE, read_progress
 from launcher.slurm.avoid import node_of
 from launcher.slurm.ending import CANCELLED, CAUSES, FORGOTTEN, PREEMPTED, end_of, why_unknown
 from launcher.slurm.job_log import job_log, last_words
 from launcher.slurm.requeue import goes_on
-from launcher.states import State, TrialStatus
+from launcher.trials.inputs import changed, with_inputs
+from launcher.trials.life import life_of
+from launcher.trials.outcome import BY_CANCEL, BY_SEARCH, KILLED, Outcome, Status, read_outcome
+from launcher.trials.progress import UNREADABLE, read_progress
+from launcher.trials.states import State, TrialStatus
 from segda_core.causes import EXPERIMENT_CAUSES
 from segda_core.files import read_json
 from segda_core.layout import AttemptFiles, TrialFiles

@@ -5,17 +5,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from launcher.executor_config import ExecutorConfig, LocalConfig
-from launcher.expansion import Expansion, StageExpander
-from launcher.idle import idle
-from launcher.layers import Layer, merge
-from launcher.leaks import leaks
-from launcher.points import axis_paths
-from launcher.profile import check_name, find_sweep_file, load_profile
-from launcher.reading import read_sweep_file
-from launcher.settings import choose_executor, override
-from launcher.stages import Stage, first_parts, ordered_parts
-from launcher.sweep_file import StageFile, SweepFile
+from launcher.expand.executor_config import ExecutorConfig, LocalConfig
+from launcher.expand.expansion import Expansion, StageExpander
+from launcher.expand.idle import idle
+from launcher.expand.layers import Layer, merge
+from launcher.expand.leaks import leaks
+from launcher.expand.points import axis_paths
+from launcher.expand.profile import check_name, find_sweep_file, load_profile
+from launcher.expand.reading import read_sweep_file
+from launcher.expand.settings import choose_executor, override
+from launcher.expand.stages import Stage, first_parts, ordered_parts
+from launcher.expand.sweep_file import StageFile, SweepFile
 from segda_core.config import Profile
 from segda_core.errors import ConfigError, Json
 

@@ -160,5 +160,5 @@ class AttemptFiles:
 
     @property
     def outcome(self) -> Path:
-        """How it ended (`launcher.outcome`): by node 0's runner, last; by others where none ran."""
+        """How it ended (`launcher.trials.outcome`): by node 0's runner, last; by others where none ran."""
         return self.root / "outcome.json"

@@ -3,7 +3,8 @@
 import subprocess
 from pathlib import Path
 
-from launcher.snapshot import CHECKOUT, read_code
+from launcher import CHECKOUT
+from launcher.launching.snapshot import read_code
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -7,20 +7,20 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from launcher.claim import Submission
-from launcher.entry import Entry
-from launcher.executor_config import SlurmConfig
 from launcher.executors import make_executor
 from launcher.executors.base import Surroundings
-from launcher.launch import Launch
-from launcher.live import PlainView
-from launcher.placement import Place
-from launcher.prepare import prepare
+from launcher.expand.executor_config import SlurmConfig
+from launcher.launching.claim import Submission
+from launcher.launching.entry import Entry
+from launcher.launching.launch import Launch
+from launcher.launching.live import PlainView
+from launcher.launching.placement import Place
 from launcher.slurm import ending, gpus
 from launcher.slurm.accounting import accounting
 from launcher.slurm.limits import configuration
 from launcher.slurm.queue import queue
 from launcher.trial import Trial
+from launcher.trials.prepare import prepare
 
 SILENT = "echo 'slurm_load_ctl_conf error: Unable to contact slurm controller' >&2; exit 1"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 from domains import write_cityscapes, write_gta5
 
-from launcher.process import ATTEMPT_VARIABLE
+from launcher.processes.process import ATTEMPT_VARIABLE
 from segda_core.files import read_json
 from segda_core.layout import AttemptFiles, TrialFiles
 from segda_core.trial_history import trial_history

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from launcher.doctor.finding import Finding, Level, Scope
-from launcher.layers import merge
-from launcher.manifest import read_manifests
+from launcher.expand.layers import merge
+from launcher.launching.manifest import read_manifests
 from launcher.trial import Trial
 from segda_core.config import Profile, TrialConfig
 from segda_core.errors import check

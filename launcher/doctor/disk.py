@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from launcher.doctor.finding import Finding, Level, Scope
-from launcher.life import clock_offset
+from launcher.trials.life import clock_offset
 
 LITTLE_BYTES = 10e9
 CLOCK_S = 5.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from launcher.doctor.finding import Finding, Level, Scope
-from launcher.process import ATTEMPT_VARIABLE, SAVE_GRACE_S, environment_of
+from launcher.processes.process import ATTEMPT_VARIABLE, SAVE_GRACE_S, environment_of
 
 
 @dataclass

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from launcher.doctor.finding import Finding, Level, Scope
 from launcher.executors.ray_head import FOLDERS, Head, ask_dashboard, read_head, standing_head
-from launcher.process import on_this_machine, still_runs
+from launcher.processes.process import on_this_machine, still_runs
 
 PATIENCE_S = 10.0
 

@@ -2,8 +2,8 @@
 
 from importlib import import_module
 
-from launcher.executor_config import ExecutorConfig
 from launcher.executors.base import Executor, Surroundings
+from launcher.expand.executor_config import ExecutorConfig
 
 EXECUTORS: dict[str, str] = {
     "local": "launcher.executors.local.LocalExecutor",

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
-from launcher.command import FIRST_NODE, Node, runner_command
-from launcher.process import ATTEMPT_VARIABLE, NODE_VARIABLE, PARENT_VARIABLE
+from launcher.processes.command import FIRST_NODE, Node, runner_command
+from launcher.processes.process import ATTEMPT_VARIABLE, NODE_VARIABLE, PARENT_VARIABLE
 from segda_core.config import TaskConfig
 from segda_core.layout import GPUS_VARIABLE, AttemptFiles
 

@@ -4,11 +4,11 @@ import signal
 import subprocess
 from collections.abc import Sequence
 
-from launcher.executor_config import LocalConfig
 from launcher.executors.base import Resources, Surroundings, start_runner
 from launcher.executors.orphans import Orphans
 from launcher.executors.slots import Places, lock_places, visible_cores, visible_gpus
-from launcher.process import end_processes
+from launcher.expand.executor_config import LocalConfig
+from launcher.processes.process import end_processes
 from segda_core.config import TaskConfig
 from segda_core.layout import AttemptFiles
 

@@ -2,7 +2,7 @@
 
 import time
 
-from launcher.process import SAVE_GRACE_S, end_processes, processes_of
+from launcher.processes.process import SAVE_GRACE_S, end_processes, processes_of
 from segda_core.layout import AttemptFiles
 
 

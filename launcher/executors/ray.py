@@ -13,22 +13,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from launcher.executor_config import RayConfig
+from launcher import CHECKOUT
 from launcher.executors.base import EarlyStopping, Surroundings
 from launcher.executors.orphans import Orphans
 from launcher.executors.ray_cluster import Cluster
 from launcher.executors.ray_link import RayLink
 from launcher.executors.ray_task import DriverSettings, Task, variables_of
-from launcher.life import is_alive
-from launcher.outcome import Outcome, Status, write_outcome
-from launcher.process import end_processes, on_this_machine
+from launcher.expand.executor_config import RayConfig
+from launcher.processes.process import end_processes, on_this_machine
+from launcher.trials.life import is_alive
+from launcher.trials.outcome import Outcome, Status, write_outcome
 from segda_core.config import TaskConfig
 from segda_core.errors import ConfigError
 from segda_core.files import read_json
 from segda_core.layout import AttemptFiles
-
-PACKAGES = Path(__file__).resolve().parents[2]
-"""The folder that holds this package and the core."""
 
 RENEW_S = 10.0
 """Seconds between signs of life of attempts that wait for Ray to start them."""
@@ -230,7 +228,7 @@ class RayExecutor:
         """A driver of its own, connected; `ConfigError` where there is no way to."""
         assert self._folder is not None
         address, environment = self._cluster.connect()
-        code = self._surroundings.code or PACKAGES
+        code = self._surroundings.code or CHECKOUT
         early = self._surroundings.early_stopping
         settings = DriverSettings(
             sweep=self._surroundings.sweep.name,

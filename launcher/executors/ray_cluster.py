@@ -17,7 +17,7 @@ from launcher.executors.ray_head import (
     start_keeper,
 )
 from launcher.executors.slots import visible_cores, visible_gpus
-from launcher.process import still_runs
+from launcher.processes.process import still_runs
 from segda_core.errors import ConfigError
 
 POLL_S = 0.1

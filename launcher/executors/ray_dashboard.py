@@ -19,7 +19,7 @@ from launcher.executors.ray_head import (
     write_standing,
 )
 from launcher.executors.slots import runtime_folder, visible_cores, visible_gpus
-from launcher.process import still_runs
+from launcher.processes.process import still_runs
 from segda_core.errors import ConfigError
 
 PORT = 8265

@@ -23,8 +23,8 @@ from launcher.executors.base import EarlyStopping
 from launcher.executors.ray_asha import Asha
 from launcher.executors.ray_task import DriverSettings, Task
 from launcher.executors.ray_trainable import AttemptTrainable
-from launcher.judge import RAISED
-from launcher.process import PARENT_VARIABLE, death_signal
+from launcher.processes.process import PARENT_VARIABLE, death_signal
+from launcher.trials.judge import RAISED
 
 TUNE_ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.executors.slots import runtime_folder
-from launcher.process import (
+from launcher.processes.process import (
     ATTEMPT_VARIABLE,
     adopt_orphans,
     death_signal,

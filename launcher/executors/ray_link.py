@@ -13,7 +13,7 @@ from typing import Any
 
 from launcher.executors.ray_cluster import last_lines
 from launcher.executors.ray_task import DriverSettings, Task
-from launcher.process import PARENT_VARIABLE
+from launcher.processes.process import PARENT_VARIABLE
 from segda_core.errors import ConfigError
 
 START_PATIENCE_S = 180.0

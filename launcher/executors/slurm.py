@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from launcher.executor_config import SlurmConfig
 from launcher.executors.base import Surroundings
 from launcher.executors.slurm_arrays import Arrays
 from launcher.executors.slurm_job import SlurmJob
 from launcher.executors.slurm_refusal import Refusal, SubmissionError
 from launcher.executors.slurm_request import Shape, gpus_per_node, shape_of
 from launcher.executors.slurm_shares import Throttle, cut, shares
-from launcher.outcome import Outcome, Status, write_outcome
+from launcher.expand.executor_config import SlurmConfig
 from launcher.slurm.avoid import nodes_to_avoid
 from launcher.slurm.job_log import FOLDER
 from launcher.slurm.limits import DEFAULT_ARRAY, Limits, limits
 from launcher.slurm.queue import queue
+from launcher.trials.outcome import Outcome, Status, write_outcome
 from segda_core.config import TaskConfig
 from segda_core.errors import ConfigError
 from segda_core.layout import AttemptFiles

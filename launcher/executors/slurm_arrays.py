@@ -8,14 +8,14 @@ from pathlib import Path
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 from submitit.slurm import slurm as submitit_slurm
 
-from launcher.executor_config import SlurmConfig
 from launcher.executors.base import Resources, code_environment
 from launcher.executors.slurm_kept import find_task, keep_tasks
 from launcher.executors.slurm_refusal import PASSING, Refusal, SubmissionError, reason_of
 from launcher.executors.slurm_request import Shape, gpus_per_node, options_set, parameters
 from launcher.executors.slurm_task import NodeTask
+from launcher.expand.executor_config import SlurmConfig
+from launcher.processes.stop_signals import uninterrupted
 from launcher.slurm.command import SlurmError, ask, only_as_configured
-from launcher.stop_signals import uninterrupted
 from segda_core.files import read_json, write_json
 from segda_core.layout import AttemptFiles
 

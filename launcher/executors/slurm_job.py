@@ -4,8 +4,8 @@ import time
 from dataclasses import dataclass, field
 
 from launcher.executors.slurm_request import Shape
-from launcher.life import is_alive
 from launcher.slurm.cancel import cancel_jobs, signal_jobs
+from launcher.trials.life import is_alive
 from segda_core.layout import AttemptFiles
 
 LOOK_S = 1.0

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from launcher.executor_config import SlurmConfig
 from launcher.executors.slurm_refusal import Refusal, SubmissionError
+from launcher.expand.executor_config import SlurmConfig
 from launcher.slurm.command import SlurmError
 from launcher.slurm.gpus import partition_has_gpus, says_gpus
 from segda_core.config import TaskConfig

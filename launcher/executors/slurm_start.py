@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from launcher.executors.base import Resources
-from launcher.life import is_alive
-from launcher.process import identity
+from launcher.processes.process import identity
+from launcher.trials.life import is_alive
 from segda_core.files import read_json, write_json
 from segda_core.layout import AttemptFiles, TrialFiles
 

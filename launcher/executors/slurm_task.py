@@ -12,7 +12,6 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from launcher.command import Node
 from launcher.executors.base import Resources, start_runner
 from launcher.executors.slurm_start import (
     JobStart,
@@ -22,10 +21,11 @@ from launcher.executors.slurm_start import (
     newest_of_ours,
     take_turn,
 )
-from launcher.outcome import KILLED, Outcome, Status, read_outcome, write_outcome
-from launcher.process import SAVE_GRACE_S, end_processes
+from launcher.processes.command import Node
+from launcher.processes.process import SAVE_GRACE_S, end_processes
 from launcher.slurm.requeue import NO_STEP, goes_on, in_vain, requeue
-from launcher.waiting import absent_parents
+from launcher.trials.outcome import KILLED, Outcome, Status, read_outcome, write_outcome
+from launcher.trials.waiting import absent_parents
 from segda_core.layout import AttemptFiles, TrialFiles
 
 if TYPE_CHECKING:

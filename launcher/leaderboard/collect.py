@@ -7,14 +7,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from launcher.find import find_sweep
-from launcher.layers import look_up
+from launcher.expand.layers import look_up
+from launcher.expand.points import matches_value
 from launcher.leaderboard.disk import Above, Folder, Size, largest
-from launcher.plan import plan_file, read_plan
-from launcher.points import matches_value
-from launcher.progress import UNREADABLE
-from launcher.states import State, TrialStatus
 from launcher.status import understand
+from launcher.trials.find import find_sweep
+from launcher.trials.plan import plan_file, read_plan
+from launcher.trials.progress import UNREADABLE
+from launcher.trials.states import State, TrialStatus
 from segda_core.classes import CLASSES
 from segda_core.config import TrialConfig
 from segda_core.errors import ConfigError, parse

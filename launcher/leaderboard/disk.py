@@ -9,8 +9,8 @@ from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
-from launcher.prepare import read_config
-from launcher.progress import UNREADABLE
+from launcher.trials.prepare import read_config
+from launcher.trials.progress import UNREADABLE
 from segda_core.config import TaskConfig, TrialConfig, identity
 from segda_core.errors import ConfigError
 from segda_core.files import read_json

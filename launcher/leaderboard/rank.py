@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from launcher.bad_images import bad_images
 from launcher.leaderboard.axes import flatten, text
 from launcher.leaderboard.collect import Record
 from launcher.leaderboard.disk import Size
 from launcher.leaderboard.rows import Row, Seeds, Table, canonical_json
-from launcher.states import State
+from launcher.trials.bad_images import bad_images
+from launcher.trials.states import State
 
 DIGITS = 9
 """Decimals of a mean mIoU (a fraction) within which two rows share a rank."""

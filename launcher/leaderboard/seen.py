@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher.find import trial_names
 from launcher.leaderboard.collect import Collection, Today, collect
 from launcher.leaderboard.group import build_tables
 from launcher.leaderboard.rows import Table
+from launcher.trials.find import trial_names
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
-from launcher.find import read_trial
-from launcher.plan import locked_plan, read_plan, store_plan
-from launcher.points import search_of
-from launcher.prepare import prepare
+from launcher.expand.points import search_of
 from launcher.search.config import SearchConfig
 from launcher.search.known import Known, read_known
 from launcher.search.sample import probes
 from launcher.sweep import Expansion, Sweep, expand
 from launcher.trial import Trial
+from launcher.trials.find import read_trial
+from launcher.trials.plan import locked_plan, read_plan, store_plan
+from launcher.trials.prepare import prepare
 from segda_core.errors import ConfigError, Json
 from segda_core.layout import TrialFiles
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import yaml
 
-from launcher.layers import put
-from launcher.states import State
+from launcher.expand.layers import put
 from launcher.status import read_status
 from launcher.sweep import Expansion, Sweep
+from launcher.trials.states import State
 from segda_core.errors import Json
 from segda_core.files import write_text
 

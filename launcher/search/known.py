@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher.states import State
 from launcher.status import read_status
 from launcher.trial import Trial
+from launcher.trials.states import State
 from segda_core.errors import Json
 from segda_core.trial_history import newest_rows
 

@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from launcher.canary import Canaries, kinds
-from launcher.decide import Action
-from launcher.entries import make_entry
-from launcher.entry import Phase
-from launcher.launch import Launch
-from launcher.placement import Places
+from launcher.launching.canary import Canaries, kinds
+from launcher.launching.decide import Action
+from launcher.launching.entries import make_entry
+from launcher.launching.entry import Phase
+from launcher.launching.launch import Launch
+from launcher.launching.placement import Places
+from launcher.launching.survey import Survey
 from launcher.search.adaptive import AdaptiveSearch
-from launcher.survey import Survey
 from launcher.trial import Trial
-from launcher.waiting import has_begun
+from launcher.trials.waiting import has_begun
 
 
 def blindness(surveyed: Survey, places: Places) -> list[str]:

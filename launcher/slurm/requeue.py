@@ -5,8 +5,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from launcher.outcome import Outcome, Status, read_outcome
 from launcher.slurm.command import SlurmError, ask
+from launcher.trials.outcome import Outcome, Status, read_outcome
 from segda_core.causes import MACHINE_CAUSES
 from segda_core.files import read_json
 from segda_core.layout import AttemptFiles

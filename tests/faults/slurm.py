@@ -10,7 +10,7 @@ from private_slurm.cluster import Cluster
 from small_sweep import wait_until
 
 from faults.victim import Victim
-from launcher.process import send
+from launcher.processes.process import send
 from segda_core.files import read_json
 from segda_core.layout import AttemptFiles
 

@@ -7,7 +7,7 @@ from small_sweep import SmallSweep
 
 from faults.report import Count, Page, markdown, read_page, run_line
 from faults.victim import Victim
-from launcher.outcome import Outcome, Status, write_outcome
+from launcher.trials.outcome import Outcome, Status, write_outcome
 from segda_core.files import write_json
 from segda_core.layout import TrialFiles
 

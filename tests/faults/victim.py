@@ -6,7 +6,7 @@ from pathlib import Path
 
 from small_sweep import role_of, wait_until
 
-from launcher.process import descendants, processes_of, send
+from launcher.processes.process import descendants, processes_of, send
 from segda_core.files import read_json
 from segda_core.layout import AttemptFiles, TrialFiles
 

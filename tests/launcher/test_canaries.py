@@ -9,16 +9,16 @@ import pytest
 from rich.console import Console
 from slurm_commands import entries_of, forget, stand_in, submit, write_command
 
-from launcher.canary import Canaries
 from launcher.cli import cancel as cancel_command
-from launcher.entry import Entry
-from launcher.find import canaries_of
+from launcher.commands.status_view import render_sweep
+from launcher.launching.canary import Canaries
+from launcher.launching.entry import Entry
 from launcher.leaderboard import Today
-from launcher.outcome import Outcome, Status, write_outcome
-from launcher.states import State
 from launcher.status import read_status
-from launcher.status_view import render_sweep
 from launcher.trial import Trial
+from launcher.trials.find import canaries_of
+from launcher.trials.outcome import Outcome, Status, write_outcome
+from launcher.trials.states import State
 from segda_core.config import TrialConfig
 from sweeps import expanded
 

@@ -9,12 +9,12 @@ import pytest
 from small_sweep import wait_until
 from trials import small_config
 
-from launcher.claim import Submission, claim
-from launcher.life import SILENCE_S, file_system_time, is_alive
-from launcher.outcome import Outcome, Status, write_outcome
-from launcher.prepare import prepare, read_config
-from launcher.process import ATTEMPT_VARIABLE, identity
+from launcher.launching.claim import Submission, claim
+from launcher.processes.process import ATTEMPT_VARIABLE, identity
 from launcher.trial import Trial
+from launcher.trials.life import SILENCE_S, file_system_time, is_alive
+from launcher.trials.outcome import Outcome, Status, write_outcome
+from launcher.trials.prepare import prepare, read_config
 from segda_core.files import read_json, write_json
 from segda_core.layout import AttemptFiles, TrialFiles
 
@@ -151,7 +151,7 @@ def test_a_claim_that_cannot_be_written_is_taken_back(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("launcher.claim.write_json", full)
+        patch.setattr("launcher.launching.claim.write_json", full)
         with pytest.raises(OSError, match="No space"):
             claim(files, Submission("local", "hash"))
     assert files.attempt_numbers() == []

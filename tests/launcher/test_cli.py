@@ -63,6 +63,6 @@ def test_the_home_folder_is_meant_where_a_shell_left_its_sign(monkeypatch: pytes
     """As behind `=` in bash."""
     monkeypatch.setenv("HOME", "/home/her")
     given: list[str] = []
-    monkeypatch.setattr("launcher.cli_core._child", lambda *words: given.extend(words))
+    monkeypatch.setattr("launcher.commands.core._child", lambda *words: given.extend(words))
     assert CliRunner().invoke(app, ["data", "make", "streets", "--root=~/drawn"]).exit_code == 0
     assert given[-2:] == ["--root", "/home/her/drawn"]

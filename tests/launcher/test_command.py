@@ -2,7 +2,7 @@ import json
 import sys
 from pathlib import Path
 
-from launcher.command import runner_command, worker_command
+from launcher.processes.command import runner_command, worker_command
 from sweeps import expanded
 
 

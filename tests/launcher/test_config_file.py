@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.config_file import load_config
+from launcher.trials.config_file import load_config
 from segda_core.errors import ConfigError, load_yaml
 
 TEXTS = {

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from trials import small_config
 
-from launcher.decide import Action, Decision, Requests, decide, decide_all, parse_rerun, parse_retry
-from launcher.states import State, TrialStatus
+from launcher.launching.decide import Action, Decision, Requests, decide, decide_all, parse_rerun, parse_retry
 from launcher.trial import Trial
+from launcher.trials.states import State, TrialStatus
 from segda_core.causes import EXPERIMENT_CAUSES, MACHINE_CAUSES
 from segda_core.errors import ConfigError
 

@@ -6,17 +6,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from launcher.decide import Requests, decide_all
-from launcher.dry_run import DryRun, plan_dry_run
-from launcher.dry_run_view import render
-from launcher.forecast import Past, estimated_bytes
-from launcher.manifest import Manifest
-from launcher.prepare import prepare
-from launcher.selection import select
+from launcher.commands.dry_run import DryRun, plan_dry_run
+from launcher.commands.dry_run_view import render
+from launcher.commands.forecast import Past, estimated_bytes
+from launcher.commands.status_view import ROWS
+from launcher.expand.selection import select
+from launcher.launching.decide import Requests, decide_all
+from launcher.launching.manifest import Manifest
 from launcher.status import read_status
-from launcher.status_view import ROWS
 from launcher.sweep import expand
 from launcher.trial import Trial
+from launcher.trials.prepare import prepare
 from segda_core.files import write_json
 from sweeps import METHODS, expanded, load, write_profile
 

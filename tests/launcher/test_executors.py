@@ -9,13 +9,13 @@ import pytest
 from small_sweep import wait_until
 from trials import small_config, write_domains
 
-from launcher.claim import Submission, claim
 from launcher.executors import EXECUTORS, make_executor
 from launcher.executors.base import Executor, Job, Surroundings
-from launcher.prepare import prepare, read_config
-from launcher.process import processes_of
-from launcher.sweep_file import SweepFile
+from launcher.expand.sweep_file import SweepFile
+from launcher.launching.claim import Submission, claim
+from launcher.processes.process import processes_of
 from launcher.trial import Trial
+from launcher.trials.prepare import prepare, read_config
 from segda_core.files import read_json
 from segda_core.layout import AttemptFiles, TrialFiles
 

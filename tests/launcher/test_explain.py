@@ -6,15 +6,15 @@ import pytest
 from domains import write_cityscapes, write_gta5
 from rich.console import Console
 
-from launcher.decide import Requests
-from launcher.explain import Explanation, explain, render
-from launcher.find_planned import find_planned
-from launcher.manifest import problems, read_manifests
-from launcher.outcome import Outcome, Status, write_outcome
-from launcher.plan import write_plan
-from launcher.prepare import prepare
-from launcher.states import State
+from launcher.commands.explain import Explanation, explain, render
+from launcher.commands.find_planned import find_planned
+from launcher.launching.decide import Requests
+from launcher.launching.manifest import problems, read_manifests
 from launcher.sweep import expand, load_sweep
+from launcher.trials.outcome import Outcome, Status, write_outcome
+from launcher.trials.plan import write_plan
+from launcher.trials.prepare import prepare
+from launcher.trials.states import State
 from segda_core.errors import ConfigError
 from segda_core.files import write_json
 from sweeps import METHODS, TOY_PROFILE, expanded, load, write_profile, write_sweep

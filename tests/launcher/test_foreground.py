@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from small_sweep import PATIENCE_S, wait_until
 
-from launcher.snapshot import CHECKOUT
+from launcher import CHECKOUT
 
 pytestmark = pytest.mark.processes
 
@@ -68,7 +68,7 @@ class Terminal:
 def clean_up_in(seconds: float, folder: Path) -> Terminal:
     """Such a command as a child of ours."""
     (folder / "cleaned_up.py").write_text(CLEANED)
-    code = f"from launcher.foreground import run_core; run_core('cleaned_up', '{seconds}')"
+    code = f"from launcher.processes.foreground import run_core; run_core('cleaned_up', '{seconds}')"
     terminal = Terminal(folder, "-c", code)
     terminal.wait_for("begun")
     return terminal

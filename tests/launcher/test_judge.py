@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from trials import small_config
 
-from launcher.command import Node, worker_command
 from launcher.executors.ray_head import free_port
-from launcher.judge import Ending, judge
+from launcher.processes.command import Node, worker_command
+from launcher.trials.judge import Ending, judge
 from segda_core.files import write_json
 from segda_core.layout import AttemptFiles, TrialFiles
 

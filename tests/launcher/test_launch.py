@@ -14,17 +14,17 @@ from rich.console import Console
 from small_sweep import wait_until
 from trials import small_config, write_domains
 
-from launcher.claim import Submission
-from launcher.entry import Entry
-from launcher.executor_config import LocalConfig
 from launcher.executors import make_executor
 from launcher.executors.base import Surroundings
-from launcher.launch import Launch
-from launcher.live import PlainView
-from launcher.placement import Place
-from launcher.prepare import prepare
+from launcher.expand.executor_config import LocalConfig
+from launcher.launching.claim import Submission
+from launcher.launching.entry import Entry
+from launcher.launching.launch import Launch
+from launcher.launching.live import PlainView
+from launcher.launching.placement import Place
 from launcher.trial import Trial
-from launcher.waiting import absent_parents, find_waits
+from launcher.trials.prepare import prepare
+from launcher.trials.waiting import absent_parents, find_waits
 from segda_core.errors import DataError
 from segda_core.files import read_json, write_json
 from segda_core.layout import TrialFiles

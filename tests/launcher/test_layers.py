@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from launcher.layers import Layer, find_layer, look_up, merge, put
+from launcher.expand.layers import Layer, find_layer, look_up, merge, put
 
 
 @pytest.mark.parametrize(

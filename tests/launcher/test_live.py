@@ -5,8 +5,8 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from launcher.live import LiveView, Overview, PlainView, Row, describe, make_view
-from launcher.progress import Progress
+from launcher.launching.live import LiveView, Overview, PlainView, Row, describe, make_view
+from launcher.trials.progress import Progress
 from launcher.words import duration, percent
 
 TRAINING = Progress("train", 50, 200, 12.34, 0.4567, 10.0, 1.0)
@@ -45,7 +45,7 @@ def test_the_view_follows_the_output() -> None:
 
 
 def test_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("launcher.live.PLAIN_INTERVAL_S", 0.0)
+    monkeypatch.setattr("launcher.launching.live.PLAIN_INTERVAL_S", 0.0)
     where = console(terminal=False)
     assert printed(PlainView(where), where).splitlines() == [
         "started [joint-n10]",

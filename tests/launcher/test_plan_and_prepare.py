@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from launcher.plan import plan_file, read_plan, sweep_file, write_plan
-from launcher.prepare import prepare, read_config
 from launcher.sweep import expand, load_sweep
 from launcher.trial import Trial, fingerprint
+from launcher.trials.plan import plan_file, read_plan, sweep_file, write_plan
+from launcher.trials.prepare import prepare, read_config
 from segda_core.errors import ConfigError
 from segda_core.files import read_json, write_json
 from sweeps import expanded, load, write_profile, write_sweep

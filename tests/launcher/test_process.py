@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.process import (
+from launcher.processes.process import (
     ATTEMPT_VARIABLE,
     end_processes,
     identity,
@@ -67,8 +67,8 @@ def test_ends_every_process_of_an_attempt_and_no_other(tmp_path: Path) -> None:
 
 def test_what_no_kill_ends_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a worker in a file system that does not answer: here no signal is sent at all."""
-    monkeypatch.setattr("launcher.process.KILL_PATIENCE_S", 0.2)
-    monkeypatch.setattr("launcher.process.send", lambda pids, signum: None)
+    monkeypatch.setattr("launcher.processes.process.KILL_PATIENCE_S", 0.2)
+    monkeypatch.setattr("launcher.processes.process.send", lambda pids, signum: None)
     attempt = tmp_path / "attempts/1"
     process = start(attempt, "import time; time.sleep(60)")
     began = time.monotonic()
@@ -80,7 +80,7 @@ def test_what_no_kill_ends_is_not_waited_for(tmp_path: Path, monkeypatch: pytest
 
 JOIN_AND_RUN_OUT = """
 import subprocess, sys
-from launcher.process import out_of_memory_kills
+from launcher.processes.process import out_of_memory_kills
 open(sys.argv[1] + "/cgroup.procs", "w").write("0")
 before = out_of_memory_kills()
 code = subprocess.run([sys.executable, "-S", "-c", "b'x' * (256 << 20)"]).returncode

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from launcher.profile import SHIPPED
-from launcher.schema import profile_schema, sweep_schema, write_schemas
+from launcher.commands.schema import profile_schema, sweep_schema, write_schemas
+from launcher.expand.profile import SHIPPED
 from segda_core.errors import load_yaml
 from sweeps import TOY_PROFILE
 

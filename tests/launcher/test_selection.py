@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.selection import select
+from launcher.expand.selection import select
 from launcher.trial import Trial
 from segda_core.errors import ConfigError
 from sweeps import METHODS, expanded

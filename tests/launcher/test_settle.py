@@ -11,17 +11,17 @@ import pytest
 from rich.console import Console
 from trials import small_config
 
-from launcher.claim import Submission
-from launcher.entry import Entry, Phase
-from launcher.executor_config import LocalConfig
 from launcher.executors import make_executor
 from launcher.executors.base import Job, Surroundings
-from launcher.launch_view import ending, look
-from launcher.live import PlainView
-from launcher.placement import Place
-from launcher.progress import Progress
-from launcher.settle import settle
-from launcher.states import State, TrialStatus
+from launcher.expand.executor_config import LocalConfig
+from launcher.launching.claim import Submission
+from launcher.launching.entry import Entry, Phase
+from launcher.launching.launch_view import ending, look
+from launcher.launching.live import PlainView
+from launcher.launching.placement import Place
+from launcher.launching.settle import settle
+from launcher.trials.progress import Progress
+from launcher.trials.states import State, TrialStatus
 from segda_core.causes import EXPERIMENT_CAUSES, MACHINE_CAUSES
 from segda_core.layout import TrialFiles
 

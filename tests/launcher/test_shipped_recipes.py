@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from launcher.profile import SHIPPED
+from launcher.expand.profile import SHIPPED
 from launcher.sweep import expand, load_sweep
 from launcher.trial import Trial
 from segda_core.config import AdaptSegNetConfig, TrialConfig

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from launcher.leaks import leaks
-from launcher.profile import SHIPPED, load_profile
+from launcher.expand.leaks import leaks
+from launcher.expand.profile import SHIPPED, load_profile
 from launcher.search.adaptive import ends_of_search
 from launcher.sweep import expand, load_sweep
 from launcher.trial import Trial

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher import siblings
+from launcher.expand import siblings
 from launcher.trial import Trial
 from segda_core.config import TrialConfig
 from segda_core.errors import ConfigError, check

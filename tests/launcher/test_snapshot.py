@@ -8,7 +8,7 @@ import pytest
 from checkouts import break_code, git
 from small_sweep import SmallSweep, wait_until
 
-from launcher.snapshot import read_code, take_snapshot
+from launcher.launching.snapshot import read_code, take_snapshot
 from segda_core.environment import code_version
 from segda_core.errors import ConfigError
 from segda_core.files import read_json

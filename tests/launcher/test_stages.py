@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from launcher.manifest import selection_key
+from launcher.launching.manifest import selection_key
 from launcher.sweep import expand
 from launcher.trial import Trial, fingerprint
 from segda_core.errors import ConfigError

@@ -10,13 +10,13 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from launcher.cli import app
-from launcher.find import trial_directories
+from launcher.commands.status_view import as_json, in_words, read_sweep, render_sweep
 from launcher.leaderboard import Today
-from launcher.process import identity
-from launcher.progress import Progress, read_progress
-from launcher.states import State, TrialStatus
+from launcher.processes.process import identity
 from launcher.status import read_status
-from launcher.status_view import as_json, in_words, read_sweep, render_sweep
+from launcher.trials.find import trial_directories
+from launcher.trials.progress import Progress, read_progress
+from launcher.trials.states import State, TrialStatus
 from segda_core.files import read_json, write_json
 from segda_core.layout import AttemptFiles, TrialFiles
 

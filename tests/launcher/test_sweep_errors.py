@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from launcher.layers import merge
+from launcher.expand.layers import merge
 from launcher.sweep import expand, load_sweep
 from segda_core.config import METHOD_CONFIGS, TrialConfig
 from segda_core.errors import ConfigError, load_yaml

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from trials import small_config, write_domains
 
-from launcher.prepare import prepare
-from launcher.today import read_today
+from launcher.launching.today import read_today
 from launcher.trial import Trial
+from launcher.trials.prepare import prepare
 from segda_core.files import write_json
 from segda_core.layout import TrialFiles
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from trials import small_config, write_trial
 
-from launcher.cancel import cancel, uncancel
-from launcher.find import choose, find_sweep, find_trial
-from launcher.logs import find_attempt, read_log
-from launcher.outcome import Outcome, Status, write_outcome
-from launcher.plan import plan_file
-from launcher.process import identity
-from launcher.prune import prune
-from launcher.states import State
+from launcher.commands.logs import find_attempt, read_log
+from launcher.commands.prune import prune
+from launcher.processes.process import identity
 from launcher.status import read_status
+from launcher.trials.cancel import cancel, uncancel
+from launcher.trials.find import choose, find_sweep, find_trial
+from launcher.trials.outcome import Outcome, Status, write_outcome
+from launcher.trials.plan import plan_file
+from launcher.trials.states import State
 from segda_core.errors import ConfigError
 from segda_core.files import write_json
 from segda_core.layout import TrialFiles

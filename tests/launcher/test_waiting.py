@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from launcher.outcome import Outcome, Status, write_outcome
-from launcher.process import identity, pid_start
-from launcher.settle import BACKOFF_LIMIT_S
-from launcher.waiting import PAUSE_AT_MOST_S, Wait, absent_parents, find_waits
+from launcher.launching.settle import BACKOFF_LIMIT_S
+from launcher.processes.process import identity, pid_start
+from launcher.trials.outcome import Outcome, Status, write_outcome
+from launcher.trials.waiting import PAUSE_AT_MOST_S, Wait, absent_parents, find_waits
 from segda_core.files import write_json
 from segda_core.layout import TrialFiles
 

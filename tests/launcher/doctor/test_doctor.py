@@ -20,7 +20,7 @@ from launcher.doctor.finding import Finding, Level, Scope
 from launcher.doctor.leftovers import check_orphans
 from launcher.doctor.machine import check_gpus, check_shared_memory, check_software
 from launcher.doctor.slurm import check_slurm
-from launcher.process import ATTEMPT_VARIABLE, identity
+from launcher.processes.process import ATTEMPT_VARIABLE, identity
 from segda_core.config import Profile
 from segda_core.files import write_json
 

@@ -8,12 +8,12 @@ from hand_made_runs import make_metrics
 from rich.console import Console
 from trials import write_domains
 
+from launcher.commands.sweep import run_sweep
+from launcher.launching.survey import survey
 from launcher.leaderboard import Board, Today
 from launcher.leaderboard.seen import Seen
-from launcher.prepare import prepare
-from launcher.survey import survey
 from launcher.sweep import expand
-from launcher.sweep_command import run_sweep
+from launcher.trials.prepare import prepare
 from segda_core.config import TrialConfig
 from segda_core.files import read_json, write_json
 from sweeps import load, write_profile

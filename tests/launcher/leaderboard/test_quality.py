@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hand_made_runs import Board
 
-from launcher.quality import report_request
+from launcher.commands.quality import report_request
 from segda_core.errors import ConfigError
 from segda_core.files import read_json, write_json
 from segda_core.quality import correlation

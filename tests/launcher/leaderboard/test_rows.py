@@ -9,7 +9,7 @@ from hand_made_runs import make_metrics
 
 from launcher.leaderboard.collect import collect
 from launcher.leaderboard.group import build_tables
-from launcher.prepare import read_config
+from launcher.trials.prepare import read_config
 from segda_core.files import write_json
 
 

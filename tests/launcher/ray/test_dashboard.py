@@ -11,7 +11,7 @@ from browser import ENTER, chromium
 from small_sweep import SmallSweep, wait_until
 
 from launcher.executors.ray_head import Head, standing_head
-from launcher.process import descendants
+from launcher.processes.process import descendants
 
 pytestmark = pytest.mark.processes
 

@@ -11,13 +11,13 @@ from faults.victim import process_of
 from small_sweep import kill, wait_until
 from trials import small_config
 
-from launcher.claim import Submission, claim
-from launcher.executor_config import RayConfig
 from launcher.executors.base import Surroundings
 from launcher.executors.ray import RayExecutor, RayJob
-from launcher.prepare import prepare
+from launcher.expand.executor_config import RayConfig
+from launcher.launching.claim import Submission, claim
 from launcher.status import read_status
 from launcher.trial import Trial
+from launcher.trials.prepare import prepare
 from segda_core.layout import TrialFiles
 
 pytestmark = pytest.mark.processes

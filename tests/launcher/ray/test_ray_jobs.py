@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from launcher.executor_config import RayConfig
 from launcher.executors.base import Surroundings
 from launcher.executors.ray import RayExecutor, RayJob
 from launcher.executors.ray_task import Task
+from launcher.expand.executor_config import RayConfig
 from segda_core.files import write_json
 from segda_core.layout import AttemptFiles
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from small_sweep import SmallSweep, kill, wait_until
 
-from launcher.canary import STEPS as CANARY_STEPS
-from launcher.find import canaries_of
-from launcher.plan import read_plan
+from launcher.launching.canary import STEPS as CANARY_STEPS
+from launcher.trials.find import canaries_of
+from launcher.trials.plan import read_plan
 from segda_core.files import read_json
 
 pytestmark = pytest.mark.processes

@@ -9,11 +9,11 @@ from faults.victim import process_of
 from left_alone import assert_as_left_alone
 from small_sweep import SmallSweep, kill, wait_until
 
-from launcher.canary import STEPS as CANARY_STEPS
+from launcher.commands.sweep import INTERRUPTED
 from launcher.executors.ray_head import Head
-from launcher.find import canaries_of
-from launcher.process import still_runs
-from launcher.sweep_command import INTERRUPTED
+from launcher.launching.canary import STEPS as CANARY_STEPS
+from launcher.processes.process import still_runs
+from launcher.trials.find import canaries_of
 from segda_core.files import read_json
 from segda_core.layout import TrialFiles
 

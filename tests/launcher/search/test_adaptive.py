@@ -5,18 +5,18 @@ from typing import Any
 
 import pytest
 
-from launcher.decide import Requests
-from launcher.manifest import problems
-from launcher.outcome import BY_SEARCH, write_outcome
-from launcher.placement import open_places
-from launcher.plan import read_plan
-from launcher.prepare import prepare
+from launcher.launching.decide import Requests
+from launcher.launching.manifest import problems
+from launcher.launching.placement import open_places
+from launcher.launching.survey import Survey, survey
 from launcher.search.adaptive import AdaptiveSearch, ends_of_search, search_of_sweep, taken_up
 from launcher.search.best import write_best
 from launcher.search.searching import blindness
-from launcher.survey import Survey, survey
 from launcher.sweep import Sweep, expand, load_sweep
 from launcher.trial import Trial
+from launcher.trials.outcome import BY_SEARCH, write_outcome
+from launcher.trials.plan import read_plan
+from launcher.trials.prepare import prepare
 from segda_core.errors import ConfigError
 from segda_core.files import write_json
 from segda_core.layout import TrialFiles

@@ -7,8 +7,8 @@ from private_slurm.cluster import Cluster
 from slurm_cluster import settle
 from small_sweep import SmallSweep, wait_until
 
-from launcher.canary import STEPS
-from launcher.find import canaries_of
+from launcher.launching.canary import STEPS
+from launcher.trials.find import canaries_of
 from segda_core.files import read_json
 from segda_core.layout import TrialFiles
 

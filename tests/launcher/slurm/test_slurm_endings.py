@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 from slurm_commands import SILENT, entries_of, forget, stand_in, write_command
 
-from launcher.cancel import cancel, take_out_of_queue, uncancel
-from launcher.claim import Submission, claim
-from launcher.decide import Action, Requests, decide
+from launcher.commands.logs import read_log
 from launcher.executors.base import Resources
 from launcher.executors.slurm_start import JobStart
 from launcher.executors.slurm_task import JobEndedError, NodeTask, Signals
-from launcher.life import life_of
-from launcher.logs import read_log
-from launcher.outcome import Outcome, Status, write_outcome
+from launcher.launching.claim import Submission, claim
+from launcher.launching.decide import Action, Requests, decide
 from launcher.slurm.avoid import nodes_to_avoid
 from launcher.slurm.requeue import NO_STEP
-from launcher.states import State
 from launcher.status import read_status
+from launcher.trials.cancel import cancel, take_out_of_queue, uncancel
+from launcher.trials.life import life_of
+from launcher.trials.outcome import Outcome, Status, write_outcome
+from launcher.trials.states import State
 from segda_core.errors import ConfigError
 from segda_core.files import read_json, write_json
 from segda_core.layout import AttemptFiles, TrialFiles

@@ -31,8 +31,8 @@ from private_slurm.cluster import Cluster
 from slurm_cluster import settle
 from small_sweep import SmallSweep, wait_until
 
+from launcher.commands.sweep import INTERRUPTED
 from launcher.slurm.requeue import requeue
-from launcher.sweep_command import INTERRUPTED
 from segda_core.files import read_json
 from segda_core.layout import AttemptFiles
 

@@ -11,7 +11,7 @@ from checkouts import break_code, git
 from private_slurm.cluster import Cluster
 from small_sweep import SmallSweep, wait_until
 
-from launcher.sweep_command import INTERRUPTED
+from launcher.commands.sweep import INTERRUPTED
 from segda_core.files import read_json
 
 pytestmark = pytest.mark.processes

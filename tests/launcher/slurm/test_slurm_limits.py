@@ -11,7 +11,7 @@ from private_slurm.cluster import Cluster
 from slurm_cluster import slurm_cluster
 from small_sweep import SmallSweep, wait_until
 
-from launcher.find import canaries_of
+from launcher.trials.find import canaries_of
 from segda_core.files import read_json
 from segda_core.layout import TrialFiles
 

@@ -11,21 +11,21 @@ import pytest
 from rich.console import Console
 from slurm_commands import entries_of, forget, has_job, stand_in, submit, write_command
 
-from launcher import launch as launch_module
-from launcher.canary import Canaries, at_work
-from launcher.cancel import cancel, take_out_of_queue
 from launcher.cli import cancel as cancel_command
-from launcher.entry import Entry, Phase
 from launcher.executors import slurm as executor_module
 from launcher.executors import slurm_arrays as arrays_module
 from launcher.executors.slurm import SlurmExecutor
-from launcher.find import canaries_of
-from launcher.launch import Launch
-from launcher.live import PlainView
-from launcher.outcome import Outcome, Status, write_outcome
-from launcher.states import State
+from launcher.launching import launch as launch_module
+from launcher.launching.canary import Canaries, at_work
+from launcher.launching.entry import Entry, Phase
+from launcher.launching.launch import Launch
+from launcher.launching.live import PlainView
 from launcher.status import read_status
 from launcher.trial import Trial
+from launcher.trials.cancel import cancel, take_out_of_queue
+from launcher.trials.find import canaries_of
+from launcher.trials.outcome import Outcome, Status, write_outcome
+from launcher.trials.states import State
 from segda_core.errors import ConfigError
 from segda_core.files import read_json, write_json
 from segda_core.layout import AttemptFiles, TrialFiles

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from slurm_commands import SILENT, stand_in, write_command
 
-from launcher.executor_config import SlurmConfig
 from launcher.executors.base import Surroundings
 from launcher.executors.slurm import SlurmExecutor
 from launcher.executors.slurm_kept import find_task
 from launcher.executors.slurm_refusal import Refusal, SubmissionError
+from launcher.expand.executor_config import SlurmConfig
 from launcher.slurm.command import only_as_configured
 from segda_core.config import TaskConfig
 from segda_core.errors import ConfigError

@@ -7,14 +7,14 @@ import pytest
 from pydantic import ValidationError
 from slurm_commands import SILENT, entries_of, forget, has_job, stand_in, submit, write_command
 
-from launcher.entry import Entry
-from launcher.executor_config import SlurmConfig
 from launcher.executors import slurm
 from launcher.executors.slurm_shares import Throttle, shares
-from launcher.outcome import Outcome, Status, write_outcome
+from launcher.expand.executor_config import SlurmConfig
+from launcher.launching.entry import Entry
 from launcher.slurm import limits as slurm_limits
 from launcher.slurm.limits import Limits, limits
 from launcher.trial import Trial
+from launcher.trials.outcome import Outcome, Status, write_outcome
 from segda_core.files import write_json
 from sweeps import expanded
 

@@ -13,8 +13,8 @@ import pytest
 from launcher.executors.base import Resources
 from launcher.executors.slurm_start import JobStart, Turn, find_turn, take_turn
 from launcher.executors.slurm_task import JobEndedError, NodeTask
-from launcher.life import SILENCE_S
-from launcher.waiting import absent_parents
+from launcher.trials.life import SILENCE_S
+from launcher.trials.waiting import absent_parents
 from segda_core.files import read_json, write_json
 from segda_core.layout import AttemptFiles, TrialFiles
 

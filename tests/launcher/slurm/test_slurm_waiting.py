@@ -8,13 +8,13 @@ import pytest
 from rich.console import Console
 from slurm_commands import SILENT, entries_of, forget, stand_in, write_command
 
-from launcher import launch
-from launcher.entry import Entry, Phase
-from launcher.launch import Launch
-from launcher.launch_view import look, odd_waits
-from launcher.live import PlainView
-from launcher.outcome import BY_CANCEL, write_outcome
+from launcher.launching import launch
+from launcher.launching.entry import Entry, Phase
+from launcher.launching.launch import Launch
+from launcher.launching.launch_view import look, odd_waits
+from launcher.launching.live import PlainView
 from launcher.slurm.queue import queue
+from launcher.trials.outcome import BY_CANCEL, write_outcome
 from segda_core.files import write_json
 from sweeps import expanded
 
