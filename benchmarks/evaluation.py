@@ -3,8 +3,8 @@
     python benchmarks/evaluation.py [--size 2048 1024] [--threads 1] [--repeat 5]
 
 Public: AdaptSegNet's path, which is MRNet's too: nn.Upsample of 19 channels, numpy's argmax over the last
-axis, a comparison for each of 35 label ids, numpy's bincount. Ours: what `segda_core.evaluation` runs.
-Both get the same scores (`single`: 1/8 of the label's size; `p_mr`: four passes); matrices must be equal.
+axis, a comparison for each of 35 label ids, numpy's bincount. Ours: `segda_core.inference.evaluation`. Both
+get the same scores (`single`: 1/8 of the label's size; `p_mr`: four passes); matrices must be equal.
 Fields are low-pass noise; `mixed` is the share of cells whose corners have different classes (of labels of
 carla and camvid at 256 x 128: 7 % and 11 %), and `noise` is the worst there can be. `floor` is reading scores
 and labels and writing train ids once, `whole` writing and reading all scores at label size, at the measured
@@ -29,10 +29,10 @@ from torch.nn import functional
 from segda_core.classes import LABEL_IDS, NUM_CLASSES
 from segda_core.config import Size
 from segda_core.data.labels import FROM_LABEL_IDS, Pixels, to_train_ids
+from segda_core.inference.upsampling import Layer, classes_of
+from segda_core.inference.winners import classes_at_label_size
 from segda_core.metrics import confusion_matrices
 from segda_core.transfer import moved
-from segda_core.upsampling import Layer, classes_of
-from segda_core.winners import classes_at_label_size
 
 RESULTS = Path(__file__).parent / "results"
 FIELDS = {"calm": 192, "busy": 96, "noise": 8}

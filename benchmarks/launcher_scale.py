@@ -31,7 +31,7 @@ from launcher.trial import Trial
 from launcher.trials.outcome import Outcome, Status, write_outcome
 from launcher.trials.prepare import trial_text
 from segda_core.config import TaskConfig, TrialConfig
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 NAME = "large"
 COMMANDS = {

@@ -13,7 +13,7 @@ from segda_core.engine import Engine
 from segda_core.errors import parse
 from segda_core.methods.base import Batch, DomainBatch
 from segda_core.models import build_segmenter
-from segda_core.weights import save_final
+from segda_core.trials.weights import save_final
 
 Made = dict[str, Path]
 """Files of parents, by role."""

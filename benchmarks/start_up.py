@@ -22,7 +22,7 @@ from statistics import median
 from launcher.trials.prepare import read_config
 from segda_core.config import TrialConfig
 from segda_core.files import read_json
-from segda_core.layout import AttemptFiles, TrialFiles
+from segda_core.trials.layout import AttemptFiles, TrialFiles
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -33,8 +33,8 @@ from launcher.trials.judge import Ending, judge
 from launcher.trials.outcome import write_outcome
 from launcher.trials.prepare import read_config
 from segda_core.files import read_json, write_json
-from segda_core.layout import AttemptFiles, TrialFiles
 from segda_core.process import SAVE_SIGNALS
+from segda_core.trials.layout import AttemptFiles, TrialFiles
 
 POLL_S = 0.2
 LOOK_S = 1.0

@@ -12,9 +12,9 @@ from launcher.trials.life import life_of
 from launcher.trials.outcome import BY_CANCEL, BY_SEARCH, KILLED, Outcome, Status, read_outcome
 from launcher.trials.progress import UNREADABLE, read_progress
 from launcher.trials.states import State, TrialStatus
-from segda_core.causes import EXPERIMENT_CAUSES
 from segda_core.files import read_json
-from segda_core.layout import AttemptFiles, TrialFiles
+from segda_core.trials.causes import EXPERIMENT_CAUSES
+from segda_core.trials.layout import AttemptFiles, TrialFiles
 
 LEFT_ALONE = {
     CANCELLED: "its job was cancelled outside segda (scancel)",

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from segda_core.config import CONFIG_VERSION, TaskConfig, TrialConfig, identity
-from segda_core.layout import TrialFiles
-from segda_core.tasks import task_of
+from segda_core.trials.layout import TrialFiles
+from segda_core.trials.tasks import task_of
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from segda_core.layout import TrialFiles
-from segda_core.trial_history import counted_attempts
+from segda_core.trials.layout import TrialFiles
+from segda_core.trials.trial_history import counted_attempts
 
 KEPT = 2
 """Newest valid checkpoints that stay beside those of `keep_steps`."""

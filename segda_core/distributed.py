@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from segda_core.errors import ConfigError
-from segda_core.layout import GPUS_VARIABLE
 from segda_core.process import Verdict
+from segda_core.trials.layout import GPUS_VARIABLE
 
 Value = TypeVar("Value")
 

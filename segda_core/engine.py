@@ -13,12 +13,8 @@ import torch._dynamo  # every optimizer loads it when it is made; here no garbag
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from segda_core import lanes
-from segda_core.capture import Captured, CudaGraph, Recording
 from segda_core.config import Stream, TrialConfig
 from segda_core.distributed import World, wrap
-from segda_core.failure import NonFiniteLossError
-from segda_core.meter import LossMeter
 from segda_core.methods import METHODS
 from segda_core.methods.base import Batch, DomainBatch, Method, Prepared, SegmenterMethod, Tensors, Update
 from segda_core.methods.contrastive import Contrastive
@@ -26,8 +22,12 @@ from segda_core.methods.student import Student
 from segda_core.models.base import Segmenter
 from segda_core.models.blocks import compile_blocks
 from segda_core.models.synchronised import synchronise
+from segda_core.training import lanes
+from segda_core.training.capture import Captured, CudaGraph, Recording
 from segda_core.transfer import Copies, moved
-from segda_core.weights import load_trained, starting_segmenter
+from segda_core.trials.failure import NonFiniteLossError
+from segda_core.trials.meter import LossMeter
+from segda_core.trials.weights import load_trained, starting_segmenter
 
 logger = logging.getLogger(__name__)
 

@@ -25,12 +25,12 @@ from segda_core.data.index import ImageRecord, scan
 from segda_core.data.manifest import usable
 from segda_core.distributed import World
 from segda_core.errors import ConfigError, load_yaml, parse
-from segda_core.evaluation import build_predictor, evaluate, protocol_digest, resolved_protocol
 from segda_core.files import read_json
-from segda_core.layout import TrialFiles
+from segda_core.inference.evaluation import build_predictor, evaluate, protocol_digest, resolved_protocol
 from segda_core.process import end_on_signals
-from segda_core.result import SCHEMA, score_fields
-from segda_core.weights import load_trained
+from segda_core.trials.layout import TrialFiles
+from segda_core.trials.result import SCHEMA, score_fields
+from segda_core.trials.weights import load_trained
 
 PROTOCOL_NAMES: tuple[ProtocolName, ...] = get_args(ProtocolName)
 

@@ -18,10 +18,10 @@ from segda_core.data.index import IMAGE_SUFFIXES
 from segda_core.data.labels import read_image
 from segda_core.errors import ConfigError, DataError
 from segda_core.evaluate import PROTOCOL_NAMES, weights_of
-from segda_core.evaluation import build_predictor
-from segda_core.pictures import colourise, overlay
+from segda_core.inference.evaluation import build_predictor
+from segda_core.inference.pictures import colourise, overlay
 from segda_core.process import end_on_signals
-from segda_core.weights import load_trained
+from segda_core.trials.weights import load_trained
 
 
 def image_files(paths: Sequence[Path]) -> list[Path]:

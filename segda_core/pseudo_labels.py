@@ -15,16 +15,16 @@ from segda_core.data.index import ImageRecord, pseudo_label_file
 from segda_core.data.labels import Pixels, read_image
 from segda_core.data.manifest import TrialImages
 from segda_core.errors import load_yaml, parse
-from segda_core.evaluation import build_predictor
-from segda_core.heartbeat import Heartbeat
-from segda_core.layout import AttemptFiles, TrialFiles
-from segda_core.made_files import Product, run_file_task
-from segda_core.pictures import png
-from segda_core.predictor import Predictor
+from segda_core.inference.evaluation import build_predictor
+from segda_core.inference.pictures import png
+from segda_core.inference.predictor import Predictor
 from segda_core.process import StopRequest
-from segda_core.start import Start
-from segda_core.tasks import PseudoLabelConfig
-from segda_core.weights import load_trained
+from segda_core.trials.heartbeat import Heartbeat
+from segda_core.trials.layout import AttemptFiles, TrialFiles
+from segda_core.trials.made_files import Product, run_file_task
+from segda_core.trials.start import Start
+from segda_core.trials.tasks import PseudoLabelConfig
+from segda_core.trials.weights import load_trained
 
 
 def run_attempt(trial: TrialFiles, files: AttemptFiles, stop: StopRequest, heartbeat: Heartbeat) -> None:

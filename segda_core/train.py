@@ -11,11 +11,11 @@ import os
 from pathlib import Path
 
 from segda_core.errors import load_yaml
-from segda_core.failure import record_failure
-from segda_core.heartbeat import Heartbeat
-from segda_core.layout import AttemptFiles, TrialFiles
 from segda_core.process import StopRequest, die_with_parent, leave_at_once, load
-from segda_core.tasks import RUNNERS, parse_config, task_of
+from segda_core.trials.failure import record_failure
+from segda_core.trials.heartbeat import Heartbeat
+from segda_core.trials.layout import AttemptFiles, TrialFiles
+from segda_core.trials.tasks import RUNNERS, parse_config, task_of
 
 
 def main() -> None:

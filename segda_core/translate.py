@@ -18,15 +18,15 @@ from segda_core.data.labels import Pixels, label_ids_file, label_size, read_imag
 from segda_core.data.manifest import TrialImages
 from segda_core.data.transforms import resize
 from segda_core.errors import DataError, load_yaml, parse
-from segda_core.heartbeat import Heartbeat
-from segda_core.layout import AttemptFiles, TrialFiles
-from segda_core.made_files import Product, run_file_task
+from segda_core.inference.pictures import png
 from segda_core.models.cyclegan import from_unit, to_unit
-from segda_core.pictures import png
 from segda_core.process import StopRequest
-from segda_core.start import Start
-from segda_core.tasks import TranslateConfig
-from segda_core.weights import load_generator
+from segda_core.trials.heartbeat import Heartbeat
+from segda_core.trials.layout import AttemptFiles, TrialFiles
+from segda_core.trials.made_files import Product, run_file_task
+from segda_core.trials.start import Start
+from segda_core.trials.tasks import TranslateConfig
+from segda_core.trials.weights import load_generator
 
 
 def run_attempt(trial: TrialFiles, files: AttemptFiles, stop: StopRequest, heartbeat: Heartbeat) -> None:

@@ -6,7 +6,7 @@ from contextlib import chdir
 from small_sweep import SmallSweep, history_of, result_of
 from trials import run
 
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 
 def assert_as_left_alone(*sweeps: SmallSweep) -> None:

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 
 class ReplayedOperations(TorchDispatchMode):
-    """Stands in for `segda_core.capture.CudaGraph`."""
+    """Stands in for `segda_core.training.capture.CudaGraph`."""
 
     def __init__(self) -> None:
         super().__init__()

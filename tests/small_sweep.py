@@ -15,8 +15,8 @@ from domains import write_cityscapes, write_gta5
 
 from launcher.processes.process import ATTEMPT_VARIABLE
 from segda_core.files import read_json
-from segda_core.layout import AttemptFiles, TrialFiles
-from segda_core.trial_history import trial_history
+from segda_core.trials.layout import AttemptFiles, TrialFiles
+from segda_core.trials.trial_history import trial_history
 
 PATIENCE_S = 400
 """Seconds that a command may take on a slow and busy machine; more is a hang."""

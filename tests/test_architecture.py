@@ -12,9 +12,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SHARED = {
-    "segda_core.causes", "segda_core.classes", "segda_core.config", "segda_core.errors", "segda_core.files",
-    "segda_core.layout", "segda_core.parents", "segda_core.process", "segda_core.tasks",
-    "segda_core.trial_history",
+    "segda_core.classes", "segda_core.config", "segda_core.errors", "segda_core.files", "segda_core.process",
+    "segda_core.trials.causes", "segda_core.trials.layout", "segda_core.trials.parents",
+    "segda_core.trials.tasks", "segda_core.trials.trial_history",
 }  # fmt: skip
 """All of the core that the launcher sees."""
 

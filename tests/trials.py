@@ -14,14 +14,14 @@ from segda_core.data.index import pseudo_label_file, scan
 from segda_core.data.labels import read_label
 from segda_core.errors import load_yaml, parse
 from segda_core.files import write_json
-from segda_core.heartbeat import Heartbeat
-from segda_core.layout import TrialFiles
 from segda_core.methods import METHODS
 from segda_core.models import build_segmenter
-from segda_core.parents import digest
 from segda_core.process import StopRequest, Verdict
-from segda_core.tasks import RUNNERS, PseudoLabelConfig, parse_config, task_of
-from segda_core.weights import save_final
+from segda_core.trials.heartbeat import Heartbeat
+from segda_core.trials.layout import TrialFiles
+from segda_core.trials.parents import digest
+from segda_core.trials.tasks import RUNNERS, PseudoLabelConfig, parse_config, task_of
+from segda_core.trials.weights import save_final
 
 VALIDATION = 7
 

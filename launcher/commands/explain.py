@@ -22,7 +22,7 @@ from launcher.trials.states import State, TrialStatus
 from launcher.words import percent
 from segda_core.config import TaskConfig
 from segda_core.errors import ConfigError, Json, KeyPath, dotted
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 COMPARED = 300
 """Finished trials that the sweep no longer makes, newest first, whose files are read for a comparison."""

@@ -14,7 +14,7 @@ from launcher.trials.find import find_trial, read_trial
 from launcher.trials.plan import read_plan, sweep_file
 from launcher.trials.prepare import read_config
 from segda_core.errors import ConfigError
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 
 @dataclass(frozen=True)

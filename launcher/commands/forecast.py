@@ -20,7 +20,7 @@ from segda_core.config import (
     TrialConfig,
 )
 from segda_core.files import read_json
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 READ_PER_KIND = 8
 """Finished trials of other sweeps read for each method and data profile."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from launcher.slurm.job_log import job_log
 from launcher.trials.life import is_alive
 from segda_core.errors import ConfigError
-from segda_core.layout import AttemptFiles, TrialFiles
+from segda_core.trials.layout import AttemptFiles, TrialFiles
 
 POLL_S = 0.5
 

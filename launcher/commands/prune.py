@@ -10,7 +10,7 @@ from launcher.trials.prepare import read_config
 from launcher.trials.progress import UNREADABLE
 from segda_core.config import TrialConfig
 from segda_core.errors import ConfigError
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from launcher.expand.sweep_file import LADDER_AXIS, SweepFile
 from segda_core.config import Profile, TaskConfig, TrialConfig
 from segda_core.errors import Json
 from segda_core.files import write_text
-from segda_core.tasks import TASK_CONFIGS
+from segda_core.trials.tasks import TASK_CONFIGS
 
 Schema = dict[str, Any]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -19,7 +19,7 @@ from launcher.trials.plan import read_plan
 from launcher.trials.progress import read_progress
 from launcher.trials.states import State, TrialStatus
 from launcher.words import duration, percent
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 STYLES = {State.DONE: "green", State.RUNNING: "cyan", State.FAILED: "red", State.MISSING: "dim"}
 """Colours of the states; yellow for the others."""

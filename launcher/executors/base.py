@@ -11,7 +11,7 @@ from typing import Protocol
 from launcher.processes.command import FIRST_NODE, Node, runner_command
 from launcher.processes.process import ATTEMPT_VARIABLE, NODE_VARIABLE, PARENT_VARIABLE
 from segda_core.config import TaskConfig
-from segda_core.layout import GPUS_VARIABLE, AttemptFiles
+from segda_core.trials.layout import GPUS_VARIABLE, AttemptFiles
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from launcher.executors.slots import Places, lock_places, visible_cores, visible
 from launcher.expand.executor_config import LocalConfig
 from launcher.processes.process import end_processes
 from segda_core.config import TaskConfig
-from segda_core.layout import AttemptFiles
+from segda_core.trials.layout import AttemptFiles
 
 
 class LocalJob:

@@ -3,7 +3,7 @@
 import time
 
 from launcher.processes.process import SAVE_GRACE_S, end_processes, processes_of
-from segda_core.layout import AttemptFiles
+from segda_core.trials.layout import AttemptFiles
 
 
 class Orphans:

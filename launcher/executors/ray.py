@@ -26,7 +26,7 @@ from launcher.trials.outcome import Outcome, Status, write_outcome
 from segda_core.config import TaskConfig
 from segda_core.errors import ConfigError
 from segda_core.files import read_json
-from segda_core.layout import AttemptFiles
+from segda_core.trials.layout import AttemptFiles
 
 RENEW_S = 10.0
 """Seconds between signs of life of attempts that wait for Ray to start them."""

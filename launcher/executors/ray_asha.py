@@ -10,8 +10,8 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from launcher.executors.base import EarlyStopping
 from launcher.executors.ray_task import Task
 from segda_core.files import write_json
-from segda_core.layout import AttemptFiles, TrialFiles
-from segda_core.trial_history import trial_history
+from segda_core.trials.layout import AttemptFiles, TrialFiles
+from segda_core.trials.trial_history import trial_history
 
 
 class Asha(ASHAScheduler):

@@ -15,8 +15,8 @@ from ray import tune
 
 from launcher.executors.base import Resources, start_runner
 from launcher.executors.ray_task import Task
-from segda_core.layout import AttemptFiles, TrialFiles
-from segda_core.trial_history import Row, newest_rows
+from segda_core.trials.layout import AttemptFiles, TrialFiles
+from segda_core.trials.trial_history import Row, newest_rows
 
 POLL_S = 0.1
 REPORT_S = 1.0

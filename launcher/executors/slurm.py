@@ -20,7 +20,7 @@ from launcher.slurm.queue import queue
 from launcher.trials.outcome import Outcome, Status, write_outcome
 from segda_core.config import TaskConfig
 from segda_core.errors import ConfigError
-from segda_core.layout import AttemptFiles
+from segda_core.trials.layout import AttemptFiles
 
 RENEW_S = 15.0
 """Seconds between two renewals of claims that are not submitted yet."""

@@ -17,7 +17,7 @@ from launcher.expand.executor_config import SlurmConfig
 from launcher.processes.stop_signals import uninterrupted
 from launcher.slurm.command import SlurmError, ask, only_as_configured
 from segda_core.files import read_json, write_json
-from segda_core.layout import AttemptFiles
+from segda_core.trials.layout import AttemptFiles
 
 MANY_TIMEOUTS = 1_000_000
 """submitit's own count of timeouts must never end a trial: segda's tasks queue themselves again."""

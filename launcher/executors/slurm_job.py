@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from launcher.executors.slurm_request import Shape
 from launcher.slurm.cancel import cancel_jobs, signal_jobs
 from launcher.trials.life import is_alive
-from segda_core.layout import AttemptFiles
+from segda_core.trials.layout import AttemptFiles
 
 LOOK_S = 1.0
 """Seconds between two looks at one job."""

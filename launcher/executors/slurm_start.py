@@ -11,7 +11,7 @@ from launcher.executors.base import Resources
 from launcher.processes.process import identity
 from launcher.trials.life import is_alive
 from segda_core.files import read_json, write_json
-from segda_core.layout import AttemptFiles, TrialFiles
+from segda_core.trials.layout import AttemptFiles, TrialFiles
 
 WAIT_S = 120.0
 """Seconds that the other nodes wait for the first one's runner."""

@@ -26,7 +26,7 @@ from launcher.processes.process import SAVE_GRACE_S, end_processes
 from launcher.slurm.requeue import NO_STEP, goes_on, in_vain, requeue
 from launcher.trials.outcome import KILLED, Outcome, Status, read_outcome, write_outcome
 from launcher.trials.waiting import absent_parents
-from segda_core.layout import AttemptFiles, TrialFiles
+from segda_core.trials.layout import AttemptFiles, TrialFiles
 
 if TYPE_CHECKING:
     from submitit.core.utils import DelayedSubmission

@@ -24,7 +24,7 @@ from launcher.search.sample import random_points
 from launcher.trial import Trial
 from segda_core.config import Profile, TaskConfig, default_names
 from segda_core.errors import ConfigError, Json, Problem
-from segda_core.tasks import TASK_CONFIGS
+from segda_core.trials.tasks import TASK_CONFIGS
 
 Layers = tuple[Layer, ...]
 

@@ -7,7 +7,7 @@ from launcher.expand.stages import Stage
 from launcher.trial import doing
 from segda_core.config import ROLES, TaskConfig, TrialConfig
 from segda_core.errors import Problem, did_you_mean
-from segda_core.tasks import model_differences
+from segda_core.trials.tasks import model_differences
 
 
 def problems_of_roles(stage: Stage, config: TaskConfig, chosen: Chosen) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from launcher.expand.points import Part
 from launcher.expand.sweep_file import StageFile, SweepFile
 from segda_core.config import ROLES, Profile
 from segda_core.errors import ConfigError, Json, did_you_mean
-from segda_core.tasks import TaskName
+from segda_core.trials.tasks import TaskName
 
 STAGE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 """Ids begin with it, and a hyphen follows."""

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from launcher.expand.executor_config import ExecutorConfig, LocalConfig
 from launcher.search.config import SearchConfig
 from segda_core.config import Frozen
-from segda_core.tasks import TaskName
+from segda_core.trials.tasks import TaskName
 
 LADDER_AXIS = "target.subset.size"
 """The one axis whose values may be `ladder`, the profile's target sizes."""

@@ -19,11 +19,11 @@ from launcher.trials.find import CANARIES, canaries_of
 from launcher.trials.prepare import is_prepared, prepare, read_config
 from launcher.trials.states import State, TrialStatus
 from launcher.trials.waiting import CANARY, has_begun, newest_attempt
-from segda_core.causes import MACHINE_CAUSES
 from segda_core.config import CheckpointConfig, QualityConfig, TrialConfig
 from segda_core.files import read_json
-from segda_core.layout import TrialFiles
-from segda_core.parents import read_parents
+from segda_core.trials.causes import MACHINE_CAUSES
+from segda_core.trials.layout import TrialFiles
+from segda_core.trials.parents import read_parents
 
 STEPS = 2
 """Of a canary; more where it takes longer until every part of a step has been at work."""

@@ -11,8 +11,8 @@ from launcher.trials.life import is_alive
 from launcher.trials.prepare import renew
 from segda_core.config import TaskConfig
 from segda_core.files import write_json
-from segda_core.layout import AttemptFiles, TrialFiles
-from segda_core.parents import Record
+from segda_core.trials.layout import AttemptFiles, TrialFiles
+from segda_core.trials.parents import Record
 
 LEFTOVER_GRACE_S = 20.0
 """Seconds that workers of a dead attempt get to save before they are killed."""

@@ -6,8 +6,8 @@ from enum import StrEnum
 
 from launcher.trial import Trial
 from launcher.trials.states import State, TrialStatus
-from segda_core.causes import EXPERIMENT_CAUSES, MACHINE_CAUSES
 from segda_core.errors import ConfigError, did_you_mean
+from segda_core.trials.causes import EXPERIMENT_CAUSES, MACHINE_CAUSES
 
 RETRY_WORDS = ("all", "cancelled", *EXPERIMENT_CAUSES, *MACHINE_CAUSES)
 

@@ -8,7 +8,7 @@ from launcher.launching.live import View
 from launcher.slurm.queue import jobs_of
 from launcher.trials.life import is_alive
 from launcher.trials.waiting import find_waits, is_being_submitted, newest_attempt
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 KEEP_S = 1.0
 """Seconds for which a parent that another launcher submits is not looked at again."""

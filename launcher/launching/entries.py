@@ -14,9 +14,9 @@ from launcher.trials.cancel import uncancel
 from launcher.trials.plan import write_plan
 from launcher.trials.prepare import is_prepared, prepare
 from launcher.trials.states import State
-from segda_core.causes import EXPERIMENT_CAUSES
 from segda_core.errors import ConfigError
-from segda_core.layout import TrialFiles
+from segda_core.trials.causes import EXPERIMENT_CAUSES
+from segda_core.trials.layout import TrialFiles
 
 
 def prepare_all(surveyed: Survey, code: Path | None, places: Places) -> list[Entry]:

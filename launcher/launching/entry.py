@@ -8,7 +8,7 @@ from launcher.launching.claim import Submission
 from launcher.launching.placement import Place
 from launcher.trials.progress import Progress
 from segda_core.config import TaskConfig
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 
 class Phase(Enum):

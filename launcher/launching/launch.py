@@ -25,8 +25,8 @@ from launcher.trials.progress import Progress
 from launcher.trials.states import State, TrialStatus
 from launcher.trials.waiting import newest_attempt
 from launcher.words import several
-from segda_core.layout import AttemptFiles
-from segda_core.parents import read_parents
+from segda_core.trials.layout import AttemptFiles
+from segda_core.trials.parents import read_parents
 
 POLL_S = 0.25
 LOOK_S = 1.0

@@ -10,7 +10,7 @@ from launcher.trials.bad_images import bad_images
 from launcher.trials.states import State, TrialStatus
 from launcher.trials.waiting import absent_parents
 from launcher.words import duration
-from segda_core.causes import MACHINE_CAUSES
+from segda_core.trials.causes import MACHINE_CAUSES
 
 BACKOFF_S, BACKOFF_LIMIT_S = 2.0, 60.0
 """First and longest pause before a trial is tried again; it doubles each time."""

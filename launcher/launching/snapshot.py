@@ -16,7 +16,7 @@ from pathlib import Path
 
 from launcher import CHECKOUT
 from segda_core.errors import ConfigError
-from segda_core.layout import SNAPSHOT_FILE
+from segda_core.trials.layout import SNAPSHOT_FILE
 
 PACKAGES = ("launcher", "segda_core")
 COPIED = (*PACKAGES, "pyproject.toml")

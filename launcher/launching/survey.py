@@ -20,7 +20,7 @@ from launcher.trial import Trial
 from launcher.trials.states import TrialStatus
 from launcher.trials.waiting import has_begun
 from segda_core.errors import DataError
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 
 @dataclass(frozen=True)

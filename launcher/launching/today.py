@@ -14,7 +14,7 @@ from launcher.trial import Trial
 from launcher.trials.find import trial_names
 from launcher.trials.prepare import read_config
 from segda_core.errors import ConfigError
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 IMAGES = re.compile(r"^(?:task|data|source|target|method|evaluation):.*\n(?:(?!\w).*\n)*", re.MULTILINE)
 """The parts of a config.yaml that decide which images a trial opens."""

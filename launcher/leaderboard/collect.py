@@ -18,7 +18,7 @@ from launcher.trials.states import State, TrialStatus
 from segda_core.classes import CLASSES
 from segda_core.config import TrialConfig
 from segda_core.errors import ConfigError, parse
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 SEEDS = ("seed", "target.subset.seed")
 """Averaged over, whosever they are."""

@@ -14,7 +14,7 @@ from launcher.trials.progress import UNREADABLE
 from segda_core.config import TaskConfig, TrialConfig, identity
 from segda_core.errors import ConfigError
 from segda_core.files import read_json
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 DEEPEST = 10
 """Ancestors above one another, more than which only a trial.json changed by hand tells of."""

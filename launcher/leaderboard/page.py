@@ -24,7 +24,7 @@ from launcher.leaderboard.words import (
     title,
 )
 from launcher.words import percent
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
 """Of curves in turn; the colour-blind tell them apart too (Okabe and Ito, jfly.uni-koeln.de/color)."""

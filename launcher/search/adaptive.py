@@ -15,7 +15,7 @@ from launcher.trials.find import read_trial
 from launcher.trials.plan import locked_plan, read_plan, store_plan
 from launcher.trials.prepare import prepare
 from segda_core.errors import ConfigError, Json
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 Point = Mapping[str, Json]
 

@@ -8,7 +8,7 @@ from launcher.status import read_status
 from launcher.trial import Trial
 from launcher.trials.states import State
 from segda_core.errors import Json
-from segda_core.trial_history import newest_rows
+from segda_core.trials.trial_history import newest_rows
 
 POOR_CAUSES = ("nan", "oom")
 """Failures that say something about a configuration: it counts as one of mIoU 0."""

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from launcher.slurm.command import SlurmError, ask
 from launcher.slurm.queue import job_of
 from segda_core.files import read_json
-from segda_core.layout import AttemptFiles
+from segda_core.trials.layout import AttemptFiles
 
 OUT = ("down", "drain", "drng", "fail", "maint", "unk", "boot", "pow")
 """How states of nodes begin that start no jobs now; one that does not respond ends in a star."""

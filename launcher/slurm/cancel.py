@@ -6,7 +6,7 @@ from contextlib import suppress
 from launcher.slurm.command import NoSlurmError, SlurmError, ask
 from launcher.slurm.queue import Job, job_of, queue
 from segda_core.files import read_json
-from segda_core.layout import AttemptFiles
+from segda_core.trials.layout import AttemptFiles
 
 AT_ONCE = 500
 """Jobs named in one command."""

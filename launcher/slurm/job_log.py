@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from segda_core.files import read_json
-from segda_core.layout import AttemptFiles
+from segda_core.trials.layout import AttemptFiles
 
 FOLDER = ".slurm"
 """Below a sweep's runs: a folder for each array."""

@@ -12,7 +12,7 @@ from functools import cache
 
 from launcher.slurm.command import NoSlurmError, SlurmError, ask
 from segda_core.files import read_json
-from segda_core.layout import AttemptFiles
+from segda_core.trials.layout import AttemptFiles
 
 KEEP_S = 2.0
 """Seconds that an answer is used for."""

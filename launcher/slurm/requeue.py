@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from launcher.slurm.command import SlurmError, ask
 from launcher.trials.outcome import Outcome, Status, read_outcome
-from segda_core.causes import MACHINE_CAUSES
 from segda_core.files import read_json
-from segda_core.layout import AttemptFiles
+from segda_core.trials.causes import MACHINE_CAUSES
+from segda_core.trials.layout import AttemptFiles
 
 TRIES, PAUSE_S = 5, 2.0
 

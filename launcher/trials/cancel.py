@@ -10,9 +10,9 @@ from launcher.status import read_status
 from launcher.trials.life import life_of
 from launcher.trials.outcome import BY_CANCEL, read_outcome, write_outcome
 from launcher.trials.states import State
-from segda_core.causes import EXPERIMENT_CAUSES
 from segda_core.files import read_json
-from segda_core.layout import AttemptFiles, TrialFiles
+from segda_core.trials.causes import EXPERIMENT_CAUSES
+from segda_core.trials.layout import AttemptFiles, TrialFiles
 
 
 def cancel(trials: Iterable[TrialFiles]) -> list[TrialFiles]:

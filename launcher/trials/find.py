@@ -13,8 +13,8 @@ from launcher.trials.progress import UNREADABLE
 from launcher.words import several
 from segda_core.errors import ConfigError, did_you_mean
 from segda_core.files import read_json
-from segda_core.layout import TrialFiles
-from segda_core.parents import read_parents
+from segda_core.trials.layout import TrialFiles
+from segda_core.trials.parents import read_parents
 
 CANARIES = ".canary"
 """Folder below `runs/SWEEP` of its short trials; in it one for each executor and each state of the code."""

@@ -6,8 +6,8 @@ from typing import Any
 
 from launcher.trials.states import State, TrialStatus
 from segda_core.files import read_json
-from segda_core.layout import TrialFiles
-from segda_core.parents import Parent, changed_parent, read_parents
+from segda_core.trials.layout import TrialFiles
+from segda_core.trials.parents import Parent, changed_parent, read_parents
 
 
 def with_inputs(status: TrialStatus, files: TrialFiles, manifest_hash: str | None) -> TrialStatus:

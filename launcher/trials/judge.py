@@ -9,7 +9,7 @@ from typing import Any
 
 from launcher.trials.outcome import BY_CANCEL, BY_SEARCH, Outcome, Status
 from segda_core.files import read_json
-from segda_core.layout import AttemptFiles, TrialFiles
+from segda_core.trials.layout import AttemptFiles, TrialFiles
 
 LOG_TAIL = 1 << 16
 """Bytes at the log's end that are searched where no worker wrote down its error."""

@@ -14,7 +14,7 @@ from launcher.slurm.queue import queue
 from launcher.slurm.requeue import goes_on
 from launcher.trials.outcome import Outcome, read_outcome
 from segda_core.files import read_json
-from segda_core.layout import AttemptFiles
+from segda_core.trials.layout import AttemptFiles
 
 SILENCE_S = 60.0
 """Seconds without a sign of life after which an attempt on another machine counts as dead."""

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from segda_core.files import read_json, write_json
-from segda_core.layout import AttemptFiles
+from segda_core.trials.layout import AttemptFiles
 
 
 class Status(StrEnum):

@@ -12,8 +12,8 @@ from launcher.trials.config_file import load_config
 from segda_core.config import TaskConfig
 from segda_core.errors import ConfigError
 from segda_core.files import publish, write_text
-from segda_core.layout import TrialFiles
-from segda_core.tasks import parse_config
+from segda_core.trials.layout import TrialFiles
+from segda_core.trials.tasks import parse_config
 
 
 def prepare(trial: Trial, runs: Path) -> TrialFiles:

@@ -6,8 +6,8 @@ from itertools import chain, islice
 from typing import Any
 
 from segda_core.files import read_json
-from segda_core.layout import TrialFiles
-from segda_core.trial_history import Part, Row, counted_parts, rows_of
+from segda_core.trials.layout import TrialFiles
+from segda_core.trials.trial_history import Part, Row, counted_parts, rows_of
 
 RATE_ROWS = 100
 """Newest rows of the running attempt over which the speed is taken."""

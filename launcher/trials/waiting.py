@@ -9,11 +9,11 @@ from launcher.slurm.queue import jobs_of
 from launcher.status import read_status
 from launcher.trials.life import ENDS_WITH_LAUNCHER, is_alive, seconds_since
 from launcher.trials.states import State, TrialStatus
-from segda_core.causes import MACHINE_CAUSES
 from segda_core.files import read_json
-from segda_core.layout import AttemptFiles, TrialFiles
-from segda_core.parents import read_parents
-from segda_core.trial_history import counted_attempts
+from segda_core.trials.causes import MACHINE_CAUSES
+from segda_core.trials.layout import AttemptFiles, TrialFiles
+from segda_core.trials.parents import read_parents
+from segda_core.trials.trial_history import counted_attempts
 
 PAUSE_AT_MOST_S = 75.0
 """Seconds after an attempt's end in which its launcher, where it has room, begins the next."""

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segda_core import ema
 from segda_core.classes import IGNORE_INDEX, NUM_CLASSES
 from segda_core.config import ContrastiveConfig
 from segda_core.contrast.heads import Heads
 from segda_core.contrast.histograms import distribution, one_hot, pooled
 from segda_core.methods.base import DomainBatch, Tensors
 from segda_core.models.base import Logits, Segmenter
+from segda_core.training import ema
 
 SURE = 0.5
 """Probability from which on a target pixel takes part in its image's distribution."""

@@ -22,7 +22,7 @@ from segda_core.data.index import (
 )
 from segda_core.data.subset import pick_subset, source_split
 from segda_core.errors import ConfigError, DataError
-from segda_core.tasks import PseudoLabelConfig, TranslateConfig, parse_config
+from segda_core.trials.tasks import PseudoLabelConfig, TranslateConfig, parse_config
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from segda_core.methods.base import (
 )
 from segda_core.models.base import Segmenter
 from segda_core.models.discriminators import OutputDiscriminator
-from segda_core.optim import build_schedule, discriminator_optimizer
+from segda_core.training.optim import build_schedule, discriminator_optimizer
 
 SOURCE, TARGET = 0.0, 1.0
 

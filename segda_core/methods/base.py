@@ -28,7 +28,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from segda_core.classes import IGNORE_INDEX
 from segda_core.config import OutputName, TrialConfig
 from segda_core.models.base import Segmenter
-from segda_core.optim import build_schedule, segmenter_optimizer
+from segda_core.training.optim import build_schedule, segmenter_optimizer
 
 Tensors = dict[str, Tensor]
 

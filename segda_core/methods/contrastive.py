@@ -50,7 +50,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segda_core import ema
 from segda_core.classes import IGNORE_INDEX, NUM_CLASSES
 from segda_core.config import OutputName, PrototypeLevelConfig, Stream, TrialConfig
 from segda_core.contrast.average import Averaged
@@ -70,7 +69,8 @@ from segda_core.methods.base import (
 )
 from segda_core.models.base import Segmenter
 from segda_core.models.statistics import statistics_unmoved
-from segda_core.optim import add_network, build_schedule
+from segda_core.training import ema
+from segda_core.training.optim import add_network, build_schedule
 
 
 class ContrastiveUpdate(Update):

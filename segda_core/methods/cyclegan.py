@@ -36,8 +36,8 @@ from segda_core.data.sampling import method_generator
 from segda_core.losses import adversarial_loss
 from segda_core.methods.base import Batch, Method, Prepared, Tensors, Update, Used
 from segda_core.models.cyclegan import PatchDiscriminator, ResnetGenerator, to_unit
-from segda_core.optim import linear_decay
-from segda_core.replay_pool import Draw, ReplayPool
+from segda_core.training.optim import linear_decay
+from segda_core.training.replay_pool import Draw, ReplayPool
 
 REAL, FAKE = 1.0, 0.0
 

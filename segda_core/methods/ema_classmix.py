@@ -37,7 +37,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segda_core import ema
 from segda_core.config import EmaClassMixConfig, TrialConfig
 from segda_core.data.sampling import method_generator
 from segda_core.errors import DataError
@@ -52,7 +51,9 @@ from segda_core.methods.base import (
     Update,
     labelled,
 )
-from segda_core.mixing import (
+from segda_core.models.base import Logits, Segmenter
+from segda_core.training import ema
+from segda_core.training.mixing import (
     LABEL_VALUES,
     Sample,
     choose_half,
@@ -62,8 +63,7 @@ from segda_core.mixing import (
     values_present,
     without_margins,
 )
-from segda_core.models.base import Logits, Segmenter
-from segda_core.photometric import draw_parameters, strong_augmentation
+from segda_core.training.photometric import draw_parameters, strong_augmentation
 from segda_core.transfer import moved
 
 

@@ -36,7 +36,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from segda_core.class_balance import ClassBalance
 from segda_core.config import MemoryRegularisationConfig, TrialConfig
 from segda_core.losses import (
     adversarial_loss,
@@ -59,7 +58,8 @@ from segda_core.methods.base import (
 )
 from segda_core.models.base import Logits, Segmenter
 from segda_core.models.discriminators import MultiScaleDiscriminator
-from segda_core.optim import build_schedule, discriminator_optimizer
+from segda_core.training.class_balance import ClassBalance
+from segda_core.training.optim import build_schedule, discriminator_optimizer
 
 REAL, FAKE = 1.0, 0.0
 

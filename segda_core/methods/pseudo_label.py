@@ -25,7 +25,6 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from segda_core.class_balance import ClassBalance
 from segda_core.config import PseudoLabelMethodConfig, TrialConfig
 from segda_core.losses import class_pixels, kl_divergence, mean_of, weighted_cross_entropy
 from segda_core.methods.base import (
@@ -38,6 +37,7 @@ from segda_core.methods.base import (
     labelled,
 )
 from segda_core.models.base import Segmenter
+from segda_core.training.class_balance import ClassBalance
 
 
 class PseudoLabelUpdate(SegmenterUpdate):

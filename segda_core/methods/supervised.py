@@ -14,7 +14,6 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from segda_core.class_balance import ClassBalance
 from segda_core.config import ClassBalanceConfig, SupervisedConfig, TrialConfig
 from segda_core.losses import class_pixels, hardest_cross_entropy, segmentation_losses
 from segda_core.methods.base import (
@@ -28,6 +27,7 @@ from segda_core.methods.base import (
     valid_pixels,
 )
 from segda_core.models.base import Segmenter
+from segda_core.training.class_balance import ClassBalance
 
 
 class SupervisedUpdate(SegmenterUpdate):

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segda_core import lanes
 from segda_core.models.bilinear import bilinear
 from segda_core.models.statistics import statistics_apart
+from segda_core.training import lanes
 
 AUX_WEIGHT = 0.5
 """Of the auxiliary logits where both heads predict together (MRNet, Seg-Uncertainty)."""

@@ -17,15 +17,15 @@ from segda_core.data.index import ImageRecord
 from segda_core.data.manifest import select_images
 from segda_core.data.measured import select_measured
 from segda_core.evaluate import weights_of
-from segda_core.layout import TrialFiles
 from segda_core.models.base import Segmenter
-from segda_core.parents import read_parents
 from segda_core.process import end_on_signals
 from segda_core.quality.catalogue import FULL_METRICS
 from segda_core.quality.full import FULL_IMAGES, measure_full
 from segda_core.quality.measure import measure
-from segda_core.result import SCHEMA
-from segda_core.weights import load_counterpart, load_trained
+from segda_core.trials.layout import TrialFiles
+from segda_core.trials.parents import read_parents
+from segda_core.trials.result import SCHEMA
+from segda_core.trials.weights import load_counterpart, load_trained
 
 
 def measure_checkpoint(path: Path, full: bool, count: int | None) -> dict[str, Any]:

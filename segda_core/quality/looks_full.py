@@ -7,9 +7,9 @@ from torch.nn import functional
 from segda_core.classes import NUM_CLASSES
 from segda_core.config import PROTOCOLS, Size
 from segda_core.data.labels import Pixels
+from segda_core.inference.predictor import Predictor
 from segda_core.metrics import confusion_matrices
 from segda_core.models.base import Segmenter
-from segda_core.predictor import Predictor
 from segda_core.quality.observe import Look, Tensors, View
 
 BANDS = 8

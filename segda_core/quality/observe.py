@@ -20,13 +20,13 @@ from segda_core.data.index import ImageRecord
 from segda_core.data.labels import Pixels
 from segda_core.data.store import open_store
 from segda_core.errors import DataError
-from segda_core.evaluation import PIXELS_AT_ONCE
+from segda_core.inference.evaluation import PIXELS_AT_ONCE
+from segda_core.inference.upsampling import classes_of
 from segda_core.metrics import confusion_matrices
 from segda_core.models.base import Segmenter
 from segda_core.process import Leave, StopRequest, Verdict
 from segda_core.quality.divergence import entropy, kullback_leibler
 from segda_core.quality.warps import Warp
-from segda_core.upsampling import classes_of
 
 CELLS_PER_CLASS = 8
 """Feature cells kept of each image and predicted class: rare classes are not drowned by road."""

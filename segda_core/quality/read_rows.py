@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from segda_core.files import read_json
-from segda_core.layout import TrialFiles
 from segda_core.quality.catalogue import METRICS
 from segda_core.quality.selection import Row
-from segda_core.trial_history import trial_history
+from segda_core.trials.layout import TrialFiles
+from segda_core.trials.trial_history import trial_history
 
 
 @dataclass(frozen=True)

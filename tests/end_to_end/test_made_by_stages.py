@@ -7,8 +7,8 @@ from domains import write_cityscapes
 from small_sweep import SmallSweep, kill, wait_until
 
 from segda_core.files import read_json
-from segda_core.layout import TrialFiles
-from segda_core.parents import digest
+from segda_core.trials.layout import TrialFiles
+from segda_core.trials.parents import digest
 
 pytestmark = pytest.mark.processes
 

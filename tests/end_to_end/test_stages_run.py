@@ -11,7 +11,7 @@ from PIL import Image
 from small_sweep import SmallSweep, kill, wait_until
 
 from segda_core.files import read_json
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 pytestmark = pytest.mark.processes
 

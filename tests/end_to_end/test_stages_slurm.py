@@ -9,7 +9,7 @@ from private_slurm.cluster import Cluster
 from small_sweep import SmallSweep, wait_until
 
 from segda_core.files import read_json
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 pytestmark = pytest.mark.processes
 

@@ -12,7 +12,7 @@ from small_sweep import wait_until
 from faults.victim import Victim
 from launcher.processes.process import send
 from segda_core.files import read_json
-from segda_core.layout import AttemptFiles
+from segda_core.trials.layout import AttemptFiles
 
 
 class Fault(Protocol):

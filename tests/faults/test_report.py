@@ -9,7 +9,7 @@ from faults.report import Count, Page, markdown, read_page, run_line
 from faults.victim import Victim
 from launcher.trials.outcome import Outcome, Status, write_outcome
 from segda_core.files import write_json
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 ONE = {"method": [{"name": "source_only"}]}
 

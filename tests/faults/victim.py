@@ -8,7 +8,7 @@ from small_sweep import role_of, wait_until
 
 from launcher.processes.process import descendants, processes_of, send
 from segda_core.files import read_json
-from segda_core.layout import AttemptFiles, TrialFiles
+from segda_core.trials.layout import AttemptFiles, TrialFiles
 
 ASKED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 """Signals that ask an attempt to save and leave."""

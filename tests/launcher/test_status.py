@@ -18,7 +18,7 @@ from launcher.trials.find import trial_directories
 from launcher.trials.progress import Progress, read_progress
 from launcher.trials.states import State, TrialStatus
 from segda_core.files import read_json, write_json
-from segda_core.layout import AttemptFiles, TrialFiles
+from segda_core.trials.layout import AttemptFiles, TrialFiles
 
 METRICS = {
     "attempt": 1, "steps": 6, "images_per_second": 10.0, "miou": 0.5,

@@ -9,8 +9,9 @@ import pytest
 import torch
 from trials import write_domains
 
-from segda_core import environment, pictures
 from segda_core.distributed import connect
+from segda_core.inference import pictures
+from segda_core.trials import environment
 
 torch.set_num_threads(1)
 pictures.PREVIEW_WIDTH = 32

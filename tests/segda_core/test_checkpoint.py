@@ -6,7 +6,7 @@ import torch
 
 from segda_core import checkpoint
 from segda_core.files import write_json
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 
 def save(path: Path, step: int = 0) -> Path:

@@ -8,7 +8,6 @@ import pytest
 from pydantic import ValidationError
 
 from segda_core import config as module
-from segda_core import tasks
 from segda_core.classes import CLASSES
 from segda_core.config import (
     CONFIG_VERSION,
@@ -21,6 +20,7 @@ from segda_core.config import (
     identity,
 )
 from segda_core.errors import ConfigError, parse
+from segda_core.trials import tasks
 
 FROZEN = Path(__file__).with_name("frozen_defaults.json")
 

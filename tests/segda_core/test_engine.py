@@ -8,7 +8,7 @@ from segda_core.data.loader import build_loader
 from segda_core.data.manifest import select_images
 from segda_core.distributed import World
 from segda_core.engine import Engine, network_seed, sum_counts
-from segda_core.meter import LossMeter, Pace
+from segda_core.trials.meter import LossMeter, Pace
 
 ALONE = World(0, 1, torch.device("cpu"))
 
@@ -101,7 +101,7 @@ def test_the_meter_adds_the_micro_batches_of_a_step_up():
 
 def test_the_pace_counts_only_its_own_window(monkeypatch):
     now = 100.0
-    monkeypatch.setattr("segda_core.meter.time.perf_counter", lambda: now)
+    monkeypatch.setattr("segda_core.trials.meter.time.perf_counter", lambda: now)
     pace = Pace(images_per_step=8)
     pace.restart()
     pace.steps, pace.waited = 5, 1.0

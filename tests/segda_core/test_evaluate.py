@@ -9,14 +9,14 @@ from PIL import Image
 from trials import small_config, write_trial
 
 from segda_core import checkpoint, evaluate, predict
-from segda_core.attempt import run_attempt
 from segda_core.classes import CLASSES, PALETTE
 from segda_core.data.labels import read_image
 from segda_core.files import read_json
-from segda_core.heartbeat import Heartbeat
-from segda_core.layout import TrialFiles
-from segda_core.pictures import colourise, overlay
+from segda_core.inference.pictures import colourise, overlay
 from segda_core.process import StopRequest
+from segda_core.trials.attempt import run_attempt
+from segda_core.trials.heartbeat import Heartbeat
+from segda_core.trials.layout import TrialFiles
 
 
 @pytest.fixture(scope="module")

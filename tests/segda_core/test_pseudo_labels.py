@@ -14,10 +14,10 @@ from trials import SIZES, pseudo_label_config, run, small_config, write_domains,
 from segda_core.data.subset import pick_subset
 from segda_core.errors import DataError
 from segda_core.files import read_json
-from segda_core.layout import TrialFiles
-from segda_core.parents import digest
 from segda_core.process import Verdict
-from segda_core.weights import load_trained
+from segda_core.trials.layout import TrialFiles
+from segda_core.trials.parents import digest
+from segda_core.trials.weights import load_trained
 
 PARENT = "pretrain-1"
 

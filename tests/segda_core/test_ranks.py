@@ -17,14 +17,14 @@ from segda_core.data.loader import build_loader
 from segda_core.data.manifest import select_images
 from segda_core.distributed import World, connect
 from segda_core.engine import Engine
-from segda_core.evaluation import build_predictor, evaluate
-from segda_core.execution import Execution
-from segda_core.heartbeat import Heartbeat
-from segda_core.layout import TrialFiles
-from segda_core.made_files import make_and_publish
-from segda_core.parents import digest
+from segda_core.inference.evaluation import build_predictor, evaluate
 from segda_core.process import StopRequest, Verdict
 from segda_core.pseudo_labels import labels_of_target
+from segda_core.trials.execution import Execution
+from segda_core.trials.heartbeat import Heartbeat
+from segda_core.trials.layout import TrialFiles
+from segda_core.trials.made_files import make_and_publish
+from segda_core.trials.parents import digest
 
 STEPS = 3
 SYNCHRONISED = ["joint", "ema_classmix", "adaptsegnet+contrastive"]

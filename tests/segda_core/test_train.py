@@ -16,7 +16,7 @@ from trials import SIZES, run, skipping, small_config, write_trial
 
 from segda_core import checkpoint
 from segda_core.files import read_json
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 STEPS = 120
 PATIENCE = 300.0

@@ -17,10 +17,10 @@ from segda_core.data.manifest import select_images
 from segda_core.data.transforms import resize
 from segda_core.errors import ConfigError, DataError, parse
 from segda_core.files import read_json
-from segda_core.layout import TrialFiles
-from segda_core.parents import digest
-from segda_core.tasks import TranslateConfig
-from segda_core.weights import load_generator, load_trained
+from segda_core.trials.layout import TrialFiles
+from segda_core.trials.parents import digest
+from segda_core.trials.tasks import TranslateConfig
+from segda_core.trials.weights import load_generator, load_trained
 
 NETWORK = {"network": {"trial": "translator", "output": "generator"}}
 

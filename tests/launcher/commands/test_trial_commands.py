@@ -18,7 +18,7 @@ from launcher.trials.plan import plan_file
 from launcher.trials.states import State
 from segda_core.errors import ConfigError
 from segda_core.files import write_json
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 DONE = {"attempt": 1, "steps": 6, "images_per_second": 1.0, "miou": 0.5, "manifest_hash": "h", "code": {}}
 OUTPUTS = {"segmenter": {"path": "attempts/1/checkpoints/final.pt", "sha256": ""}}

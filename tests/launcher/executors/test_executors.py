@@ -17,7 +17,7 @@ from launcher.processes.process import processes_of
 from launcher.trial import Trial
 from launcher.trials.prepare import prepare, read_config
 from segda_core.files import read_json
-from segda_core.layout import AttemptFiles, TrialFiles
+from segda_core.trials.layout import AttemptFiles, TrialFiles
 
 pytestmark = [pytest.mark.processes, pytest.mark.parametrize("name", sorted(EXECUTORS))]
 

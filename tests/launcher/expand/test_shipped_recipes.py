@@ -9,7 +9,7 @@ from launcher.expand.profile import SHIPPED
 from launcher.sweep import expand, load_sweep
 from launcher.trial import Trial
 from segda_core.config import AdaptSegNetConfig, TrialConfig
-from segda_core.tasks import TranslateConfig
+from segda_core.trials.tasks import TranslateConfig
 
 SGD = {"name": "sgd", "momentum": 0.9, "weight_decay": 5e-4, "head_lr_multiplier": 10.0}
 MRNET_TRUNK = {"batch_norm": "train_stats_frozen_affine", "trunk_lr_multiplier": 1.0, "align_corners": True}

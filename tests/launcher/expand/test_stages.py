@@ -10,7 +10,7 @@ from launcher.launching.manifest import selection_key
 from launcher.sweep import expand
 from launcher.trial import Trial, fingerprint
 from segda_core.errors import ConfigError
-from segda_core.tasks import PseudoLabelConfig, TranslateConfig
+from segda_core.trials.tasks import PseudoLabelConfig, TranslateConfig
 from sweeps import expanded, load, write_profile, write_sweep
 
 SOURCE_ONLY = {"name": "source_only"}

@@ -16,7 +16,7 @@ from launcher.trials.life import SILENCE_S, file_system_time, is_alive
 from launcher.trials.outcome import Outcome, Status, write_outcome
 from launcher.trials.prepare import prepare, read_config
 from segda_core.files import read_json, write_json
-from segda_core.layout import AttemptFiles, TrialFiles
+from segda_core.trials.layout import AttemptFiles, TrialFiles
 
 HERE = identity()
 GONE = {**HERE, "pid_start": HERE["pid_start"] - 1}

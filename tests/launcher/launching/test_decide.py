@@ -7,8 +7,8 @@ from trials import small_config
 from launcher.launching.decide import Action, Decision, Requests, decide, decide_all, parse_rerun, parse_retry
 from launcher.trial import Trial
 from launcher.trials.states import State, TrialStatus
-from segda_core.causes import EXPERIMENT_CAUSES, MACHINE_CAUSES
 from segda_core.errors import ConfigError
+from segda_core.trials.causes import EXPERIMENT_CAUSES, MACHINE_CAUSES
 
 NOTHING = Requests()
 

@@ -27,7 +27,7 @@ from launcher.trials.prepare import prepare
 from launcher.trials.waiting import absent_parents, find_waits
 from segda_core.errors import DataError
 from segda_core.files import read_json, write_json
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 
 @pytest.fixture(autouse=True)

@@ -22,8 +22,8 @@ from launcher.launching.placement import Place
 from launcher.launching.settle import settle
 from launcher.trials.progress import Progress
 from launcher.trials.states import State, TrialStatus
-from segda_core.causes import EXPERIMENT_CAUSES, MACHINE_CAUSES
-from segda_core.layout import TrialFiles
+from segda_core.trials.causes import EXPERIMENT_CAUSES, MACHINE_CAUSES
+from segda_core.trials.layout import TrialFiles
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from checkouts import break_code, git
 from small_sweep import SmallSweep, wait_until
 
 from launcher.launching.snapshot import read_code, take_snapshot
-from segda_core.environment import code_version
 from segda_core.errors import ConfigError
 from segda_core.files import read_json
+from segda_core.trials.environment import code_version
 
 pytestmark = pytest.mark.processes
 

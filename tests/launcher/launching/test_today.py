@@ -9,7 +9,7 @@ from launcher.launching.today import read_today
 from launcher.trial import Trial
 from launcher.trials.prepare import prepare
 from segda_core.files import write_json
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 pytestmark = pytest.mark.processes
 

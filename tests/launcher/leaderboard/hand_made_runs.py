@@ -11,7 +11,7 @@ from segda_core.classes import CLASSES
 from segda_core.config import TrialConfig
 from segda_core.errors import parse
 from segda_core.files import write_json, write_text
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 
 def make_config(**values: Any) -> TrialConfig:

@@ -16,7 +16,7 @@ from launcher.leaderboard.chart import BOTTOM, LEFT, MOST_CURVES, RIGHT, TOP, Ch
 from launcher.leaderboard.rank import rank
 from launcher.leaderboard.write import write_leaderboards
 from segda_core.files import write_text
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 SCORES = {10: (0.22, 0.24), 40: (0.30, 0.30), 160: (0.41, 0.43)}
 

@@ -18,7 +18,7 @@ from launcher.launching.claim import Submission, claim
 from launcher.status import read_status
 from launcher.trial import Trial
 from launcher.trials.prepare import prepare
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 pytestmark = pytest.mark.processes
 

@@ -9,7 +9,7 @@ from launcher.executors.ray import RayExecutor, RayJob
 from launcher.executors.ray_task import Task
 from launcher.expand.executor_config import RayConfig
 from segda_core.files import write_json
-from segda_core.layout import AttemptFiles
+from segda_core.trials.layout import AttemptFiles
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from launcher.launching.canary import STEPS as CANARY_STEPS
 from launcher.processes.process import still_runs
 from launcher.trials.find import canaries_of
 from segda_core.files import read_json
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 pytestmark = pytest.mark.processes
 

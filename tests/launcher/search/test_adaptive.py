@@ -19,7 +19,7 @@ from launcher.trials.plan import read_plan
 from launcher.trials.prepare import prepare
 from segda_core.errors import ConfigError
 from segda_core.files import write_json
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 from sweeps import load
 
 BASE = {"steps": 5, "method": {"name": "joint"}, "optimizer": {"name": "sgd"}}

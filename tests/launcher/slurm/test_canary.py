@@ -10,7 +10,7 @@ from small_sweep import SmallSweep, wait_until
 from launcher.launching.canary import STEPS
 from launcher.trials.find import canaries_of
 from segda_core.files import read_json
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 pytestmark = pytest.mark.processes
 

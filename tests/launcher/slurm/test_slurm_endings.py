@@ -24,7 +24,7 @@ from launcher.trials.outcome import Outcome, Status, write_outcome
 from launcher.trials.states import State
 from segda_core.errors import ConfigError
 from segda_core.files import read_json, write_json
-from segda_core.layout import AttemptFiles, TrialFiles
+from segda_core.trials.layout import AttemptFiles, TrialFiles
 from sweeps import expanded
 
 JOB = {"executor": "slurm", "job_name": "segda-x-1", "array_index": 0, "host": "login", "boot_id": "x"}

@@ -34,7 +34,7 @@ from small_sweep import SmallSweep, wait_until
 from launcher.commands.sweep import INTERRUPTED
 from launcher.slurm.requeue import requeue
 from segda_core.files import read_json
-from segda_core.layout import AttemptFiles
+from segda_core.trials.layout import AttemptFiles
 
 pytestmark = pytest.mark.processes
 

@@ -13,7 +13,7 @@ from small_sweep import SmallSweep, wait_until
 
 from launcher.trials.find import canaries_of
 from segda_core.files import read_json
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 pytestmark = pytest.mark.processes
 

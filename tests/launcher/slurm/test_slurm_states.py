@@ -15,7 +15,7 @@ from small_sweep import SmallSweep, wait_until
 from launcher.cli import WATCH_S
 from launcher.status import LEFT_ALONE
 from segda_core.files import read_json
-from segda_core.layout import AttemptFiles
+from segda_core.trials.layout import AttemptFiles
 
 pytestmark = pytest.mark.processes
 

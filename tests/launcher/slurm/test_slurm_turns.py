@@ -16,7 +16,7 @@ from launcher.executors.slurm_task import JobEndedError, NodeTask
 from launcher.trials.life import SILENCE_S
 from launcher.trials.waiting import absent_parents
 from segda_core.files import read_json, write_json
-from segda_core.layout import AttemptFiles, TrialFiles
+from segda_core.trials.layout import AttemptFiles, TrialFiles
 
 AGAIN = JobStart("7_0", 1, node=1, host="second")
 OURS = {"job_name": "segda-ours-1", "array_index": 0}

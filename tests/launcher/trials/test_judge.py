@@ -8,7 +8,7 @@ from launcher.executors.ray_head import free_port
 from launcher.processes.command import Node, worker_command
 from launcher.trials.judge import Ending, judge
 from segda_core.files import write_json
-from segda_core.layout import AttemptFiles, TrialFiles
+from segda_core.trials.layout import AttemptFiles, TrialFiles
 
 REPORT = """
 ChildFailedError: segda_core.train FAILED

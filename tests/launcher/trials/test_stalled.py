@@ -7,7 +7,7 @@ import pytest
 
 from launcher.attempt import ASLEEP_S, StallClock
 from segda_core.files import write_json
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 
 def test_only_time_in_which_the_runner_ran_itself_counts_as_standing_still(

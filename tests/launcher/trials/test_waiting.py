@@ -11,7 +11,7 @@ from launcher.processes.process import identity, pid_start
 from launcher.trials.outcome import Outcome, Status, write_outcome
 from launcher.trials.waiting import PAUSE_AT_MOST_S, Wait, absent_parents, find_waits
 from segda_core.files import write_json
-from segda_core.layout import TrialFiles
+from segda_core.trials.layout import TrialFiles
 
 
 def made(folder: Path, name: str, parent: str | None = None, **more: object) -> TrialFiles:

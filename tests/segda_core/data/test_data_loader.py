@@ -26,7 +26,7 @@ from segda_core.data.sampling import candidates, epoch_order
 from segda_core.data.store import open_store
 from segda_core.data.transforms import shows_enough
 from segda_core.errors import ConfigError, DataError
-from segda_core.failure import cause_of
+from segda_core.trials.failure import cause_of
 
 PLAIN = {"source": {"mirror": False}, "target": {"mirror": False}}
 

@@ -8,8 +8,8 @@ from torch import nn
 from segda_core.config import CycleGanConfig
 from segda_core.methods.cyclegan import CycleGan
 from segda_core.models.cyclegan import PatchDiscriminator, ResnetGenerator, from_unit, to_unit
-from segda_core.optim import linear_decay
-from segda_core.replay_pool import Draw, ReplayPool
+from segda_core.training.optim import linear_decay
+from segda_core.training.replay_pool import Draw, ReplayPool
 
 OPTIONS = {"name": "cyclegan", "channels": 4, "blocks": 1, "discriminator_channels": 4, "pool": 2}
 

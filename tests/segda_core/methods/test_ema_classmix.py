@@ -10,8 +10,8 @@ from segda_core.config import PseudoLabelCropConfig, TrialConfig
 from segda_core.data.loader import build_loader
 from segda_core.data.manifest import select_images
 from segda_core.errors import ConfigError, DataError, parse
-from segda_core.mixing import choose_half, patches_kept, values_present
-from segda_core.photometric import strong_augmentation
+from segda_core.training.mixing import choose_half, patches_kept, values_present
+from segda_core.training.photometric import strong_augmentation
 
 THRESHOLD = 0.0545
 """Between the untrained teacher's lowest and highest confidence."""

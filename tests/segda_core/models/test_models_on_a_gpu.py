@@ -6,12 +6,12 @@ from pretended_gpu import CUDA, pretended_gpu
 from pydantic import TypeAdapter
 
 from segda_core.config import ModelConfig
+from segda_core.inference.upsampling import classes_of
 from segda_core.metrics import confusion_matrices
 from segda_core.models import MODELS, base, build_segmenter
 from segda_core.models.bilinear import bilinear
 from segda_core.models.blocks import compile_blocks, uncompiled
 from segda_core.models.deeplabv2 import DilatedHead
-from segda_core.upsampling import classes_of
 
 
 def test_logits_come_to_image_size_by_products_there(monkeypatch):

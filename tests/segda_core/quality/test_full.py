@@ -8,10 +8,8 @@ import pytest
 import torch
 from trials import small_config, write_domains, write_trial
 
-from segda_core.attempt import run_attempt
 from segda_core.classes import CLASSES
 from segda_core.files import read_json
-from segda_core.heartbeat import Heartbeat
 from segda_core.process import StopRequest
 from segda_core.quality import __main__ as command
 from segda_core.quality import full, looks_full
@@ -20,6 +18,8 @@ from segda_core.quality.discriminator import discriminator_accuracy
 from segda_core.quality.full import rare_classes
 from segda_core.quality.observe import Sample, View
 from segda_core.quality.warps import ALL_WARPS, FEW_WARPS
+from segda_core.trials.attempt import run_attempt
+from segda_core.trials.heartbeat import Heartbeat
 
 CPU = torch.device("cpu")
 

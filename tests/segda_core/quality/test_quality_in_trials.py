@@ -11,13 +11,13 @@ import torch
 from trials import small_config, write_trial
 
 from segda_core import checkpoint
-from segda_core.attempt import run_attempt
 from segda_core.config import identity
 from segda_core.files import read_json
-from segda_core.heartbeat import Heartbeat
-from segda_core.layout import TrialFiles
 from segda_core.process import StopRequest
 from segda_core.quality.catalogue import METRICS
+from segda_core.trials.attempt import run_attempt
+from segda_core.trials.heartbeat import Heartbeat
+from segda_core.trials.layout import TrialFiles
 
 
 def run(folder, config) -> TrialFiles:

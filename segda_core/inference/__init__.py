@@ -1,0 +1,1 @@
+"""From a trained segmenter to predictions and scores, whatever the ranks and the protocol."""

@@ -1,0 +1,1 @@
+"""What training steps are made of, whatever the method: optimizers, capture, teachers, mixing, weights."""

@@ -1,0 +1,1 @@
+"""A trial's files, and one attempt of it: from its configuration to metrics.json."""
