@@ -24,12 +24,12 @@ import yaml
 from PIL import Image
 from private_slurm.up import missing_programs, up
 
-from launcher.launching.code import current_commit
 from launcher.launching.manifest import read_manifests
 from launcher.sweep import expand, load_sweep
 from launcher.trial import Trial
 from launcher.trials.outcome import Outcome, Status, write_outcome
 from launcher.trials.prepare import trial_text
+from segda_core.checkout import current_commit
 from segda_core.config import TaskConfig, TrialConfig
 from segda_core.trials.layout import TrialFiles
 

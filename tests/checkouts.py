@@ -3,8 +3,8 @@
 import subprocess
 from pathlib import Path
 
-from launcher import CHECKOUT
 from launcher.launching.snapshot import read_code
+from segda_core.checkout import CHECKOUT
 
 
 def git(folder: Path, *arguments: str) -> str:

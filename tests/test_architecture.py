@@ -12,8 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SHARED = {
-    "segda_core.classes", "segda_core.config", "segda_core.errors", "segda_core.files", "segda_core.process",
-    "segda_core.trials.causes", "segda_core.trials.layout", "segda_core.trials.parents",
+    "segda_core.checkout", "segda_core.classes", "segda_core.config", "segda_core.errors", "segda_core.files",
+    "segda_core.process", "segda_core.trials.causes", "segda_core.trials.layout", "segda_core.trials.parents",
     "segda_core.trials.tasks", "segda_core.trials.trial_history",
 }  # fmt: skip
 """All of the core that the launcher sees."""

@@ -13,7 +13,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from launcher import CHECKOUT
 from launcher.executors.base import EarlyStopping, Surroundings
 from launcher.executors.orphans import Orphans
 from launcher.executors.ray_cluster import Cluster
@@ -23,6 +22,7 @@ from launcher.expand.executor_config import RayConfig
 from launcher.processes.process import end_processes, on_this_machine
 from launcher.trials.life import is_alive
 from launcher.trials.outcome import Outcome, Status, write_outcome
+from segda_core.checkout import CHECKOUT
 from segda_core.config import TaskConfig
 from segda_core.errors import ConfigError
 from segda_core.files import read_json

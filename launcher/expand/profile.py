@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from launcher import CHECKOUT
+from segda_core.checkout import CHECKOUT
 from segda_core.config import Profile
 from segda_core.errors import ConfigError, did_you_mean, load_yaml, parse
 

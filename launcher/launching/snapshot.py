@@ -9,21 +9,15 @@ import compileall
 import hashlib
 import json
 import shutil
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher import CHECKOUT
+from segda_core.checkout import CHECKOUT, PACKAGES, changes, current_commit, hash_of, tracked, untracked
 from segda_core.errors import ConfigError
 from segda_core.trials.layout import SNAPSHOT_FILE
 
-PACKAGES = ("launcher", "segda_core")
-COPIED = (*PACKAGES, "pyproject.toml")
-
 CHANGES_FILE = "changes.diff"
-PLAIN_DIFF = ("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--binary")
-"""As git makes it by default: a user's settings shall not change its hash."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +33,7 @@ class Code:
     @property
     def diff_hash(self) -> str | None:
         """SHA-256 of the changes; None without any."""
-        return hashlib.sha256(self.changes).hexdigest() if self.changes else None
+        return hash_of(self.changes)
 
     @property
     def hash(self) -> str:
@@ -70,19 +64,10 @@ def take_snapshot(runs: Path, checkout: Path = CHECKOUT) -> Path:
 
 def read_code(checkout: Path = CHECKOUT) -> Code:
     """The code as it is now, in one reading: what is hashed is what is copied."""
-    commit = _git(checkout, "rev-parse", "HEAD") if (checkout / ".git").exists() else None
+    commit = current_commit(checkout)
     if commit is None:
         return Code(_contents(checkout, _installed(checkout)))
-    tracked = _list(checkout, "ls-files", "-z", "--", *COPIED)
-    ignored = "--exclude-standard", "--exclude=__pycache__"  # whatever the checkout says: jobs write it too
-    untracked = _list(checkout, "ls-files", "-z", "--others", *ignored, "--", *COPIED)
-    changes = [_git(checkout, *PLAIN_DIFF, "HEAD", "--", *COPIED)]
-    changes += [_git(checkout, *PLAIN_DIFF, "--no-index", "--", "/dev/null", name) for name in untracked]
-    return Code(
-        _contents(checkout, [*tracked, *untracked]),
-        commit.decode().strip(),
-        b"".join(part for part in changes if part is not None),
-    )
+    return Code(_contents(checkout, [*tracked(checkout), *untracked(checkout)]), commit, changes(checkout))
 
 
 def _installed(checkout: Path) -> list[str]:
@@ -93,19 +78,6 @@ def _installed(checkout: Path) -> list[str]:
 def _contents(checkout: Path, names: list[str]) -> dict[str, bytes]:
     """Tracked files that were deleted are left out."""
     return {name: (checkout / name).read_bytes() for name in names if (checkout / name).is_file()}
-
-
-def _list(checkout: Path, *arguments: str) -> list[str]:
-    return [name for name in (_git(checkout, *arguments) or b"").decode().split("\0") if name]
-
-
-def _git(checkout: Path, *arguments: str) -> bytes | None:
-    """What git prints; None where it fails or is not installed. A diff of two files ends with 1."""
-    try:
-        done = subprocess.run(["git", "-C", checkout, *arguments], capture_output=True, check=False)
-    except FileNotFoundError:
-        return None
-    return done.stdout if done.returncode == 0 or (done.returncode == 1 and done.stdout) else None
 
 
 def _make(folder: Path, code: Code) -> None:

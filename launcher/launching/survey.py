@@ -6,7 +6,6 @@ from pathlib import Path
 
 from launcher.executors.base import Surroundings, silently
 from launcher.expand.selection import select
-from launcher.launching.code import current_commit
 from launcher.launching.decide import Action, Decision, Requests, decide, decide_all, parse_rerun, parse_retry
 from launcher.launching.manifest import Manifest, problems, read_manifests
 from launcher.leaderboard import Today
@@ -19,6 +18,7 @@ from launcher.sweep import Expansion, Sweep, expand
 from launcher.trial import Trial
 from launcher.trials.states import TrialStatus
 from launcher.trials.waiting import has_begun
+from segda_core.checkout import current_commit
 from segda_core.errors import DataError
 from segda_core.trials.layout import TrialFiles
 

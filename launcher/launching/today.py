@@ -7,12 +7,12 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from launcher.launching.code import current_commit
 from launcher.launching.manifest import read_manifests
 from launcher.leaderboard import Today
 from launcher.trial import Trial
 from launcher.trials.find import trial_names
 from launcher.trials.prepare import read_config
+from segda_core.checkout import current_commit
 from segda_core.errors import ConfigError
 from segda_core.trials.layout import TrialFiles
 

@@ -1,9 +1,7 @@
 """What an attempt ran on: code, packages, devices; stored so that results can be traced."""
 
-import hashlib
 import platform
 import socket
-import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,13 +9,12 @@ from typing import Any
 
 import torch
 
+from segda_core.checkout import CHECKOUT, changes, current_commit, hash_of
 from segda_core.data.manifest import TrialImages, manifest_hash
 from segda_core.files import read_json
 from segda_core.trials.layout import SNAPSHOT_FILE
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "pydantic", "segda")
-
-CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def code_version(checkout: Path = CHECKOUT) -> dict[str, str | None]:
@@ -28,23 +25,12 @@ def code_version(checkout: Path = CHECKOUT) -> dict[str, str | None]:
             "diff_hash": snapshot["diff_hash"],
             "snapshot": snapshot["hash"],
         }
-    commit = _git(checkout, "rev-parse", "HEAD")
-    changes = _git(checkout, "diff", "HEAD") if commit else None
+    commit = current_commit(checkout)
     return {
-        "commit": commit.decode().strip() if commit else None,
-        "diff_hash": hashlib.sha256(changes).hexdigest() if changes else None,
+        "commit": commit,
+        "diff_hash": hash_of(changes(checkout)) if commit else None,
         "snapshot": None,
     }
-
-
-def _git(checkout: Path, *arguments: str) -> bytes | None:
-    if not (checkout / ".git").exists():
-        return None
-    try:
-        finished = subprocess.run(["git", "-C", checkout, *arguments], capture_output=True, check=False)
-    except FileNotFoundError:
-        return None
-    return finished.stdout if finished.returncode == 0 else None
 
 
 def environment(images: TrialImages, first_step: int) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from slurm_cluster import slurm_cluster
 
 from faults.report import Count, Page, run_line, total
 from faults.rounds import Struck, left_alone, local_round, ray_round, slurm_round
-from launcher.launching.code import current_commit
+from segda_core.checkout import current_commit
 
 Round = Callable[[Path, random.Random], list[Struck]]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from small_sweep import PATIENCE_S, wait_until
 
-from launcher import CHECKOUT
+from segda_core.checkout import CHECKOUT
 
 pytestmark = pytest.mark.processes
 

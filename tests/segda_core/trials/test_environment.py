@@ -14,14 +14,18 @@ def git(folder, *arguments):
 
 def test_a_checkout_is_known_by_commit_and_changes(tmp_path):
     git(tmp_path, "init", "-q")
-    (tmp_path / "code.py").write_text("a = 1\n")
+    code = tmp_path / "segda_core/code.py"
+    code.parent.mkdir()
+    code.write_text("a = 1\n")
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-qm", "first")
     commit = git(tmp_path, "rev-parse", "HEAD").decode().strip()
     assert code_version(tmp_path) == {"commit": commit, "diff_hash": None, "snapshot": None}
 
-    (tmp_path / "code.py").write_text("a = 2\n")
-    changes = hashlib.sha256(git(tmp_path, "diff", "HEAD")).hexdigest()
+    (tmp_path / "notes.md").write_text("no code")
+    assert code_version(tmp_path) == {"commit": commit, "diff_hash": None, "snapshot": None}
+    code.write_text("a = 2\n")
+    changes = hashlib.sha256(git(tmp_path, "diff", "--binary", "HEAD")).hexdigest()
     assert code_version(tmp_path) == {"commit": commit, "diff_hash": changes, "snapshot": None}
 
 
