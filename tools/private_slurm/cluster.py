@@ -18,6 +18,18 @@ PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "
 MARK = "SEGDA_SLURM_DEV"
 """Environment variable of a node's daemon, and of the job steps that it starts: root and node."""
 
+MACHINE = """
+mount --make-rprivate /
+hostname "$1"
+cat /proc/sys/kernel/random/uuid > "$2/boot_id"
+mount --bind "$2/boot_id" /proc/sys/kernel/random/boot_id
+mount -t tmpfs tmpfs /dev/shm
+shift 2
+"$@" &
+wait
+"""
+"""What makes a node look like a machine of its own (shell, in namespaces): its name, a folder, its daemon."""
+
 UP_S = 60.0
 """Seconds within which a daemon has to answer."""
 
@@ -123,7 +135,7 @@ class Cluster:
     def start_nodes(self, nodes: list[str]) -> None:
         """Start several nodes at once."""
         for node in nodes:
-            self.start(node, ["slurmd", "-D", "-N", node], None, {MARK: f"{self.root} {node}"})
+            self.start(node, self._slurmd(node), None, {MARK: f"{self.root} {node}"})
         listed = ",".join(nodes)
 
         def ready() -> bool:
@@ -137,6 +149,24 @@ class Cluster:
             )
 
         self._wait(ready, *nodes)
+
+    def _slurmd(self, node: str) -> list[str]:
+        """The command of its daemon; that of a machine of its own takes all its jobs along when it ends."""
+        daemon = ["slurmd", "-D", "-N", node]
+        if not self.options.machines:
+            return daemon
+        spaces = ["--uts", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc"]
+        return [
+            "unshare",
+            *spaces,
+            "sh",
+            "-ec",
+            MACHINE,
+            "machine",
+            node,
+            str(self.root / "spool" / node),
+            *daemon,
+        ]
 
     def _jobs_of(self, node: str) -> list[Process]:
         """Steps of a node and their tasks, without its daemon."""

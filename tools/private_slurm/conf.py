@@ -32,6 +32,8 @@ class Options:
     """Array indices are below it."""
     gpus: int = 0
     """Fake ones on each node: Slurm counts them and gives them to jobs, but no torch can use them."""
+    machines: bool = False
+    """Nodes look like machines of their own: host name, process ids, boot id and /dev/shm. Needs root."""
     conf: Mapping[str, str] = field(default_factory=dict)
     """Further settings of slurm.conf, or other values for these."""
 
@@ -76,11 +78,15 @@ def node_names(options: Options) -> list[str]:
 
 def slurm_conf(options: Options, place: Place) -> str:
     """slurm.conf."""
-    settings = {**_daemons(place), **_scheduling(options), **_accounting(options, place), **options.conf}
+    machines = {"CommunicationParameters": "NoCtldInAddrAny"} if options.machines else {}
+    settings = {
+        **_daemons(place), **_scheduling(options), **_accounting(options, place), **machines, **options.conf
+    }  # fmt: skip
     settings["AuthInfo"] = f"socket={place.munge_socket},cred_expire={options.cred_expire}"
     gres = f" Gres=gpu:{options.gpus}" if place.gpus else ""
     nodes = [
-        f"NodeName={name} NodeAddr={place.address} NodeHostname={place.host} Port={place.ports[name]}"
+        f"NodeName={name} NodeAddr={name if options.machines else place.address}"
+        f" NodeHostname={place.host} Port={place.ports[name]}"
         f" CPUs={CPUS_PER_NODE} RealMemory={MEGABYTES_PER_NODE}{gres} State=UNKNOWN"
         for name in node_names(options)
     ]
