@@ -155,6 +155,19 @@ def _part(surveyed: Survey, statuses: Sequence[TrialStatus], finished: bool, con
     return SOME_FAILED if left else DONE
 
 
+def _without_result(statuses: Sequence[TrialStatus]) -> str:
+    """How many failed, and how many never began, in words; empty where all have ended well."""
+    failed = sum(status.state is State.FAILED for status in statuses)
+    missing = [status for status in statuses if status.state is State.MISSING]
+    waiting = sum(bool(status.waits_for) for status in missing)
+    counts = {
+        f"of {len(statuses)} trials failed": failed,
+        "wait for parents that are not done": waiting,
+        "did not start": len(missing) - waiting,
+    }
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+
+
 def _close(surveyed: Survey, statuses: Sequence[TrialStatus], finished: bool, console: Console) -> int:
     """The leaderboard and the last line, which says how it went."""
     name = surveyed.sweep.name
@@ -169,12 +182,8 @@ def _close(surveyed: Survey, statuses: Sequence[TrialStatus], finished: bool, co
         if best is not None:
             say(console, f"to repeat the best configuration over seeds: segda sweep {shlex.quote(str(best))}")
     _say_what_is_not_shown(surveyed, console)
-    failed = [status for status in statuses if status.state in (State.FAILED, State.MISSING)]
-    if failed:
-        waiting = sum(bool(status.waits_for) for status in failed)
-        parts = [f"{len(failed) - waiting} of {len(statuses)} trials failed"] if len(failed) > waiting else []
-        parts += [f"{waiting} wait for parents that are not done"] if waiting else []
-        say(console, f"{name}: {', '.join(parts)}", "red")
+    if without := _without_result(statuses):
+        say(console, f"{name}: {without}", "red")
         return SOME_FAILED
     left = [status for status in statuses if status.state is not State.DONE]
     but = f", but {in_words(left)}" if left else ""

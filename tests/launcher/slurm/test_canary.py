@@ -79,4 +79,5 @@ def test_where_one_fails_its_kind_does_not_start(submitted: tuple[SmallSweep, st
     assert sorted(sweep.outcomes()) == ["done"] * 2 + ["waits"] * 4
     code, output = sweep.run("sweep", "quick", "--wait")
     assert code == 1 and output.count("waits for canary-source_only") == 2, output
+    assert output.rstrip().endswith("quick: 2 wait for parents that are not done, 2 did not start"), output
     assert "failed   canary-source_only" in output, "a canary that failed is tried again by the next launch"
