@@ -99,10 +99,20 @@ def decide_all(
     decisions: dict[str, Decision] = {}
     for trial in trials:
         decision = decide(statuses[trial.id], requests)
+        if requests.rerun_stale and statuses[trial.id].state is State.DONE:
+            decision = _with_parents_anew(trial, decision, decisions)
         if decision.action is Action.RUN and trial.parents:
             decision = _after_parents(trial, decision, decisions, statuses)
         decisions[trial.id] = decision
     return decisions
+
+
+def _with_parents_anew(trial: Trial, decision: Decision, decisions: Mapping[str, Decision]) -> Decision:
+    """What `--rerun stale` does with a finished trial: its parent's run from the start makes it stale."""
+    for parent in trial.parents.values():
+        if parent in decisions and decisions[parent].fresh:
+            return Decision(Action.RUN, f"stale once {parent} has run: from the start", fresh=True)
+    return decision
 
 
 def _after_parents(

@@ -45,10 +45,15 @@ class Parent:
         """The file or folder it made; `DataError` where it is missing or not what the parent published."""
         path = self.files.root / str(record["path"])
         if not path.exists():
-            raise DataError(f"{path}: missing; the parent made it ({self.role})")
+            raise DataError(f"{path}: missing; the parent made it ({self.role}); {self._remedy}")
         if digest(path) != record["sha256"]:
-            raise DataError(f"{path}: altered since the parent made it ({self.role}): another SHA-256")
+            found = f"altered since the parent made it ({self.role}): another SHA-256"
+            raise DataError(f"{path}: {found}; {self._remedy}")
         return path
+
+    @property
+    def _remedy(self) -> str:
+        return f"segda sweep … --rerun {self.files.root.name} --retry data makes it again"
 
 
 def read_parents(trial: TrialFiles) -> list[Parent]:

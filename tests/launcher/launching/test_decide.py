@@ -175,3 +175,17 @@ def test_grandchildren_of_a_failure_are_left_too(family: Family) -> None:
     assert decision.reason.startswith(
         f"waits for {family.child.id}: waits for {family.parent.id}: failed (nan)"
     )
+
+
+def test_rerun_stale_takes_what_becomes_stale_by_it(family: Family) -> None:
+    grandchild = Trial("sweep", family.child.config, stage="third", parents={"init_from": family.child.id})
+    stale = TrialStatus(family.parent.id, State.STALE, metrics={"miou": 0.5})
+    done = TrialStatus(family.child.id, State.DONE, metrics={"miou": 0.5})
+    statuses = {stale.id: stale, done.id: done, grandchild.id: replace(done, id=grandchild.id)}
+    trials = [family.parent, family.child, grandchild]
+    decisions = decide_all(trials, statuses, Requests(rerun_stale=True))
+    assert all(decision.action is Action.RUN and decision.fresh for decision in decisions.values())
+    assert decisions[grandchild.id].parents == (family.child.id,)
+    assert decisions[family.child.id].reason.startswith(f"stale once {family.parent.id} has run")
+    only_parent = decide_all(trials, statuses, Requests(rerun=frozenset({family.parent.id})))
+    assert only_parent[family.child.id].action is Action.SKIP  # its result may be the same

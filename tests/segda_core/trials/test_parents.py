@@ -169,6 +169,7 @@ def test_a_missing_or_altered_parent_is_named_as_a_fault_of_the_data(
         run(child)
     assert str(path) in str(caught.value) and "init_from" in str(caught.value)
     assert fault in str(caught.value) and cause_of(caught.value) == "data"
+    assert (f"--rerun {PARENT} --retry data" in str(caught.value)) == (fault != "not done")
 
 
 def test_weights_of_another_model_are_refused(sweep: Path, root: Path) -> None:
