@@ -94,8 +94,15 @@ class StageExpander:
 
     def _to_come(self) -> Iterator[str]:
         search = search_of(self._stage.part)
-        if search is not None and search.is_adaptive and (left := search.trials - len(self._stage.proposed)):
-            yield f"search: {left} more trials are proposed as results come in"
+        if search is None or not search.is_adaptive:
+            return
+        planned = len(self._stage.proposed)
+        if planned < search.trials:
+            left = search.trials - planned
+            trials = "trial is" if left == 1 else "trials are"
+            yield f"search: {left} more {trials} proposed as results come in"
+        elif planned > search.trials:
+            yield f"search: trials is {search.trials}, but {planned} were proposed before; all of them stay"
 
     def _resolve_all(self, candidates: Mapping[str, Candidates], certain: bool) -> list[Resolved]:
         faults, resolved = Faults(self._file, certain), []

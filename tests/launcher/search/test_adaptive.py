@@ -56,6 +56,8 @@ def test_a_later_launch_goes_on_with_the_same_trials(tmp_path: Path) -> None:
     expansion = expand(taken_up(a_search(tmp_path), runs))
     assert [trial.id for trial in expansion.trials] == [each.trial.id for each in before if each]
     assert "search: 2 more trials are proposed as results come in" in expansion.notes
+    fewer = expand(taken_up(a_search(tmp_path, trials=1), runs))
+    assert "search: trials is 1, but 2 were proposed before; all of them stay" in fewer.notes
 
 
 def test_two_launches_share_one_search(tmp_path: Path) -> None:
