@@ -19,7 +19,7 @@ from segda_core.data.store import ENDING, Store
 from segda_core.data.transforms import resize, resize_label
 from segda_core.errors import DataError
 
-VERSION = 1
+VERSION = 2
 """Raised whenever decoding or resizing changes a pixel."""
 
 DECODER = f"{PIL.__version__} {features.version('libjpeg_turbo') or features.version('jpg')}"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from segda_core.classes import IGNORE_INDEX, LABEL_IDS, NUM_CLASSES
 from segda_core.data.index import TRAIN_ID_ENDING
@@ -17,6 +17,17 @@ Counts: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 """What Pillow raises for files that are cut off, damaged or of absurd size."""
+
+TURNED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what brings the file's pixels upright; 1 is upright."""
 
 
 def _table(ids: tuple[int, ...]) -> Pixels:
@@ -38,8 +49,8 @@ def to_train_ids(label_ids: Pixels) -> Pixels:
 
 
 def read_image(path: Path) -> Pixels:
-    """RGB (height, width, 3)."""
-    picture = _load(path)
+    """RGB (height, width, 3), turned as its EXIF says: photos are looked at, and labelled, upright."""
+    picture = _upright(_load(path))
     if picture.mode not in ("RGB", "L", "P", "RGBA"):
         raise DataError(f"{path}: image of mode {picture.mode}; 8-bit colour or grey is needed")
     return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
@@ -94,6 +105,14 @@ def _load_label(path: Path) -> Image.Image:
             f"{path}: label of mode {picture.mode}; ids are needed: an 8-bit grey or palette PNG, not colours"
         )
     return picture
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    try:
+        orientation = picture.getexif().get(ExifTags.Base.Orientation)
+    except UNREADABLE:  # a damaged EXIF beside sound pixels
+        return picture
+    return picture.transpose(TURNED[orientation]) if orientation in TURNED else picture
 
 
 def _load(path: Path) -> Image.Image:

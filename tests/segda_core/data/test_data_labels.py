@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from segda_core.classes import PALETTE
 from segda_core.data.labels import label_counts, read_image, read_label, to_train_ids
@@ -76,6 +76,28 @@ def test_images_become_rgb(tmp_path):
     np.testing.assert_array_equal(read_image(write(tmp_path / "c.png", "RGB", colour)), colour)
     grey = read_image(write(tmp_path / "g.png", "L", colour[..., 0]))
     np.testing.assert_array_equal(grey, np.repeat(colour[..., :1], 3, axis=2))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photos_are_turned_upright(tmp_path, orientation):
+    picture = Image.fromarray(np.arange(72, dtype=np.uint8).reshape(4, 6, 3))
+    exif = picture.getexif()
+    exif[ExifTags.Base.Orientation] = orientation
+    picture.save(tmp_path / "photo.png", exif=exif)
+    with Image.open(tmp_path / "photo.png") as photo:
+        upright = np.asarray(ImageOps.exif_transpose(photo))
+    assert (upright.shape == (4, 6, 3)) == (orientation < 5)
+    np.testing.assert_array_equal(read_image(tmp_path / "photo.png"), upright)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_a_damaged_exif_turns_nothing(tmp_path):
+    picture = Image.fromarray(np.full((4, 6, 3), 100, dtype=np.uint8))
+    for number, exif in enumerate(
+        [b"Exif\0\0nothing", b"Exif\0\0II*\0\xff\xff\xff\x7f", b"Exif\0\0II*\0\x08\0\0\0\x09\0"]
+    ):
+        picture.save(tmp_path / f"{number}.jpg", exif=exif)
+        assert read_image(tmp_path / f"{number}.jpg").shape == (4, 6, 3)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
