@@ -17,9 +17,9 @@ def leaks(trials: Sequence[Trial]) -> list[str]:
             continue
         for ancestor in _ancestors(trial, by_id):
             opened = ancestor.config.target_subset
-            if opened is not None and not _within(opened, own):
-                text = f"{trial.stage}: trials of {_words(own)} take from {ancestor.stage}, which opened"
-                found[f"{text} {_words(opened)}"] = None
+            if opened is not None and not within(opened, own):
+                text = f"{trial.stage}: trials of {in_words(own)} take from {ancestor.stage}, which opened"
+                found[f"{text} {in_words(opened)}"] = None
     return list(found)
 
 
@@ -29,7 +29,7 @@ def _ancestors(trial: Trial, by_id: Mapping[str, Trial]) -> Iterator[Trial]:
         yield from _ancestors(by_id[parent], by_id)
 
 
-def _within(subset: SubsetConfig, other: SubsetConfig) -> bool:
+def within(subset: SubsetConfig, other: SubsetConfig) -> bool:
     """Whether one holds only images of the other: subsets are nested for one seed and way to pick."""
     alike = (subset.pick, subset.seed) == (other.pick, other.seed)
     return other.size == "all" or (alike and _size(subset) <= _size(other))
@@ -39,7 +39,8 @@ def _size(subset: SubsetConfig) -> float:
     return inf if subset.size == "all" else subset.size
 
 
-def _words(subset: SubsetConfig) -> str:
+def in_words(subset: SubsetConfig) -> str:
+    """`all target images`, `10 target images (seed 0)`."""
     if subset.size == "all":
         return "all target images"
     which = "the first" if subset.pick == "first" else f"seed {subset.seed}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from launcher.expand.leaks import in_words, within
 from launcher.expand.parents import Chosen
 from launcher.expand.stages import Stage
 from launcher.trial import doing
@@ -27,6 +28,8 @@ def problems_of_roles(stage: Stage, config: TaskConfig, chosen: Chosen) -> Itera
             yield _problem(stage, role, text)
     if isinstance(config, TrialConfig) and (role := config.method.start_role) in chosen:
         yield from _other_model(stage, config, role, chosen[role].config)
+    if "labels" in config.inputs and "labels" in chosen:
+        yield from _other_images(stage, config, chosen["labels"].config)
 
 
 def unused_keys(stage: Stage, configs: Sequence[TaskConfig]) -> Iterator[str]:
@@ -49,6 +52,14 @@ def _other_model(stage: Stage, config: TrialConfig, role: str, parent: TaskConfi
         if differing:
             text = ", ".join(f"{name} {own!r}, there {other!r}" for name, (own, other) in differing.items())
             yield _problem(stage, role, f"the parent's model is another: here {text}")
+
+
+def _other_images(stage: Stage, config: TaskConfig, parent: TaskConfig) -> Iterator[Problem]:
+    """Where the trial opens target images that the parent does not label."""
+    own, labelled = config.target_subset, parent.target_subset
+    if own is not None and labelled is not None and not within(own, labelled):
+        text = f"the parent labels {in_words(labelled)}, but the trial opens {in_words(own)}"
+        yield _problem(stage, "labels", f"{text}; give both the same target.subset")
 
 
 def _missing(stage: Stage, config: TaskConfig, role: str) -> Problem:
