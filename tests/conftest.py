@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,10 @@ from pathlib import Path
 import pytest
 from private_slurm.cluster import Cluster
 from slurm_cluster import settle, slurm_cluster
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # as of `make test &` in a script; commands that the tests interrupt would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
