@@ -174,6 +174,7 @@ class Keeper:
             **head.environment,
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_worker_niceness": "0",  # trials are no background work
+            "RAY_prestart_worker_first_driver": "0",  # one for each CPU, and trials use none of them
             "RAY_kill_child_processes_on_worker_exit": "false",  # the kernel tells runners, which then save
         }
         options = {
