@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from launcher.expand.layers import look_up
-from launcher.expand.points import matches_value
+from launcher.expand.layers import look_up, put
+from launcher.expand.points import axis_of, matches_value
 from launcher.trial import Trial
 from segda_core.errors import ConfigError, Json, did_you_mean, parse_yaml
 
@@ -87,15 +87,20 @@ def _axis(trials: Sequence[Trial], name: str) -> str:
 
 
 def _value(trial: Trial, axis: str) -> Json:
-    """The trial's resolved value, None where it has none: what it does not use is no longer there."""
+    """The trial's resolved value, None where it has none: what it does not use is no longer there.
+
+    Of a task without such a setting the value of its parents, whose axis it is: pseudo labels have no seed.
+    """
     if axis == STAGE:
         return trial.stage
-    first, *rest = axis.split(".")
-    if first not in type(trial.config).model_fields:
-        return None
-    raw = trial.config.model_dump(mode="json", include={first})
+    first = axis.partition(".")[0]
+    raw: Json = {}
+    if first in type(trial.config).model_fields:
+        raw = trial.config.model_dump(mode="json", include={first})
+    elif (inherited := axis_of(axis, trial.point)) is not None:
+        raw = put({}, inherited.split("."), trial.point[inherited])
     try:
-        return look_up(raw, (first, *rest))
+        return look_up(raw, tuple(axis.split(".")))
     except KeyError:
         return None
 

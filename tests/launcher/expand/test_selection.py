@@ -88,6 +88,20 @@ def test_a_stage_is_selected_by_its_name(tmp_path: Path) -> None:
         select(trials, ["stage=adpat"])
 
 
+def test_a_task_without_a_setting_has_its_parents(tmp_path: Path) -> None:
+    stages = {
+        "first": {"task": "train", "grid": {"seed": [0, 1], "method": METHODS[:2]}},
+        "labels": {"task": "pseudo_label", "from": {"network": "first"}},
+    }
+    trials = expanded(tmp_path, base={"steps": 1}, stages=stages).trials
+    labels = [trial for trial in trials if trial.stage == "labels"]
+    chosen = select(trials, ["seed=1"])
+    assert {trial.stage for trial in chosen} == {"first", "labels"}
+    assert {trial.parents["network"] for trial in chosen if trial in labels} < {trial.id for trial in chosen}
+    name = trials[0].point["method"]["name"]
+    assert len(select(labels, [f"method.name={name}"])) == len(select(labels, [f"method={name}"])) == 2
+
+
 def test_without_stages_there_is_none_to_select(trials: list[Trial]) -> None:
     with pytest.raises(ConfigError, match="no axis 'stage'; there are: method, seed"):
         select(trials, ["stage=adapt"])
