@@ -35,7 +35,13 @@ def make(options: argparse.Namespace) -> int:
     """Write a set of images drawn by segda itself."""
     from segda_core.data.streets import make_streets
 
-    make_streets(_folder(options))
+    folder = _folder(options)
+    try:
+        drawn = make_streets(folder)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be made: {error.strerror or error}") from error
+    if not drawn:
+        print(f"{folder}: something is there already; nothing is drawn", file=sys.stderr)
     return 0
 
 

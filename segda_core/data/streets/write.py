@@ -60,19 +60,21 @@ def all_samples() -> list[Sample]:
     ]
 
 
-def make_streets(root: Path, *, workers: int | None = None, progress: bool = True) -> None:
+def make_streets(root: Path, *, workers: int | None = None, progress: bool = True) -> bool:
     """Write `streets` to `root` unless something is there; several callers may race, one result stays.
+
+    Whether anything was drawn.
 
     `workers` processes draw (default: one for each core); the files are the same whatever their number.
     """
-    write_streets(root, all_samples(), workers or len(os.sched_getaffinity(0)), progress)
+    return write_streets(root, all_samples(), workers or len(os.sched_getaffinity(0)), progress)
 
 
-def write_streets(root: Path, samples: list[Sample], workers: int, progress: bool) -> None:
-    """Write these samples to `root`, whole or not at all, unless something is there."""
+def write_streets(root: Path, samples: list[Sample], workers: int, progress: bool) -> bool:
+    """Write these samples to `root`, whole or not at all, unless something is there; whether it did."""
     _remove_abandoned(root)
-    if root.is_dir() and any(root.iterdir()):
-        return
+    if root.exists() and any(root.iterdir()):
+        return False
     root.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
     try:
@@ -82,6 +84,7 @@ def write_streets(root: Path, samples: list[Sample], workers: int, progress: boo
         _claim(temporary, root)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    return True
 
 
 def write_samples(root: Path, samples: list[Sample]) -> int:

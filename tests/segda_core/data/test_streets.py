@@ -224,3 +224,15 @@ def test_roots_in_two_folders_are_refused(tmp_path: Path, capsys: pytest.Capture
     profile = profile_with(tmp_path, tmp_path / "one/render", tmp_path / "two/camera")
     assert main(["make", "streets", "--profile", str(profile)]) == 2
     assert f"their roots lie in {tmp_path / 'one'} and {tmp_path / 'two'}" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_or_holds_something_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    for root, reason in (("file", "Not a directory"), ("file/below", "File exists")):
+        assert main(["make", "streets", "--root", str(tmp_path / root)]) == 2
+        assert f"{tmp_path / root}: cannot be made: {reason}" in capsys.readouterr().err
+    assert main(["make", "streets", "--root", str(tmp_path)]) == 0
+    assert f"{tmp_path}: something is there already; nothing is drawn" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
