@@ -1,13 +1,15 @@
 """Reading a trial's state from its directory, the only truth about it."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from launcher.slurm.avoid import node_of
 from launcher.slurm.ending import CANCELLED, CAUSES, FORGOTTEN, PREEMPTED, end_of, why_unknown
 from launcher.slurm.job_log import job_log, last_words
 from launcher.slurm.requeue import goes_on
-from launcher.trials.inputs import changed, with_inputs
+from launcher.trials.inputs import outdated, with_inputs
 from launcher.trials.life import life_of
 from launcher.trials.outcome import BY_CANCEL, BY_SEARCH, KILLED, Outcome, Status, read_outcome
 from launcher.trials.progress import UNREADABLE, read_progress
@@ -23,28 +25,34 @@ LEFT_ALONE = {
 """Last state of a job -> why the launch that meets it does not submit its trial again."""
 
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
 def read_status(
-    files: TrialFiles, manifest_hash: str | None = None, commit: str | None = None
+    files: TrialFiles, images: Mapping[str, str] = NOTHING, commit: str | None = None
 ) -> TrialStatus:
     """`understand`, but a trial with a broken file is failed without a cause: others can still be read."""
     try:
-        return understand(files, manifest_hash, commit)
+        return understand(files, images, commit)
     except UNREADABLE as error:
         message = f"a file of it cannot be read ({error}); --rerun {files.root.name} starts it anew"
         return TrialStatus(files.root.name, State.FAILED, message=message)
 
 
-def understand(files: TrialFiles, manifest_hash: str | None = None, commit: str | None = None) -> TrialStatus:
-    """State of one trial; stale where `manifest_hash` (of its images today) is not the one it was made with.
+def understand(
+    files: TrialFiles, images: Mapping[str, str] = NOTHING, commit: str | None = None
+) -> TrialStatus:
+    """State of one trial; stale where its images, or those of a trial above it, are not what they were.
 
+    `images` are trial ids with the hashes of their images today; who is not among them counts as unchanged.
     `commit` is the code checked out now, to mark results of another one.
     """
     metrics = read_json(files.metrics)
     if metrics is not None:
-        return _done(files, metrics, manifest_hash, commit)
+        return _done(files, metrics, images, commit)
     numbers = files.attempt_numbers()
     if not numbers:
-        return with_inputs(TrialStatus(files.root.name, _unfinished(files)), files, manifest_hash)
+        return with_inputs(TrialStatus(files.root.name, _unfinished(files)), files, images)
     attempt = files.attempt(numbers[-1])
     outcome = read_outcome(attempt)
     if outcome is None or goes_on(outcome):
@@ -54,15 +62,15 @@ def understand(files: TrialFiles, manifest_hash: str | None = None, commit: str 
             return _progress(files, attempt, state, None, life.message)
         outcome = _outcome(files, attempt)  # it may have ended since we first looked
     if outcome.status is Status.DONE and (metrics := read_json(files.metrics)) is not None:
-        return _done(files, metrics, manifest_hash, commit)
+        return _done(files, metrics, images, commit)
     status = _ended(files, attempt, outcome)
-    return with_inputs(status, files, manifest_hash)
+    return with_inputs(status, files, images)
 
 
 def _done(
-    files: TrialFiles, metrics: dict[str, Any], manifest_hash: str | None, commit: str | None
+    files: TrialFiles, metrics: dict[str, Any], images: Mapping[str, str], commit: str | None
 ) -> TrialStatus:
-    difference = changed(files, metrics, manifest_hash)
+    difference = outdated(files, metrics, images)
     return TrialStatus(
         id=files.root.name,
         state=State.STALE if difference else State.DONE,

@@ -72,7 +72,8 @@ def explain(trial: Trial, sweep: Sweep, expansion: Expansion, runs: Path, reques
     """Explain one trial of a sweep's expansion."""
     files, family = trial.files(runs), _family(trial, expansion)
     images = read_manifests(family)
-    statuses = {each.id: read_status(each.files(runs), images[each.id].hash or None) for each in family}
+    hashes = {key: each.hash for key, each in images.items() if each.hash}
+    statuses = {each.id: read_status(each.files(runs), hashes) for each in family}
     decision = decide_all(family, statuses, requests)[trial.id]
     other = nearest(trial, _finished(trial, expansion, runs))
     return Explanation(

@@ -33,7 +33,7 @@ def read_sweep(sweep: Path, today: Today) -> list[TrialStatus]:
     names = set(trial_names(sweep))
     names.update(trial_id for ids in read_plan(sweep.parent, sweep.name).values() for trial_id in ids)
     hashes = today.manifest_hashes
-    return [read_status(TrialFiles(sweep / name), hashes.get(name), today.commit) for name in sorted(names)]
+    return [read_status(TrialFiles(sweep / name), hashes, today.commit) for name in sorted(names)]
 
 
 def counts(statuses: Sequence[TrialStatus]) -> dict[State, int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from launcher.executors.base import Surroundings, silently
@@ -58,7 +59,7 @@ class Survey:
 
     def read_status(self, trial: Trial) -> TrialStatus:
         """How one trial stands now."""
-        return read_status(trial.files(self.runs), self.manifests[trial.id].hash or None, self.commit)
+        return read_status(trial.files(self.runs), self.today.manifest_hashes, self.commit)
 
     @property
     def proposing(self) -> SearchConfig | None:
@@ -89,10 +90,11 @@ class Survey:
         early = early_stopping(self.sweep, self.expansion.trials, self.ends, self.runs)
         return Surroundings(self.runs / self.sweep.name, code, wait, early, say)
 
-    @property
+    @cached_property
     def today(self) -> Today:
         """What the leaderboard compares results with."""
-        return Today({**self.others, **{key: each.hash for key, each in self.manifests.items()}}, self.commit)
+        own = {key: each.hash for key, each in self.manifests.items() if each.hash}
+        return Today({**self.others, **own}, self.commit)
 
 
 def survey(

@@ -221,7 +221,7 @@ def _read(
     place = (folder.root, identifier, config, frozenset(point), stage, lineage, above)
     files = TrialFiles(root)
     try:
-        status = understand(files, today.manifest_hashes.get(identifier), today.commit)
+        status = understand(files, today.manifest_hashes, today.commit)
         result = None if status.metrics is None else parse(Result, status.metrics, str(files.metrics))
     except (OSError, *UNREADABLE) as error:
         problem = _named(files.metrics if files.metrics.exists() else root, error)

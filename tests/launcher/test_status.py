@@ -57,10 +57,10 @@ def test_missing_without_attempt_or_directory(files: TrialFiles, tmp_path: Path)
 def test_done_stale_and_older_code(files: TrialFiles) -> None:
     make_attempt(files, status="done")
     write_json(files.metrics, METRICS)
-    status = read_status(files, "then", "abc")
+    status = read_status(files, {files.root.name: "then"}, "abc")
     assert (status.state, status.miou, status.older_code) == (State.DONE, 0.5, False)
-    assert read_status(files, "now", "abc").state is State.STALE
-    assert read_status(files, "then", "def").older_code
+    assert read_status(files, {files.root.name: "now"}, "abc").state is State.STALE
+    assert read_status(files, {files.root.name: "then"}, "def").older_code
 
 
 def test_running_while_its_runner_runs(files: TrialFiles) -> None:
@@ -113,8 +113,8 @@ def test_cancelled_while_the_marker_is_there(files: TrialFiles, outcome: dict) -
 
 def test_an_unfinished_trial_whose_images_changed(files: TrialFiles) -> None:
     make_attempt(files, status="saved")
-    assert read_status(files, "now").inputs_changed
-    assert not read_status(files, "then").inputs_changed
+    assert read_status(files, {files.root.name: "now"}).inputs_changed
+    assert not read_status(files, {files.root.name: "then"}).inputs_changed
 
 
 def test_a_claim_without_a_word_does_not_hide_that_images_changed(files: TrialFiles) -> None:
@@ -122,7 +122,7 @@ def test_a_claim_without_a_word_does_not_hide_that_images_changed(files: TrialFi
     files.attempt(2).root.mkdir()
     age = time.time() - 100
     os.utime(files.attempt(2).root, (age, age))
-    assert read_status(files, "now").inputs_changed
+    assert read_status(files, {files.root.name: "now"}).inputs_changed
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "attempts/1/outcome.json", "attempts/1/heartbeat.json"])
@@ -130,7 +130,7 @@ def test_a_claim_without_a_word_does_not_hide_that_images_changed(files: TrialFi
 def test_a_broken_file_fails_its_trial_alone(files: TrialFiles, name: str, content: str) -> None:
     make_attempt(files)
     (files.root / name).write_text(content)
-    status = read_status(files, "then", "abc")
+    status = read_status(files, {files.root.name: "then"}, "abc")
     assert (status.state, status.cause) == (State.FAILED, None)
     assert "--rerun trial-1" in status.message
     assert [found.state for found in read_sweep(files.root.parent, Today())] == [State.FAILED]
@@ -245,6 +245,28 @@ def test_a_changed_grandparent_makes_a_result_stale(files: TrialFiles) -> None:
     outputs = {"segmenter": {"path": "final.pt", "sha256": "now"}}
     write_json(grandparent.metrics, {**METRICS, "outputs": outputs})
     assert read_status(files).message == "its parent grandparent-1 changed since"
+
+
+def test_other_images_of_a_grandparent_make_a_result_stale_before_it_is_made_again(files: TrialFiles) -> None:
+    write_json(files.metrics, {**METRICS, "parents": {"init_from": PARENT}})
+    parent_makes(files, "then", parents={"init_from": {**PARENT, "trial": "grandparent-1"}})
+    grandparent = TrialFiles(files.root.parent / "grandparent-1")
+    assert read_status(files, {"grandparent-1": "now"}).state is State.DONE  # it is gone
+    outputs = {"segmenter": {"path": "final.pt", "sha256": "then"}}
+    write_json(grandparent.metrics, {**METRICS, "outputs": outputs})
+    assert read_status(files, {"grandparent-1": "then", "parent-1": "then"}).state is State.DONE
+    status = read_status(files, {"grandparent-1": "now"})
+    assert status.state is State.STALE
+    assert status.message == "the images of its parent grandparent-1 changed since"
+
+
+def test_an_unfinished_trial_goes_on_though_the_images_of_its_parent_are_others(files: TrialFiles) -> None:
+    """What it reads of the parent is what it was; starting anew each time would never end."""
+    name_parent(files)
+    parent_makes(files, "then")
+    write_json(files.attempt(1).submission, {"manifest_hash": "then", "parents": {"init_from": PARENT}})
+    write_json(files.attempt(1).environment, {"parents": {"init_from": PARENT}})
+    assert read_status(files, {"parent-1": "now"}).inputs_changed == ""
 
 
 def name_parent(files: TrialFiles) -> None:

@@ -47,7 +47,9 @@ def dry_run(folder: Path, only: list[str], manifest: Manifest, *overrides: str, 
     expansion = expand(sweep)
     chosen = select(expansion.trials, only)
     runs = folder / "runs"
-    look = {trial.id: (read_status(trial.files(runs), manifest.hash), manifest) for trial in chosen}
+    look = {
+        trial.id: (read_status(trial.files(runs), {trial.id: manifest.hash}), manifest) for trial in chosen
+    }
     statuses = {trial.id: read_status(trial.files(runs)) for trial in expansion.trials}
     decisions = decide_all(
         chosen, {**statuses, **{key: found for key, (found, _) in look.items()}}, Requests()
