@@ -9,11 +9,22 @@ from pathlib import Path
 
 import pytest
 from private_slurm.cluster import Cluster
+from side_by_side import ByFile, is_on_ray
 from slurm_cluster import settle, slurm_cluster
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # as of `make test &` in a script; commands that the tests interrupt would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that ask for the Ray head go first, since one process does them all."""
+    items.sort(key=lambda item: not is_on_ray(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile | None:
+    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,20 +1,29 @@
-"""One Ray head for all tests of a session: starting it takes longer than most of them. And code to edit."""
+"""One Ray head for all tests: starting it takes longer than most of them. And code to edit."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from checkouts import copy_checkout
-from ray_heads import ray_head_of
+from ray_heads import SharedHead
+from side_by_side import is_on_ray
 
 from launcher.executors.ray_head import Head, write_standing
 
+SHARED = SharedHead(cpus=2)
 
-@pytest.fixture(scope="session")
-def ray_head() -> Iterator[Head]:
+
+@pytest.fixture
+def ray_head(request: pytest.FixtureRequest) -> Head:
     """A head with two CPUs."""
-    with ray_head_of(cpus=2) as head:
-        yield head
+    assert is_on_ray(request.node.nodeid), "its name does not say that it asks for the head"
+    return SHARED.running()
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """No test after this one asks for the head: they come in a row."""
+    if nextitem is None or not is_on_ray(nextitem.nodeid):
+        SHARED.end()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -164,20 +164,6 @@ def test_what_a_dead_ray_head_left(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert [each.level for each in ray.check_ray(Scope(tmp_path))] == [Level.NOTE]
     write_json(folder / "head.json", {**head, "keeper": {**identity(), "pid_start": 1}})
     assert [each.level for each in ray.check_ray(Scope(tmp_path))] == [Level.NOTE, Level.WARNING]
-
-
-def test_the_head_of_make_dashboard_is_asked(
-    stand_in: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SEGDA_RUNTIME_DIR", str(tmp_path))
-    for name in ("http_proxy", "HTTP_PROXY"):  # of no use on loopback
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    monkeypatch.delenv("no_proxy", raising=False)
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    stand_in(tmp_path)
-    head = next(ray.check_ray(Scope(tmp_path)))
-    assert head.level is Level.OK, head.message
-    assert head.facts["cpus"] == 2
 
 
 def test_the_command_line(tmp_path: Path) -> None:
