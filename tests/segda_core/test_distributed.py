@@ -1,11 +1,9 @@
-import os
-import socket
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing
+from ranks import endings, start_ranks
 from torch import Tensor, nn
 
 from segda_core.distributed import connect, wrap
@@ -93,15 +91,15 @@ def fresh() -> nn.Module:
     return nn.Sequential(*[layer for _ in range(6) for layer in (nn.Linear(64, 64), nn.Tanh())])
 
 
-def through_and_resumed(rank: int, port: int, folder: str) -> None:
+def through_and_resumed(folder: Path) -> None:
     """Rank 0 writes the weights after eight steps, and after three and then five."""
-    os.environ.update(RANK=str(rank), WORLD_SIZE=str(RANKS), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
-    with connect(RANKS):
+    with connect(RANKS) as world:
+        rank = world.rank
         through = trained(fresh(), range(8), rank)
         resumed = trained(trained(fresh(), range(3), rank), range(3, 8), rank)
     if rank == 0:
-        torch.save([flat(through), flat(resumed)], Path(folder, "weights.pt"))
+        torch.save([flat(through), flat(resumed)], folder / "weights.pt")
 
 
 def flat(network: nn.Module) -> Tensor:
@@ -110,9 +108,6 @@ def flat(network: nn.Module) -> Tensor:
 
 @pytest.mark.processes
 def test_four_ranks_resumed_equal_uninterrupted_bit_for_bit(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    torch.multiprocessing.spawn(through_and_resumed, (port, str(tmp_path)), nprocs=RANKS)
+    assert endings(start_ranks(RANKS, through_and_resumed, tmp_path)) == [0] * RANKS
     through, resumed = torch.load(tmp_path / "weights.pt")
     assert torch.equal(through, resumed)

@@ -1,7 +1,5 @@
 """Two gloo ranks against one process: all of it in one start of two processes, which is what costs time."""
 
-import os
-import socket
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing
+from ranks import endings, start_ranks
 from trials import CONTRACT, pseudo_label_config, small_config, write_trial
 
 from segda_core.data.index import scan
@@ -104,10 +102,8 @@ def broadcast_buffers_reach_every_rank(world: World) -> bool:
     return norm.running_mean.tolist() == [1.0, 1.0]
 
 
-def work(rank: int, port: int, root: Path, out: Path) -> None:
+def work(root: Path, out: Path) -> None:
     torch.set_num_threads(1)
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     with connect(2) as world:
         results = {case: train(root, *case, world) for case in CASES}
         equal = all(
@@ -118,22 +114,19 @@ def work(rank: int, port: int, root: Path, out: Path) -> None:
         scored = score(root, world)
         facts = {
             "equal": equal,
-            "agreed": int(world.agree(Verdict.SAVE if rank == 1 else Verdict.CONTINUE)),
-            "path": world.from_main("3.pt" if rank == 0 else None),
+            "agreed": int(world.agree(Verdict.SAVE if world.rank == 1 else Verdict.CONTINUE)),
+            "path": world.from_main("3.pt" if world.is_main else None),
             "buffers": broadcast_buffers_reach_every_rank(world),
             "labels": label(root, out, world),
             "matrices": None if scored is None else torch.from_numpy(scored.matrices),
         }
-    torch.save({"results": results, "facts": facts}, out / f"{rank}.pt")
+    torch.save({"results": results, "facts": facts}, out / f"{world.rank}.pt")
 
 
 @pytest.fixture(scope="module")
 def two_ranks(root, tmp_path_factory):
     out = tmp_path_factory.mktemp("ranks")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(work, args=(port, root, out), nprocs=2)
+    assert endings(start_ranks(2, work, root, out)) == [0, 0]
     return [torch.load(out / f"{rank}.pt") for rank in (0, 1)]
 
 

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from ranks import endings, start_training
 from trials import SIZES, run, skipping, small_config, write_trial
 
 from segda_core import checkpoint
@@ -22,18 +22,10 @@ STEPS = 120
 PATIENCE = 300.0
 
 
-def start(trial: TrialFiles, number: int, **environment: str) -> subprocess.Popen:
+def start(trial: TrialFiles, number: int) -> subprocess.Popen:
     command = [sys.executable, "-m", "segda_core.train", str(trial.root), "--attempt", str(number)]
     with trial.attempt(number).log.open("ab") as log:
-        return subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log)
-
-
-def start_two_ranks(trial: TrialFiles, number: int) -> list[subprocess.Popen]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    return [start(trial, number, RANK=str(rank), LOCAL_RANK=str(rank), **shared) for rank in (0, 1)]
+        return subprocess.Popen(command, stdout=log, stderr=log)
 
 
 def wait_for(path: Path) -> None:
@@ -79,11 +71,11 @@ def test_terminated_and_resumed_equals_uninterrupted(root, tmp_path):
 @pytest.mark.processes
 def test_a_signal_to_one_rank_saves_and_ends_both(root, tmp_path):
     trial = write_trial(tmp_path / "trial", small_config(root, ranks=2, steps=100_000))
-    ranks = start_two_ranks(trial, 1)
+    ranks = start_training(trial, 2)
     wait_for(trial.attempt(1).history)
-    ranks[1].send_signal(signal.SIGUSR2)
+    os.kill(ranks[1].pid, signal.SIGUSR2)
 
-    assert [rank.wait(PATIENCE) for rank in ranks] == [0, 0]
+    assert endings(ranks) == [0, 0]
     step = read_json(trial.attempt(1).saved)["step"]
     assert (trial.attempt(1).checkpoints / f"{step}.pt").exists()
     assert not (trial.attempt(1).root / "errors").exists()
@@ -101,7 +93,7 @@ def test_two_ranks_say_together_what_they_could_not_use(root, tmp_path):
         image.write_bytes(b"no picture")
     config = skipping(small_config(copy, "source_only", ranks=2, workers=1))
     trial = write_trial(tmp_path / "trial", config)
-    assert [rank.wait(PATIENCE) for rank in start_two_ranks(trial, 1)] == [0, 0]
+    assert endings(start_training(trial, 2)) == [0, 0]
     metrics = read_json(trial.metrics)
     assert metrics["training_skipped"] + metrics["validation_skipped"] == list(map(str, bad))
 
@@ -114,7 +106,7 @@ def test_two_ranks_find_a_class_without_truth_together(root, tmp_path):
         label.unlink()
     config = skipping(small_config(copy, "source_only", ranks=2, evaluation=SIZES))
     trial = write_trial(tmp_path / "trial", config)
-    assert [rank.wait(PATIENCE) for rank in start_two_ranks(trial, 1)] == [1, 1]
+    assert endings(start_training(trial, 2)) == [1, 1]
     errors = [read_json(trial.attempt(1).error(rank)) for rank in (0, 1)]
     assert [error["cause"] for error in errors] == ["data", "data"]
     assert all("of which the validation images hold no pixel" in error["message"] for error in errors)

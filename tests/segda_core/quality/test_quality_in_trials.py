@@ -1,13 +1,10 @@
 """What a whole trial stores about its quality, and that its training does not notice."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 
 import pytest
 import torch
+from ranks import endings, start_training
 from trials import small_config, write_trial
 
 from segda_core import checkpoint
@@ -88,13 +85,6 @@ def test_student_and_teacher_are_compared_whichever_is_evaluated(root, tmp_path,
     assert 0 < read_json(trial.metrics)["quality"]["metrics"]["ema"] < 1
 
 
-def start(trial: TrialFiles, rank: int, port: int) -> subprocess.Popen:
-    own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    command = [sys.executable, "-m", "segda_core.train", str(trial.root), "--attempt", "1"]
-    return subprocess.Popen(command, env={**os.environ, **own, **meeting})
-
-
 @pytest.mark.processes
 def test_two_ranks_measure_what_one_does(root, tmp_path):
     """Midway too, while the other rank waits; weights differ by rounding alone, also with batch norm."""
@@ -104,10 +94,7 @@ def test_two_ranks_measure_what_one_does(root, tmp_path):
     common["sync_batch_norm"] = True
     alone = run(tmp_path / "alone", small_config(root, "adaptsegnet", **common))
     both = write_trial(tmp_path / "both", small_config(root, "adaptsegnet", ranks=2, **common))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    assert [process.wait(90) for process in [start(both, rank, port) for rank in (0, 1)]] == [0, 0]
+    assert endings(start_training(both, 2)) == [0, 0]
     for one, two in zip(evaluations(alone), evaluations(both), strict=True):
         known = {name: value for name, value in one["quality"].items() if value is not None}
         assert {name: two["quality"][name] for name in known} == pytest.approx(known, rel=0.01, abs=0.01)
