@@ -20,11 +20,24 @@ METHODS = {"method": [{"name": "source_only"}, {"name": "joint"}]}
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> SmallSweep:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[SmallSweep, list[tuple[int, str]]]:
+    """A sweep that two launchers began at once, and how these ended."""
     sweep = SmallSweep(tmp_path_factory.mktemp("uninterrupted"), METHODS, STEPS)
-    code, output = sweep.run("sweep", "quick")
-    assert code == 0, output
-    return sweep
+    launchers = [sweep.start("sweep", "quick") for _ in range(2)]
+    return sweep, [sweep.finish(launcher) for launcher in launchers]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(shared: tuple[SmallSweep, list[tuple[int, str]]]) -> SmallSweep:
+    return shared[0]
+
+
+def test_two_launchers_share_a_sweep(shared: tuple[SmallSweep, list[tuple[int, str]]]) -> None:
+    sweep, endings = shared
+    assert [code for code, _ in endings] == [0, 0], endings
+    assert sweep.outcomes() == ["done"] * 2
+    assert sum(output.count("started ") for _, output in endings) == 2
+    assert sweep.processes() == []
 
 
 def test_a_second_call_runs_nothing(uninterrupted: SmallSweep) -> None:
@@ -111,16 +124,6 @@ def test_gpus_that_torch_cannot_use_fail_the_trial_and_name_the_way_out(
     assert (
         "was given GPUs (CUDA_VISIBLE_DEVICES=GPU-aaaa), but torch" in read_json(attempt.outcome)["message"]
     )
-
-
-def test_two_launchers_share_a_sweep(tmp_path: Path) -> None:
-    sweep = SmallSweep(tmp_path, {"method": [{"name": "source_only"}], "seed": [0, 1]}, steps=2)
-    launchers = [sweep.start("sweep", "quick") for _ in range(2)]
-    endings = [sweep.finish(launcher) for launcher in launchers]
-    assert [code for code, _ in endings] == [0, 0], endings
-    assert sweep.outcomes() == ["done"] * 2
-    assert sum(output.count("started ") for _, output in endings) == 2
-    assert sweep.processes() == []
 
 
 def test_ctrl_c_saves_and_leaves_nothing_behind_but_the_score_so_far(tmp_path: Path) -> None:
