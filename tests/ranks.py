@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 from typing import Any
 
 from segda_core.train import main
@@ -18,14 +19,15 @@ PATIENCE_S = 300.0
 
 
 def start_ranks(count: int, work: Callable[..., object], *arguments: Any) -> list[ForkServerProcess]:
-    """So many processes that do some work, with the variables by which torchrun's workers meet."""
+    """So many processes that do some work here, with the variables by which torchrun's workers meet."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {**os.environ, "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     ranks = [
         FORKED.Process(
-            target=_be, args=({**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}, work, arguments)
+            target=_be,
+            args=({**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}, Path.cwd(), work, arguments),
         )
         for rank in range(count)
     ]
@@ -51,8 +53,11 @@ def endings(ranks: Sequence[ForkServerProcess]) -> list[int | None]:
     return codes
 
 
-def _be(environment: dict[str, str], work: Callable[..., object], arguments: Sequence[Any]) -> None:
+def _be(
+    environment: dict[str, str], folder: Path, work: Callable[..., object], arguments: Sequence[Any]
+) -> None:
     os.environ.update(environment)
+    os.chdir(folder)
     work(*arguments)
 
 

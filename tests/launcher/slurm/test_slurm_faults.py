@@ -96,12 +96,6 @@ def said_of(sweep: SmallSweep) -> dict[str, tuple[str, str]]:
     return {status["id"]: (status["state"], status["message"]) for status in listed}
 
 
-def assert_equal(sweep: SmallSweep, alone: SmallSweep) -> None:
-    expected, histories = alone.results(), alone.histories()
-    assert sweep.results() == {trial: expected[trial] for trial in sweep.results()}
-    assert sweep.histories() == {trial: histories[trial] for trial in sweep.histories()}
-
-
 def contents(attempt: AttemptFiles) -> dict[str, bytes]:
     files = [path for path in attempt.root.rglob("*") if path.is_file()]
     return {str(path.relative_to(attempt.root)): path.read_bytes() for path in files}
@@ -213,13 +207,9 @@ def on_two_nodes(folder: Path, ranks: int, **settings: object) -> SmallSweep:
 
 
 def test_two_nodes_with_two_ranks_equal_one_with_four(slurm: Cluster, tmp_path: Path) -> None:
-    sweep, alone = (
-        on_two_nodes(tmp_path / "two nodes", 4, steps=20),
-        sweep_of(tmp_path / "one", 1, ranks=4, steps=20, max_parallel=1),
-    )
+    sweep = on_two_nodes(tmp_path / "two nodes", 4, steps=20)
     finish(sweep)
-    submit(alone)
-    assert_equal(sweep, alone)
+    assert_as_left_alone(sweep)
     assert len(sweep.attempts()) == 1
 
 
@@ -227,7 +217,7 @@ def test_both_nodes_of_a_job_that_is_queued_again_meet_in_the_next_attempt(
     slurm: Cluster, tmp_path: Path
 ) -> None:
     """One rank on each: with two, weights after a resume were seen to differ in the last bits."""
-    sweep, alone = on_two_nodes(tmp_path / "two nodes", 2), sweep_of(tmp_path / "one", 1, ranks=2)
+    sweep = on_two_nodes(tmp_path / "two nodes", 2)
     victim = Victim(sweep.trial(0))
     hold_each([victim])
     assert len(victim.held) == 2
@@ -235,12 +225,9 @@ def test_both_nodes_of_a_job_that_is_queued_again_meet_in_the_next_attempt(
     job = job_of(slurm, victim.attempt)
     slurm.check("scancel", "--signal=USR2", job)
     victim.go_on_when_asked()
-    local = alone.start("sweep", "quick")
     wait_until(sweep.trial(0).attempt(2).runner(0).exists)
     assert not requeue(job, 0, asked_to_save=True), "asked by the start that is over"
-    code, output = alone.finish(local)
-    assert code == 0, output
     finish(sweep)
-    assert_equal(sweep, alone)
+    assert_as_left_alone(sweep)
     wait_until(lambda: victim.statuses() == ["saved", "done"])  # a little later than the result
     assert victim.attempts()[1].node_log(1).exists()
