@@ -91,11 +91,15 @@ def test_two_ranks_say_together_what_they_could_not_use(root, tmp_path):
     ]
     for image in bad:
         image.write_bytes(b"no picture")
-    config = skipping(small_config(copy, "source_only", ranks=2, workers=1))
-    trial = write_trial(tmp_path / "trial", config)
-    assert endings(start_training(trial, 2)) == [0, 0]
-    metrics = read_json(trial.metrics)
-    assert metrics["training_skipped"] + metrics["validation_skipped"] == list(map(str, bad))
+    found = []
+    for ranks in (1, 2):  # one of these images is met by rank 1 alone
+        config = skipping(small_config(copy, "source_only", steps=3, ranks=ranks, workers=1))
+        trial = write_trial(tmp_path / f"{ranks}", config)
+        assert endings(start_training(trial, ranks)) == [0] * ranks
+        found.append(read_json(trial.metrics))
+    alone, together = found
+    assert together["training_skipped"] == alone["training_skipped"] != []
+    assert together["validation_skipped"] == list(map(str, bad[6:]))
 
 
 @pytest.mark.processes
