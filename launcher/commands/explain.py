@@ -12,7 +12,7 @@ from rich.text import Text
 from launcher.expand.compare import Difference, differences, leaves, nearest
 from launcher.expand.layers import Layer, find_layer, look_up
 from launcher.launching.decide import Decision, Requests, decide_all
-from launcher.launching.manifest import read_manifests
+from launcher.launching.manifest import image_hashes, read_manifests
 from launcher.status import read_status
 from launcher.sweep import Expansion, Sweep
 from launcher.trial import Trial, doing
@@ -72,7 +72,7 @@ def explain(trial: Trial, sweep: Sweep, expansion: Expansion, runs: Path, reques
     """Explain one trial of a sweep's expansion."""
     files, family = trial.files(runs), _family(trial, expansion)
     images = read_manifests(family)
-    hashes = {key: each.hash for key, each in images.items() if each.hash}
+    hashes = image_hashes(images)
     statuses = {each.id: read_status(each.files(runs), hashes) for each in family}
     decision = decide_all(family, statuses, requests)[trial.id]
     other = nearest(trial, _finished(trial, expansion, runs))

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 
 from pydantic import BaseModel, ConfigDict
 
@@ -41,6 +41,11 @@ def read_manifests(trials: Iterable[Trial], absent_classes: bool = False) -> dic
         return {}
     manifests = _ask(selections, absent_classes)
     return {trial_id: manifests[key] for trial_id, key in keys.items()}
+
+
+def image_hashes(manifests: Mapping[str, Manifest]) -> dict[str, str]:
+    """Trial id -> hash of its images, of those whose images can be used."""
+    return {trial_id: manifest.hash for trial_id, manifest in manifests.items() if manifest.hash}
 
 
 def problems(manifests: Iterable[Manifest]) -> list[str]:

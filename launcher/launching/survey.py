@@ -8,7 +8,7 @@ from pathlib import Path
 from launcher.executors.base import Surroundings, silently
 from launcher.expand.selection import select
 from launcher.launching.decide import Action, Decision, Requests, decide, decide_all, parse_rerun, parse_retry
-from launcher.launching.manifest import Manifest, problems, read_manifests
+from launcher.launching.manifest import Manifest, image_hashes, problems, read_manifests
 from launcher.leaderboard import Today
 from launcher.processes.foreground import run_core
 from launcher.search.adaptive import Proposal, ends_of_search, search_of_sweep, taken_up
@@ -93,8 +93,7 @@ class Survey:
     @cached_property
     def today(self) -> Today:
         """What the leaderboard compares results with."""
-        own = {key: each.hash for key, each in self.manifests.items() if each.hash}
-        return Today({**self.others, **own}, self.commit)
+        return Today({**self.others, **image_hashes(self.manifests)}, self.commit)
 
 
 def survey(

@@ -7,8 +7,7 @@ from math import ceil, floor, log10
 from launcher.leaderboard.disk import Size
 from launcher.leaderboard.rank import Section
 from launcher.leaderboard.rows import Row
-from launcher.leaderboard.words import families, family_name, grows
-from launcher.words import percent
+from launcher.leaderboard.words import families, family_name, grows, with_spread
 
 WIDTH, HEIGHT = 760, 360
 """Of a picture, in pixels, as all lengths here."""
@@ -131,9 +130,8 @@ class _Field:
 
 
 def _told(row: Row) -> str:
-    spread = "" if row.std is None else f" ± {percent(row.std)}"
     images = "" if row.size is None else f", {row.size} target images"
-    return f"{family_name([row])}{images}: {percent(row.mean)}{spread}"
+    return f"{family_name([row])}{images}: {with_spread(row)}"
 
 
 def _steps(rows: Sequence[Row]) -> list[float]:

@@ -18,8 +18,12 @@ def score(entry: Entry) -> str:
     row = entry.row
     if row.mean is None:
         return "-"
-    spread = "" if row.std is None else f" ± {percent(row.std)}"
-    return percent(row.mean) + spread if entry.rank else f"({percent(row.mean)}{spread})"
+    return with_spread(row) if entry.rank else f"({with_spread(row)})"
+
+
+def with_spread(row: Row) -> str:
+    """Mean ± std over seeds."""
+    return percent(row.mean) + ("" if row.std is None else f" ± {percent(row.std)}")
 
 
 def size(row: Row) -> str:

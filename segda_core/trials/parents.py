@@ -64,8 +64,11 @@ def read_parents(trial: TrialFiles) -> list[Parent]:
     return [Parent(role, TrialFiles(folder / item["trial"]), item["output"]) for role, item in named.items()]
 
 
-def changed_parent(records: Mapping[str, Record], sweep: Path) -> str | None:
-    """The parent, or one of theirs, whose result is no longer what was read; one not done says nothing."""
+def changed_parent(records: Mapping[str, Record], sweep: Path, images: Mapping[str, str]) -> str | None:
+    """The parent, or one of theirs, whose result is no longer what was read; one not done says nothing.
+
+    Nor is it where its images are not what they were: `images` are ids with the hashes of theirs today.
+    """
     for role, record in records.items():
         files = TrialFiles(sweep / record["trial"])
         now = Parent(role, files, record["output"]).record()
@@ -74,7 +77,9 @@ def changed_parent(records: Mapping[str, Record], sweep: Path) -> str | None:
         if now["sha256"] != record["sha256"]:
             return str(record["trial"])
         metrics = read_json(files.metrics) or {}
-        if (above := changed_parent(metrics.get("parents", {}), sweep)) is not None:
+        if record["trial"] in images and metrics.get("manifest_hash") != images[record["trial"]]:
+            return str(record["trial"])
+        if (above := changed_parent(metrics.get("parents", {}), sweep, images)) is not None:
             return above
     return None
 

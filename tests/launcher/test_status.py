@@ -257,7 +257,7 @@ def test_other_images_of_a_grandparent_make_a_result_stale_before_it_is_made_aga
     assert read_status(files, {"grandparent-1": "then", "parent-1": "then"}).state is State.DONE
     status = read_status(files, {"grandparent-1": "now"})
     assert status.state is State.STALE
-    assert status.message == "the images of its parent grandparent-1 changed since"
+    assert status.message == "its parent grandparent-1 changed since"
 
 
 def test_an_unfinished_trial_goes_on_though_the_images_of_its_parent_are_others(files: TrialFiles) -> None:

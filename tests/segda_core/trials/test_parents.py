@@ -138,14 +138,14 @@ def test_a_finished_child_knows_that_a_parent_or_grandparent_changed(sweep: Path
     run(child)
     grandchild = {"init_from": {"trial": CHILD, **record_of(child)}}
     parents = read_json(child.metrics)["parents"]
-    assert changed_parent(parents, sweep) is None and changed_parent(grandchild, sweep) is None
+    assert changed_parent(parents, sweep, {}) is None and changed_parent(grandchild, sweep, {}) is None
     metrics = (sweep / PARENT / "metrics.json").read_text()
     (sweep / PARENT / "metrics.json").unlink()
-    assert changed_parent(parents, sweep) is None  # being run again: not known yet
+    assert changed_parent(parents, sweep, {}) is None  # being run again: not known yet
     (sweep / PARENT / "metrics.json").write_text(metrics)
     rerun_parent(sweep, root)
-    assert changed_parent(parents, sweep) == PARENT
-    assert changed_parent(grandchild, sweep) == PARENT
+    assert changed_parent(parents, sweep, {}) == PARENT
+    assert changed_parent(grandchild, sweep, {}) == PARENT
 
 
 def record_of(trial: TrialFiles) -> dict[str, Any]:
