@@ -23,7 +23,7 @@ def with_inputs(status: TrialStatus, files: TrialFiles, images: Mapping[str, str
 
 
 def outdated(files: TrialFiles, read: Mapping[str, Any], images: Mapping[str, str]) -> str:
-    """Which of the inputs is not what was read; empty where all are. Whoever `images` lack is not compared."""
+    """Which of the inputs is not what was read; empty where all are. Who is not in `images` is unchanged."""
     own = images.get(files.root.name)
     if own is not None and read["manifest_hash"] != own:
         return "its images changed"
