@@ -104,7 +104,18 @@ def _load_label(path: Path) -> Image.Image:
         raise DataError(
             f"{path}: label of mode {picture.mode}; ids are needed: an 8-bit grey or palette PNG, not colours"
         )
+    if picture.mode == "P" and _greys_out_of_order(picture.getpalette() or []):
+        raise DataError(
+            f"{path}: its palette holds greys that are not its indices, so either may be the ids "
+            "(optimisers make such files out of grey ones): save it as an 8-bit grey PNG, without a palette"
+        )
     return picture
+
+
+def _greys_out_of_order(palette: list[int]) -> bool:
+    """Whether an RGB palette holds nothing but greys, each once, and not every index's own."""
+    red, green, blue = palette[::3], palette[1::3], palette[2::3]
+    return red == green == blue and len(set(red)) == len(red) and red != list(range(len(red)))
 
 
 def _upright(picture: Image.Image) -> Image.Image:

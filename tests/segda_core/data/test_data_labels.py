@@ -54,6 +54,34 @@ def test_train_id_files_by_name(tmp_path):
     assert label_counts(path)[1].tolist() == [1] * 19
 
 
+@pytest.mark.parametrize("train_ids", [False, True])
+def test_a_grey_label_that_an_optimiser_gave_a_palette_is_refused(tmp_path, train_ids):
+    grey = np.array([[7, 11], [11, 23]], dtype=np.uint8)
+    values, indices = np.unique(grey, return_inverse=True)
+    picture = Image.fromarray(indices.reshape(grey.shape).astype(np.uint8))
+    picture.putpalette([value for value in values.tolist() for _ in "RGB"])
+    path = tmp_path / ("a_gtFine_labelTrainIds.png" if train_ids else "00001.png")
+    picture.save(path)
+    for read in (read_label, label_counts):
+        with pytest.raises(DataError, match=f"{path.name}: its palette holds greys"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    "greys",
+    [
+        pytest.param(range(34), id="every index its own grey"),
+        pytest.param([0] * 34, id="no colours at all"),
+    ],
+)
+def test_a_palette_of_greys_that_says_nothing_else_leaves_the_indices(tmp_path, greys):
+    ids = np.array([[7, 11], [11, 33]], dtype=np.uint8)
+    picture = Image.fromarray(ids)
+    picture.putpalette([grey for grey in greys for _ in "RGB"])
+    picture.save(tmp_path / "00001.png")
+    np.testing.assert_array_equal(read_label(tmp_path / "00001.png"), to_train_ids(ids))
+
+
 @pytest.mark.parametrize("shape", [(4, 6, 3), (4, 6, 4)])
 def test_colour_labels_are_refused(tmp_path, shape):
     path = write(tmp_path / "colour.png", "RGB", np.zeros(shape, dtype=np.uint8))
