@@ -57,8 +57,9 @@ def _kind_of_wait(entry: Entry) -> str:
 def ending(entry: Entry, status: TrialStatus) -> tuple[str, str]:
     """Line and style that say how a trial ended."""
     if status.state is State.DONE:
-        took = f" in {duration(time.monotonic() - entry.started)}" if entry.job is not None else " elsewhere"
-        return f"done     {entry.id}: mIoU {percent(status.miou)}{took}", "green"
+        score = "" if status.miou is None else f"mIoU {percent(status.miou)} "
+        took = "elsewhere" if entry.job is None else f"in {duration(time.monotonic() - entry.started)}"
+        return f"done     {entry.id}: {score}{took}", "green"
     if status.state is State.FAILED:
         log = entry.files.attempt(status.attempt or 1).log
         where = f"; log: {log}" if log.exists() else ""

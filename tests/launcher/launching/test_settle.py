@@ -81,6 +81,13 @@ def test_the_line_about_an_end_begins_with_the_state_and_the_trial_as_words(
     assert line.split()[:2] == [state, f"{entry.id}:"]
 
 
+def test_the_end_of_a_trial_without_a_score_shows_none(entry: Entry) -> None:
+    """As of a task that makes labels or images."""
+    for miou, words in ((0.5, "mIoU 50.00 elsewhere"), (None, "elsewhere")):
+        line, _ = ending(entry, TrialStatus(entry.id, State.DONE, miou=miou))
+        assert line == f"done     {entry.id}: {words}"
+
+
 def test_the_end_of_a_trial_tells_of_images_that_it_could_not_use(entry: Entry) -> None:
     skipped = {"training_skipped": ["a.png"], "validation_skipped": ["b.png", "c.png"], "labels_resized": 1}
     for metrics, note in (
