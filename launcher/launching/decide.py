@@ -121,7 +121,7 @@ def _after_parents(
     decisions: Mapping[str, Decision],
     statuses: Mapping[str, TrialStatus],
 ) -> Decision:
-    awaited = []
+    awaited, stale = [], []
     for parent in dict.fromkeys(trial.parents.values()):
         theirs, status = decisions.get(parent), statuses[parent]
         if _in_work(theirs, status):
@@ -129,9 +129,13 @@ def _after_parents(
         elif status.metrics is None:
             why = f"{status.state}, not selected" if theirs is None else theirs.reason
             return Decision(Action.SKIP, f"waits for {parent}: {why}", parents=(parent,))
-    if not awaited:
-        return decision
-    reason = f"{decision.reason}; waits for {' and '.join(awaited)}"
+        elif status.state is State.STALE:
+            stale.append(parent)
+    reason = decision.reason
+    if stale:
+        reason += f"; takes {' and '.join(stale)} as it is, stale"
+    if awaited:
+        reason += f"; waits for {' and '.join(awaited)}"
     return replace(decision, reason=reason, parents=tuple(awaited))
 
 

@@ -118,11 +118,14 @@ def family(tmp_path: Path) -> Family:
     return Family(tmp_path)
 
 
-@pytest.mark.parametrize("state", [State.DONE, State.STALE])
-def test_children_of_what_is_done_run(family: Family, state: State) -> None:
-    done = TrialStatus("", state, metrics={"miou": 0.5})
-    for alone in (False, True):
-        assert family.decide(done, alone=alone) == Decision(Action.RUN, "not run yet")
+@pytest.mark.parametrize("alone", [False, True])
+def test_children_of_what_is_done_run_and_are_told_where_that_is_stale(family: Family, alone: bool) -> None:
+    for state, more in (
+        (State.DONE, ""),
+        (State.STALE, f"; takes {family.parent.id} as it is, stale"),
+    ):
+        parent = TrialStatus("", state, metrics={"miou": 0.5})
+        assert family.decide(parent, alone=alone) == Decision(Action.RUN, f"not run yet{more}")
 
 
 @pytest.mark.parametrize("state", [State.MISSING, State.RUNNING, State.QUEUED])
