@@ -212,7 +212,7 @@ def distance(losses: list[float], others: list[float]) -> float:
     return sum(shares) / len(shares)
 
 
-class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch: untyped
+class Operations(TorchDispatchMode):
     """Adds up floating-point operations by torch's formulas; its own counter cannot see double backward."""
 
     def __init__(self) -> None:

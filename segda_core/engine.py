@@ -25,7 +25,6 @@ from segda_core.models.synchronised import synchronise
 from segda_core.training import lanes
 from segda_core.training.capture import Captured, CudaGraph, Recording
 from segda_core.transfer import Copies, moved
-from segda_core.trials.failure import NonFiniteLossError
 from segda_core.trials.meter import LossMeter
 from segda_core.trials.weights import load_trained, starting_segmenter
 
@@ -200,10 +199,10 @@ class Engine:
             wrapped.update.schedule.load_state_dict(state["schedules"][wrapped.update.name])
 
     def check_weights(self, step: int) -> None:
-        """`NonFiniteLossError` where a weight or buffer is NaN or infinite: not a state to resume from."""
+        """`FloatingPointError` where a weight or buffer is NaN or infinite: not a state to resume from."""
         for name, network in self.method.networks().items():
             if not is_finite(network.state_dict().values()):
-                raise NonFiniteLossError(f"step {step}: the weights of {name} are NaN or infinite")
+                raise FloatingPointError(f"step {step}: the weights of {name} are NaN or infinite")
 
 
 def learning_rates(updates: Iterable[Update]) -> dict[str, float]:

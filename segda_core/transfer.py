@@ -32,7 +32,7 @@ class Copies:
     def __init__(self, device: torch.device) -> None:
         self.stream: torch.cuda.Stream | None = None
         if device.type == "cuda":
-            self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch: untyped
+            self.stream = torch.cuda.Stream(device)
         self._begun: deque[torch.cuda.Event] = deque()
 
     def begin_step(self) -> None:

@@ -107,7 +107,7 @@ class Past:
         for folder in self._directories:
             if found == READ_PER_KIND:
                 return
-            if f"-{method}-{data}-" not in f"-{os.path.basename(folder)}":  # noqa: PTH119  # of thousands
+            if f"-{method}-{data}-" not in f"-{folder.rpartition('/')[2]}":
                 continue
             files = TrialFiles(Path(folder))
             if files.metrics.exists():

@@ -137,11 +137,17 @@ def _duplicates(paths: list[str]) -> list[str]:
     return [f"{other}: same name as {kept}" for other in others]
 
 
+def _stem_and_suffix(file: str) -> tuple[str, str]:
+    """The suffix in lower case; of 25 000 names in a tenth of the time that `Path` takes."""
+    stem, dot, ending = file.rpartition(".")
+    return stem, f"{dot}{ending}".lower()
+
+
 def _gta5_files(root: Path) -> tuple[dict[str, list[str]], dict[str, Path]]:
     images: dict[str, list[str]] = {}
     for file, path in _files(root / "images"):
-        stem, suffix = os.path.splitext(file)  # noqa: PTH122  # 25 000 names: Path is ten times slower
-        if suffix.lower() in IMAGE_SUFFIXES:
+        stem, suffix = _stem_and_suffix(file)
+        if suffix in IMAGE_SUFFIXES:
             images.setdefault(stem, []).append(path)
     if not images:
         raise DataError(f"{root / 'images'}: no images ({', '.join(IMAGE_SUFFIXES)})")
@@ -154,8 +160,8 @@ def _cityscapes_files(root: Path, split: str) -> tuple[dict[str, list[str]], dic
     images: dict[str, list[str]] = {}
     folder = root / "leftImg8bit" / split
     for city, file, path in _city_files(folder):
-        stem, suffix = os.path.splitext(file)  # noqa: PTH122  # as above
-        if suffix.lower() in IMAGE_SUFFIXES and stem.endswith(IMAGE_ENDING):
+        stem, suffix = _stem_and_suffix(file)
+        if suffix in IMAGE_SUFFIXES and stem.endswith(IMAGE_ENDING):
             images.setdefault(f"{city}/{stem.removesuffix(IMAGE_ENDING)}", []).append(path)
     if not images:
         raise DataError(f"{folder}: no images (CITY/*{IMAGE_ENDING}.png or .jpg)")

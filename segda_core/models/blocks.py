@@ -69,7 +69,8 @@ def classifier(inputs: int, outputs: int) -> nn.Conv2d:
     """1x1 convolution to logits that start near zero, so that early gradients reach every class alike."""
     layer = nn.Conv2d(inputs, outputs, 1)
     nn.init.normal_(layer.weight, std=0.01)
-    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # made with a bias
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
     return layer
 
 

@@ -54,7 +54,8 @@ class ContextHead(nn.Module):
         together = len(branches) * CHANNELS
         reduce = nn.Conv2d(together, REDUCED, 3, padding=1)
         nn.init.kaiming_normal_(reduce.weight, mode="fan_in")
-        nn.init.zeros_(reduce.bias)  # type: ignore[arg-type]  # made with a bias
+        assert reduce.bias is not None
+        nn.init.zeros_(reduce.bias)
         self.reduce = nn.Sequential(ChannelWeights(together), reduce, nn.GroupNorm(GROUPS, REDUCED))
         classifier = nn.Conv2d(REDUCED, NUM_CLASSES, 1, bias=False)
         nn.init.normal_(classifier.weight, std=0.001)

@@ -59,9 +59,9 @@ class MultiScaleDiscriminator(nn.Module):
         super().__init__()
         self.scales = nn.ModuleList(_patch_scores(channels) for _ in range(self.SCALES))
         for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
+            if isinstance(layer, nn.Conv2d) and layer.bias is not None:
                 nn.init.normal_(layer.weight, std=0.02)
-                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # made with a bias
+                nn.init.zeros_(layer.bias)
 
     def forward(self, inputs: Tensor) -> list[Tensor]:
         """Scores at full, half and quarter size; zeros around the image do not count in the averages."""

@@ -42,7 +42,7 @@ class CudaGraph:
     """A recording on a GPU (torch.cuda.CUDAGraph)."""
 
     def __init__(self, device: torch.device) -> None:
-        self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch: untyped
+        self.stream = torch.cuda.Stream(device)
         self.graph: torch.cuda.CUDAGraph | None = None
         self.lanes = Lanes(device)
 

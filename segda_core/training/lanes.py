@@ -37,7 +37,7 @@ class Lanes:
     def fork(self, point: torch.cuda.Event | None = None) -> torch.cuda.Stream:
         """A stream that begins where the current one is, or was at that point."""
         if self._lent == len(self._streams):
-            self._streams.append(torch.cuda.Stream(self.device))  # type: ignore[no-untyped-call]  # torch: untyped
+            self._streams.append(torch.cuda.Stream(self.device))
         stream = self._streams[self._lent]
         self._lent += 1
         stream.wait_event(point or self.current().record_event())

@@ -23,7 +23,6 @@ from segda_core.methods.base import Batch, SegmenterMethod
 from segda_core.process import Leave, StopRequest, Verdict
 from segda_core.trials.environment import environment
 from segda_core.trials.execution import Execution
-from segda_core.trials.failure import NonFiniteLossError
 from segda_core.trials.heartbeat import Heartbeat
 from segda_core.trials.history import History
 from segda_core.trials.layout import AttemptFiles, TrialFiles
@@ -190,7 +189,7 @@ class Attempt:
         losses = ", ".join(name for name, first in first_bad.items() if first == step)
         streams = sample_names(self.config, self.images, step).items()
         images = "; ".join(f"{stream}: {', '.join(files)}" for stream, files in streams)
-        raise NonFiniteLossError(
+        raise FloatingPointError(
             f"step {step}: loss {losses} is NaN or infinite; state after {self.completed} steps in {path}; "
             f"images of the step: {images}"
         )

@@ -7,15 +7,10 @@ import traceback
 from segda_core.files import write_json
 from segda_core.trials.layout import AttemptFiles
 
-
-class NonFiniteLossError(ArithmeticError):
-    """A loss or a weight became NaN or infinite; the message says where and on which images."""
-
-
 CAUSE_BY_TYPE = {
     "OutOfMemoryError": "oom",
     "MemoryError": "oom",
-    "NonFiniteLossError": "nan",
+    "FloatingPointError": "nan",
     "DataError": "data",
     "ConfigError": "config",
     "DistError": "nccl",

@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader, Dataset
 from segda_core.errors import ConfigError, DataError
 from segda_core.files import read_json
 from segda_core.trials.causes import EXPERIMENT_CAUSES, MACHINE_CAUSES
-from segda_core.trials.failure import NonFiniteLossError, cause_of, message_of, record_failure
+from segda_core.trials.failure import cause_of, message_of, record_failure
 from segda_core.trials.layout import AttemptFiles
 
 CASES = [
@@ -25,7 +25,7 @@ CASES = [
     (FileNotFoundError(errno.ENOENT, "No such file"), "code"),
     (DataError("images/1.png: cannot be read"), "data"),
     (ConfigError(["steps: found 0"]), "config"),
-    (NonFiniteLossError("step 3: loss is NaN"), "nan"),
+    (FloatingPointError("step 3: loss is NaN"), "nan"),
     (KeyError("labels"), "code"),
     (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), "code"),
 ]
