@@ -11,6 +11,7 @@ import pytest
 from private_slurm.cluster import Cluster
 from side_by_side import ByFile, is_on_ray
 from slurm_cluster import settle, slurm_cluster
+from small_sweep import SmallSweep
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # as of `make test &` in a script; commands that the tests interrupt would inherit it
@@ -35,14 +36,27 @@ def image_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def copied_code(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The copy of the code that launches make is made once for the small sweeps of a test run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SmallSweep, "launched_from", shared_folder(tmp_path_factory) / "code")
+        yield
+
+
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all processes of a test run."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
 @pytest.fixture(scope="module")
 def drawn_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """SEGDA_DATA for the modules that draw all of `streets`: the first one does, the next find it there.
 
     One module at a time: another process of the test run waits, where it would draw the same once more.
     """
-    folder = tmp_path_factory.getbasetemp()
-    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "drawn data"
+    folder = shared_folder(tmp_path_factory) / "drawn data"
     folder.mkdir(exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import yaml
 from domains import write_cityscapes, write_gta5
 
+from launcher.launching.snapshot import take_snapshot
 from launcher.processes.process import ATTEMPT_VARIABLE
 from segda_core.files import read_json
 from segda_core.trials.layout import AttemptFiles, TrialFiles
@@ -43,6 +45,8 @@ class SmallSweep:
     """
 
     canary = False
+    launched_from: Path | None = None
+    """Where the copy of the code is that launches make, for all sweeps: to compile it takes half a second."""
 
     def __init__(
         self, folder: Path, grid: dict, steps: int, stages: dict | None = None, search: dict | None = None,
@@ -72,6 +76,8 @@ class SmallSweep:
     def start(self, *words: str) -> "subprocess.Popen[str]":
         """`segda WORDS` in the background, stopped by Ctrl-C like one on a terminal."""
         last = ["--no-canary"] if words[0] == "sweep" and not self.canary else []
+        if words[0] == "sweep" and self.launched_from is not None:
+            self._copy_code(self.launched_from)
         command = [sys.executable, "-m", "launcher.cli", *words, *last]
         return subprocess.Popen(
             command, cwd=self.folder, env=self.environment, text=True, start_new_session=True,
@@ -151,6 +157,13 @@ class SmallSweep:
             with suppress(ProcessLookupError):
                 os.kill(torchrun, signal.SIGCONT)
 
+    def _copy_code(self, runs: Path) -> None:
+        """As an earlier launch of the same code has left it; of other code, the next one makes its own."""
+        snapshot = take_snapshot(runs)
+        copy = self.folder / "runs" / ".code" / snapshot.name
+        if not copy.exists():
+            shutil.copytree(snapshot, copy)
+
     def _write(self, name: str, content: dict) -> None:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -177,11 +190,14 @@ def role_of(command: list[bytes]) -> str:
 
 
 def wait_until(condition: Callable[[], object], timeout: float = PATIENCE_S) -> None:
-    """Poll until the condition holds."""
+    """Poll until the condition holds; what takes long to ask is asked less often, for others need the cores."""
     deadline = time.monotonic() + timeout
+    asked = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
+        now = time.monotonic()
+        assert now < deadline, "waited in vain"
+        time.sleep(min(max(0.05, 20 * (now - asked)), 0.5))
+        asked = time.monotonic()
 
 
 def kill(pid: int) -> bool:

@@ -7,6 +7,7 @@ import pytest
 from checkouts import copy_checkout
 from ray_heads import SharedHead
 from side_by_side import is_on_ray
+from small_sweep import SmallSweep
 
 from launcher.executors.ray_head import Head, write_standing
 
@@ -46,4 +47,5 @@ def own_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "checkout"
     copy_checkout(folder)
     monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.setattr(SmallSweep, "launched_from", None)
     return folder
