@@ -190,7 +190,7 @@ def role_of(command: list[bytes]) -> str:
 
 
 def wait_until(condition: Callable[[], object], timeout: float = PATIENCE_S) -> None:
-    """Poll until the condition holds; what takes long to ask is asked less often, for others need the cores."""
+    """Poll until the condition holds; less often what takes long to ask, since others need the cores."""
     deadline = time.monotonic() + timeout
     asked = time.monotonic()
     while not condition():
