@@ -119,7 +119,7 @@ def test_killed_anywhere_it_ends_as_if_nothing_happened(
 ) -> None:
     """kill -9 of a parent's worker, then of the launcher while parents or children run; the seed chooses."""
     chance = random.Random(seed)
-    sweep = two_stages(tmp_path, retry=6)
+    sweep = two_stages(tmp_path, seeds=1, retry=6)
     launcher = sweep.start("sweep", "quick")
     wait_until(lambda: sweep.processes("worker"))
     time.sleep(chance.uniform(0, 5))
@@ -134,7 +134,7 @@ def test_killed_anywhere_it_ends_as_if_nothing_happened(
     code, output = sweep.run("sweep", "quick")
     assert code == 0, output
     assert sweep.processes() == []
-    assert sweep.results() == uninterrupted.results()
+    assert len(sweep.results()) == 2 and sweep.results().items() <= uninterrupted.results().items()
 
 
 def test_children_of_a_failed_parent_wait_and_the_launch_ends(tmp_path: Path) -> None:
@@ -153,15 +153,19 @@ def test_children_of_a_failed_parent_wait_and_the_launch_ends(tmp_path: Path) ->
     assert f'"waits_for": [\n    "{parent.root.name}"' in status
 
 
-def test_children_of_a_cancelled_parent_wait(tmp_path: Path) -> None:
-    sweep = two_stages(tmp_path, steps=100_000, seeds=1)
-    launcher = sweep.start("sweep", "quick")
+def test_cancel_stops_running_and_pending_trials_and_their_children_wait(tmp_path: Path) -> None:
+    sweep = two_stages(tmp_path, steps=100_000)
+    launcher = sweep.start("sweep", "quick", "--max-parallel", "1")
     wait_until(lambda: list(tmp_path.glob("runs/quick/pretrain-*/attempts/1/checkpoints/*.pt")))
     output = sweep.run("cancel", "quick", "stage=pretrain")[1]
-    assert output.count("cancelled  pretrain-") == output.count("waits      adapt-") == 1
+    assert output.count("cancelled  pretrain-") == output.count("waits      adapt-") == 2
     code, output = sweep.finish(launcher)
-    assert code == 1 and output.count(": cancelled\n") == 1, output
+    assert code == 1 and output.count(": cancelled\n") == 2, output
     assert sweep.outcomes() == ["cancelled"] and sweep.processes() == []
+    code, output = sweep.run("sweep", "quick", "--only", "stage=pretrain")
+    assert code == 0, output  # nobody waits for them
+    dry_run = sweep.run("sweep", "quick", "--dry-run", "--retry", "cancelled")[1]
+    assert "4 trials: 4 to run" in dry_run
 
 
 def test_a_parent_under_another_launcher_is_waited_for(waited: tuple[SmallSweep, str]) -> None:

@@ -182,16 +182,3 @@ def test_a_truncated_image_fails_its_trial_until_the_profile_skips_it(tmp_path: 
     code, output = sweep.run("sweep", "quick", "--retry", "data")
     assert code == 0, output
     assert sweep.outcomes() == ["failed data", "done"]
-
-
-def test_cancel_stops_running_and_pending_trials(tmp_path: Path) -> None:
-    sweep = SmallSweep(tmp_path, METHODS, steps=100_000)
-    launcher = sweep.start("sweep", "quick", "--max-parallel", "1")
-    wait_until(lambda: list(tmp_path.glob("runs/quick/source_only*/attempts/1/checkpoints/*.pt")))
-    assert sweep.run("cancel", "quick")[1].endswith("2 trials cancelled\n")
-    code, output = sweep.finish(launcher)
-    assert code == 0, output
-    assert sweep.outcomes() == ["cancelled"]
-    assert sweep.processes() == []
-    dry_run = sweep.run("sweep", "quick", "--dry-run", "--retry", "cancelled")[1]
-    assert "2 to run" in dry_run
