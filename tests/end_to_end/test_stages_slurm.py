@@ -1,5 +1,6 @@
 """Stages on a cluster whose launcher does not stay: children are queued behind the jobs of their parents."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,11 @@ from segda_core.trials.layout import TrialFiles
 pytestmark = pytest.mark.processes
 
 
-def three_stages(folder: Path, **pretrain: object) -> SmallSweep:
-    """Two trials, a child of each, and one grandchild."""
+def three_stages(folder: Path, seeds: Sequence[int] = (0, 1), **pretrain: object) -> SmallSweep:
+    """Two trials, a child of each, and one grandchild, of seed 1."""
     base = {"method": {"name": "supervised"}, **pretrain}
     stages = {
-        "pretrain": {"task": "train", "base": base, "grid": {"seed": [0, 1]}},
+        "pretrain": {"task": "train", "base": base, "grid": {"seed": list(seeds)}},
         "adapt": child_of("pretrain", "source_only"),
         "third": {**child_of("adapt", "joint"), "match": {"seed": 1}, "grid": {"seed": [5]}},
     }
@@ -69,11 +70,11 @@ def test_three_generations_are_submitted_at_once_and_run_in_order(slurm: Cluster
 
 
 def test_children_of_a_failed_parent_end_at_once_and_wait(slurm: Cluster, tmp_path: Path) -> None:
-    sweep = three_stages(tmp_path, optimizer={"name": "sgd", "lr": 1e30})
+    sweep = three_stages(tmp_path, seeds=[1], optimizer={"name": "sgd", "lr": 1e30})
     assert sweep.run("sweep", "quick")[0] == 0
     wait_for_an_empty_queue(slurm)
-    assert sorted(sweep.outcomes()) == ["failed nan"] * 2 + ["waits"] * 3
+    assert sorted(sweep.outcomes()) == ["failed nan"] + ["waits"] * 2
     code, output = sweep.run("sweep", "quick")
-    assert code == 1 and "quick: 2 of 5 trials failed, 3 wait for parents that are not done" in output
-    assert output.count("--retry nan takes it up") == 5, output
+    assert code == 1 and "quick: 1 of 3 trials failed, 2 wait for parents that are not done" in output
+    assert output.count("--retry nan takes it up") == 3, output
     assert not slurm.check("squeue", "--noheader").strip()
