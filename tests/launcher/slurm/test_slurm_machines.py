@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from faults.together import submit, sweep_of
 from faults.victim import Victim, hold_each
+from left_alone import assert_as_left_alone
 from slurm_cluster import slurm_cluster
 from small_sweep import wait_until
 
@@ -48,10 +49,8 @@ def test_a_trial_on_two_machines_outlives_one_of_them(tmp_path: Path) -> None:
         assert code == 0 and "running" in output, output
         cluster.kill_node(cluster.nodes[1])
         victim.go_on()
-        alone = sweep_of(tmp_path / "here", 1, ranks=2, max_parallel=1)
-        submit(alone)
         wait_until(sweep.trial(0).metrics.exists)
-        assert sweep.results() == alone.results() and sweep.histories() == alone.histories()
+        assert_as_left_alone(sweep)
         first, *later = victim.attempts()
         assert len(later) == 1 and read_json(first.outcome)["cause"] in ("killed", "node", "nccl")
         assert read_json(later[0].environment)["first_step"] > 0
