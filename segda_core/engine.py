@@ -9,7 +9,6 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
-import torch._dynamo  # every optimizer loads it when it is made; here no garbage is looked for meanwhile
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 

@@ -13,7 +13,7 @@ from segda_core.train import main
 from segda_core.trials.layout import TrialFiles
 
 FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(["torch", "torch._dynamo"])
+FORKED.set_forkserver_preload(["torch"])
 
 PATIENCE_S = 300.0
 

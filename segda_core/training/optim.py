@@ -1,10 +1,13 @@
 """Optimizers and learning-rate schedules from their configuration.
 
-Optimizers are fused: one pass over all tensors, on CPUs too (AdamW on `tiny`: a quarter of the time).
+Optimizers are fused: one pass over all tensors, on CPUs too (AdamW on `tiny`: a quarter of the time). They
+are kept out of what torch compiles, and torch loads its compiler to say so, which takes a second of every
+trial's start: `_spare_the_compiler` says it, since nothing here compiles an optimizer.
 """
 
 from typing import Any
 
+import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -13,6 +16,19 @@ from segda_core.config import DiscriminatorOptimizerConfig, OptimizerConfig, Sch
 from segda_core.models.base import Segmenter
 
 Groups = list[dict[str, Any]]
+
+
+def _spare_the_compiler() -> None:
+    """Where torch keeps what it would have made of these methods, leave them as they were written."""
+    for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
+        if written := getattr(getattr(Optimizer, name), "__wrapped__", None):
+            vars(written)["__dynamo_disable"] = written
+    for kind in (SGD, Adam):  # AdamW steps as Adam does
+        if written := getattr(vars(kind)["step"], "__wrapped__", None):
+            type.__setattr__(kind, "step", torch.no_grad()(written))
+
+
+_spare_the_compiler()
 
 
 def segmenter_optimizer(segmenter: Segmenter, config: OptimizerConfig) -> Optimizer:

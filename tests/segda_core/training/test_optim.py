@@ -1,5 +1,8 @@
 """Parameter groups and learning rates against numbers worked out independently."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -138,3 +141,31 @@ def test_a_resumed_schedule_continues():
     other.step()
     resumed.step()
     assert other.param_groups[0]["lr"] == pytest.approx((1 - 4 / 5) ** 0.9)
+
+
+TRAINS = """
+import sys, torch
+from segda_core.engine import Engine
+from segda_core.training.optim import add_network, discriminator_optimizer
+from torch.optim import SGD, AdamW
+from segda_core.config import DiscriminatorOptimizerConfig
+network = torch.nn.Linear(1, 1)
+for optimizer in (
+    SGD(network.parameters(), fused=True),
+    AdamW(network.parameters(), fused=True),
+    discriminator_optimizer(network, DiscriminatorOptimizerConfig()),
+):
+    add_network(optimizer, "more", torch.nn.Linear(1, 1), 0.1)
+    network(torch.ones(1, 1)).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    optimizer.load_state_dict(optimizer.state_dict())
+print("torch._dynamo" in sys.modules)
+"""
+
+
+@pytest.mark.processes
+def test_no_optimizer_loads_torchs_compiler():
+    """That would take a second of every trial's start."""
+    done = subprocess.run([sys.executable, "-c", TRAINS], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
