@@ -137,6 +137,8 @@ def _allowed(error: dict[str, Any]) -> str:
         return "a mapping"
     if error["type"] == "too_short":
         return f"at least {error['ctx']['min_length']} entries"
+    if error["type"] == "too_long":
+        return f"at most {error['ctx']['max_length']} entries"
     if error["type"] == "string_pattern_mismatch":
         return f"text of the pattern {error['ctx']['pattern']}"
     text = str(error["msg"]).removeprefix("Input should be ")

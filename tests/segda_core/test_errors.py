@@ -87,6 +87,10 @@ def test_a_correct_trial_has_no_problem() -> None:
             "source[0].holdout: found 3; allowed: a number less than 1 or",
         ),
         ({"evaluation": {"size": [64]}}, "evaluation.size[1]: missing; it needs an integer"),
+        (
+            {"evaluation": {"size": [64, 32, 3]}},
+            "evaluation.size: found [64, 32, 3]; allowed: at most 2 entries",
+        ),
         ({"evaluation": {"size": [64, 32], "classes": ["raod"]}}, "did you mean 'road'?"),
         ({"evaluation": {}}, "evaluation.size: missing; it needs a list"),
         ({"optimizer.lr": 1.0}, "here write optimizer: {lr: …}"),
