@@ -3,11 +3,12 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from launcher.expand.points import axis_of, matches_path, short
 from launcher.expand.stages import Stage
 from launcher.trial import Trial
-from segda_core.errors import Json, did_you_mean
+from segda_core.errors import Json, did_you_mean, parse_yaml
 
 SHOWN = 4
 """Candidates that an error names."""
@@ -75,13 +76,27 @@ def complaints(
 
 
 def match_faults(stage: Stage, candidates: Mapping[str, Candidates]) -> Iterator[str]:
-    """Axes of `match` that no parent has."""
+    """Axes of `match` that no parent has, and values that are text where parents have a number."""
     trials = [trial for found in candidates.values() for trial in found.trials]
     axes = list(dict.fromkeys(path for trial in trials for path in trial.point))
-    for path in stage.match:
+    for path, value in stage.match.items():
         if axis_of(path, axes) is None:
             allowed = f"{', '.join(axes) or 'none'}{did_you_mean(path, axes)}"
             yield f"{stage.prefix}match.{path}: no axis of a parent; there are: {allowed}"
+        elif (meant := _meant(path, value, trials)) is not None:
+            said = f"found {value!r}, which is text; parents have {meant}: write {meant}"
+            yield f"{stage.prefix}match.{path}: {said}"
+
+
+def _meant(path: str, value: Json, trials: Sequence[Trial]) -> Json:
+    """What parents have, where a value is text for it: in quotes, or as 1e-3, which is text in YAML 1.1."""
+    if not isinstance(value, str) or any(matches_path(path, value, trial.point) for trial in trials):
+        return None
+    for read in (parse_yaml, float):
+        with suppress(ValueError):
+            if any(matches_path(path, meant := read(value), trial.point) for trial in trials):
+                return meant
+    return None
 
 
 def fixed(path: str, match: Values) -> bool:

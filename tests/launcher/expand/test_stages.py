@@ -103,6 +103,26 @@ def test_match_chooses_one_parent_for_all(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("seed", "1", "match.seed: found '1', which is text; parents have 1: write 1"),
+        (
+            "optimizer.lr",
+            "1e-3",
+            "match.optimizer.lr: found '1e-3', which is text; parents have 0.001: write 0.001",
+        ),
+        ("seed", "{a", "from.init_from: no trial of stage pretrain has seed={a; there are: "),
+    ],
+)
+def test_a_match_that_is_text_where_parents_have_a_number_says_so(
+    tmp_path: Path, path: str, value: str, expected: str
+) -> None:
+    pretrain = {**PRETRAIN, "grid": {"seed": [0, 1], "optimizer.lr": [1e-3]}}
+    (problem,) = problems(tmp_path, pretrain=pretrain, adapt={**ADAPT, "match": {path: value}})
+    assert problem.startswith(f"stages.adapt.{expected}")
+
+
 def test_match_by_name_and_below_an_axis(tmp_path: Path) -> None:
     methods = [{"name": "joint", "lambda_target": 0.5}, {"name": "supervised"}]
     first = {"task": "train", "grid": {"method": methods}}
