@@ -1,5 +1,6 @@
 """The leaderboard for people: a table on the terminal and in Markdown."""
 
+import re
 from collections.abc import Sequence
 
 from rich import box
@@ -152,11 +153,11 @@ def _print_classes(table: Table, sections: Sequence[Section], console: Console) 
 
 def _markdown_blocks(table: Table, per_class: bool) -> list[str]:
     sections = rank(table)
-    lines = [
-        _bold(cells(entry, section, sections), entry) for section in sections for entry in section.entries
-    ]
+    entries = [(section, entry) for section in sections for entry in section.entries]
+    lines = [cells(entry, section, sections) for section, entry in entries]
+    best = [entry.rank == 1 for _, entry in entries]
     columns = headers(table, sections)
-    blocks = [f"**{_escape(title(table, sections))}**", _markdown_table(columns, lines, NUMBERS)]
+    blocks = [f"**{_escape(title(table, sections))}**", _markdown_table(columns, lines, NUMBERS, best)]
     if per_class:
         shown = class_columns(table)
         blocks.append(_markdown_table(["IoU", *shown], class_lines(table, sections), shown))
@@ -164,15 +165,16 @@ def _markdown_blocks(table: Table, per_class: bool) -> list[str]:
     return [*blocks, "\n".join(f"- {_escape(note)}" for note in notes)]
 
 
-def _bold(line: list[str], entry: Entry) -> list[str]:
-    return [f"**{cell}**" if cell else cell for cell in line] if entry.rank == 1 else line
-
-
-def _markdown_table(columns: Sequence[str], lines: Sequence[Sequence[str]], right: Sequence[str]) -> str:
+def _markdown_table(
+    columns: Sequence[str], lines: Sequence[Sequence[str]], right: Sequence[str], bold: Sequence[bool] = ()
+) -> str:
+    """`bold` says of each line whether it is; none is where nothing is said."""
+    told = [[_escape(cell) for cell in line] for line in lines]
+    for number in (number for number, is_bold in enumerate(bold) if is_bold):
+        told[number] = [f"**{cell}**" if cell else cell for cell in told[number]]
     rule = ["---:" if column in right else ":---" for column in columns]
-    rows = ["| " + " | ".join(_escape(cell) for cell in line) + " |" for line in [columns, rule, *lines]]
-    return "\n".join(rows)
+    return "\n".join(f"| {' | '.join(line)} |" for line in [[*map(_escape, columns)], rule, *told])
 
 
 def _escape(cell: str) -> str:
-    return cell.replace("|", "\\|").replace("\n", " ").replace("_", "\\_")
+    return re.sub(r"[\\`*_<|]", r"\\\g<0>", cell.replace("\n", " "))

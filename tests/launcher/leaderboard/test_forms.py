@@ -192,6 +192,15 @@ def test_markdown(ladder):
     assert "- 7 of 8 trials done (1 failed: nan)." in text
 
 
+def test_signs_of_markdown_in_values_are_text(board):
+    for name in ("<b>", "*a*\\`|"):
+        domains = {key: {"layout": "gta5", "root": "x"} for key in (name, "camera")}
+        data = {"name": "streets", "domains": domains}
+        board.trial(0.3, source=[{"name": name}], data=data, point=("source", "seed"))
+    text = shown(board, "markdown")
+    assert r"| **\<b>** |" in text and r"| **\*a\*\\\`\|** |" in text
+
+
 def test_listing_of_the_notes(board):
     iou = {"road": 0.6535, "sidewalk": 0.2151, "car": 0.0}
     files = board.trial(
