@@ -113,7 +113,11 @@ class RayExecutor:
         cpus, gpus = self._cluster.size()
         self._nodes = [{"CPU": float(cpus), "GPU": float(gpus)}]
         if self._cluster.is_foreign:
-            self._connect()
+            try:
+                self._connect()
+            except ConfigError:
+                self.close()
+                raise
 
     def problem(self, config: TaskConfig) -> str | None:
         """Why a trial can never run here: more ranks than a node has GPUs."""

@@ -26,6 +26,7 @@ class RayLink:
 
     def __init__(self, settings: DriverSettings, environment: Mapping[str, str], log: Path) -> None:
         self._log = log
+        self._address = settings.address
         with log.open("ab") as stream:
             self._driver = subprocess.Popen(
                 [sys.executable, "-m", "launcher.executors.ray_driver", settings.sweep],
@@ -96,9 +97,14 @@ class RayLink:
         deadline = time.monotonic() + START_PATIENCE_S
         while not (events := self._events()):
             if self.has_died() or time.monotonic() > deadline:
-                self._driver.kill()
-                self._driver.wait()
-                raise ConfigError([f"executor ray: no connection to the cluster:\n{self.last_words()}"])
+                self.kill()
+                self.close()
+                raise ConfigError([self._no_connection()])
             time.sleep(POLL_S)
         ready: dict[str, Any] = events[0]["ready"]
         return ready
+
+    def _no_connection(self) -> str:
+        fix = "start it, or choose another with executor.address or --executor"
+        words = self.last_words() or "nothing"
+        return f"executor ray: no connection to the cluster at {self._address}; {fix}. Ray says:\n{words}"

@@ -11,6 +11,7 @@ from faults.victim import process_of
 from small_sweep import kill, wait_until
 from trials import small_config
 
+from launcher.executors import ray_link
 from launcher.executors.base import Surroundings
 from launcher.executors.ray import RayExecutor, RayJob
 from launcher.expand.executor_config import RayConfig
@@ -18,6 +19,7 @@ from launcher.launching.claim import Submission, claim
 from launcher.status import read_status
 from launcher.trial import Trial
 from launcher.trials.prepare import prepare
+from segda_core.errors import ConfigError
 from segda_core.trials.layout import TrialFiles
 
 pytestmark = pytest.mark.processes
@@ -89,3 +91,12 @@ def test_a_driver_that_died_unseen_is_followed_by_another(start: Start, said: li
     assert any(each.startswith("Ray: the driver of this launch died") for each in said)
     wait_until(job.has_ended)
     wait_until(second.has_ended)
+
+
+def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_link, "START_PATIENCE_S", 0.0)
+    nobody = RayConfig(name="ray", address="127.0.0.1:1")
+    said = "no connection to the cluster at 127.0.0.1:1; start it, or choose another with executor.address"
+    with pytest.raises(ConfigError, match=said):
+        RayExecutor(nobody, Surroundings(tmp_path / "runs" / "sweep"))
+    assert list(tmp_path.glob("runs/sweep/.ray/*")) == []
