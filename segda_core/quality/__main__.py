@@ -16,6 +16,7 @@ from segda_core.config import TrialConfig
 from segda_core.data.index import ImageRecord
 from segda_core.data.manifest import select_images
 from segda_core.data.measured import select_measured
+from segda_core.errors import ConfigError
 from segda_core.evaluate import weights_of
 from segda_core.models.base import Segmenter
 from segda_core.process import end_on_signals
@@ -26,6 +27,9 @@ from segda_core.trials.layout import TrialFiles
 from segda_core.trials.parents import read_parents
 from segda_core.trials.result import SCHEMA
 from segda_core.trials.weights import load_counterpart, load_trained
+
+BROKEN = (ValueError, KeyError, TypeError, AttributeError)
+"""What reading a trial.json raises that is cut off or was changed by hand."""
 
 
 def measure_checkpoint(path: Path, full: bool, count: int | None) -> dict[str, Any]:
@@ -55,10 +59,15 @@ def measure_checkpoint(path: Path, full: bool, count: int | None) -> dict[str, A
 
 
 def made_images(trial: TrialFiles, config: TrialConfig) -> list[ImageRecord]:
-    """Source images that the trial's parents made."""
+    """Source images that the trial's parents made; `ConfigError` where its trial.json is broken."""
+    try:
+        parents = read_parents(trial)
+    except BROKEN as error:
+        remedy = "delete it, `segda sweep` writes it again"
+        raise ConfigError([f"{trial.trial}: cannot be read: {error}; {remedy}"]) from error
     outputs = {
         parent.role: parent.open(record)
-        for parent in read_parents(trial)
+        for parent in parents
         if parent.role in config.source_outputs and (record := parent.record()) is not None
     }
     return select_images(config, outputs=outputs).made if outputs else []

@@ -1,6 +1,7 @@
 """The full set: a fresh discriminator, bands, rare classes, and the command that measures a checkpoint."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -67,6 +68,18 @@ def test_the_full_set_is_kept_beside_it(trial, run, monkeypatch):
     few = [result["cons"][warp.name] for warp in FEW_WARPS]
     assert min(few) > 0 and result["metrics"]["cons"] == pytest.approx(np.mean(list(result["cons"].values())))
     assert result["on"]["dacc_steps"] == 5
+
+
+def test_a_broken_trial_json_is_named(trial, run, tmp_path, capsys):
+    copied = tmp_path / "trial"
+    shutil.copytree(trial.root, copied)
+    for content in ('{"sweep', "[1]"):
+        (copied / "trial.json").write_text(content)
+        with pytest.raises(SystemExit, match="2"):
+            run(copied)
+        said = capsys.readouterr().err
+        assert said.startswith(f"{copied}/trial.json: cannot be read: ")
+        assert said.endswith("; delete it, `segda sweep` writes it again\n")
 
 
 def test_final_weights_alone_have_no_teacher(trial, run, tmp_path):
