@@ -1,13 +1,14 @@
-"""Reading a trial's files."""
+"""Reading and writing a trial's files."""
 
 import errno
 import os
+import resource
 from pathlib import Path, PosixPath
 from typing import Any
 
 import pytest
 
-from segda_core.files import STALE_TRIES, read_json
+from segda_core.files import STALE_TRIES, read_json, write_text
 
 
 class OnNfs(PosixPath):
@@ -43,3 +44,14 @@ def test_every_other_fault_is_an_answer(file: OnNfs) -> None:
         read_json(file)
     file.unlink()
     assert read_json(file) is None
+
+
+def test_a_file_for_which_there_is_no_room_is_named(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+    try:
+        with pytest.raises(OSError, match=f"'{tmp_path}/new'$"):
+            write_text(tmp_path / "new", "more than a byte")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
