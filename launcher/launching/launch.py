@@ -59,6 +59,8 @@ class Launch:
         self._next_look = 0.0
         self._said_no_room = False
         self._odd_waits: set[str] = set()
+        self._has_ended = False
+        """Whether a trial has, of which `meanwhile` was not told."""
 
     def run(self, meanwhile: Callable[[bool], None]) -> bool:
         """Run until no trial is left to run; whether it got that far without being interrupted.
@@ -67,9 +69,11 @@ class Launch:
         `meanwhile` is called several times a second, with whether a trial has ended since the last call.
         """
         with self._stops.heard():
-            while self._work_left():
-                ended = [entry for entry in self._entries if self._advance(entry)]
-                meanwhile(bool(ended))
+            while self._work_left() or self._has_ended:
+                for entry in self._entries:
+                    self._advance(entry)
+                ended, self._has_ended = self._has_ended, False
+                meanwhile(ended)
                 self._answer_interrupts()
                 if not self._stops.count:
                     self._start_waiting()
@@ -120,18 +124,19 @@ class Launch:
                 job.kill()
         self._answered = interrupts
 
-    def _advance(self, entry: Entry) -> bool:
-        """Move a trial on where its attempt has ended; whether the trial ended with it."""
+    def _advance(self, entry: Entry) -> None:
+        """Move a trial on where its attempt has ended."""
         if entry.phase is Phase.RUNNING:
             assert entry.job is not None
-            return entry.job.has_ended() and self._settle(entry)
-        if entry.phase is Phase.ELSEWHERE and time.monotonic() >= self._next_look:
-            return self._settle(entry)
-        return False
+            if entry.job.has_ended():
+                self._settle(entry, read_status(entry.files))
+        elif entry.phase is Phase.ELSEWHERE and time.monotonic() >= self._next_look:
+            self._settle(entry, read_status(entry.files))
 
-    def _settle(self, entry: Entry) -> bool:
-        """Read what became of an attempt, and decide what its trial does next; whether it is over."""
-        return settle(entry, read_status(entry.files), self._view, stopping=self.is_stopping)
+    def _settle(self, entry: Entry, status: TrialStatus) -> None:
+        """Decide what the trial of an attempt that has ended does next."""
+        if settle(entry, status, self._view, stopping=self.is_stopping):
+            self._has_ended = True
 
     def _start_waiting(self) -> bool:
         """Start waiting trials, in order, while their executors have room; whether all that could were."""
@@ -188,11 +193,11 @@ class Launch:
             newest = entry.files.newest_number
             cause = "disk" if isinstance(error, OSError) else "data"
             status = TrialStatus(entry.id, State.FAILED, cause, str(error), newest)
-            settle(entry, status, self._view, stopping=self.is_stopping)
+            self._settle(entry, status)
             return True
         if attempt is None or job is None:
             room.release()
-            self._settle(entry)
+            self._settle(entry, read_status(entry.files))
             return True
         entry.job = job
         entry.phase, entry.started, entry.progress = Phase.RUNNING, time.monotonic(), Progress()

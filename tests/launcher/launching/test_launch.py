@@ -86,6 +86,13 @@ def test_a_trial_cancelled_while_it_waits_is_not_started(entry: Entry) -> None:
     assert entry.files.attempt_numbers() == []
 
 
+def test_a_trial_that_ends_before_it_starts_makes_room_for_the_next_of_a_search(entry: Entry) -> None:
+    entry.files.cancel.touch()
+    launch, told = Launch([entry], PlainView(Console(file=io.StringIO()))), []
+    assert launch.run(told.append)
+    assert told == [False, True]
+
+
 def test_a_directory_deleted_meanwhile_fails_its_trial_alone(entry: Entry) -> None:
     shutil.rmtree(entry.files.root)
     assert run(entry).startswith(f"failed   {entry.id}: disk: [Errno 2] No such file or directory")
