@@ -36,8 +36,14 @@ def start_dashboard() -> Head:
         if head is None:
             folder = new_folder()
             cpus, gpus = len(visible_cores()), len(visible_gpus())
-            head = wait_for_head(folder, start_keeper(folder, cpus, gpus, free_port(PORT), parent=None))
-            write_standing(head, runtime_folder())
+            keeper = start_keeper(folder, cpus, gpus, free_port(PORT), parent=None)
+            head = wait_for_head(folder, keeper)
+            try:
+                write_standing(head, runtime_folder())
+            except OSError:  # a full disk: nobody could find it, to use or to end it
+                keeper.terminate()
+                keeper.wait()
+                raise
         _wait_for_answer(head)
     return head
 

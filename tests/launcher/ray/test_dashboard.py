@@ -1,6 +1,8 @@
 """The Ray head that stays: on loopback alone, behind its token, used by sweeps, and ended without a trace."""
 
+import os
 import signal
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -8,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from browser import ENTER, chromium
+from faults.victim import process_of
 from small_sweep import SmallSweep, wait_until
 
-from launcher.executors.ray_head import Head, standing_head
+from launcher.executors.ray_dashboard import start_dashboard
+from launcher.executors.ray_head import STANDING, Head, standing_head
 from launcher.processes.process import descendants
 
 pytestmark = pytest.mark.processes
@@ -84,6 +88,23 @@ def test_it_is_ours_alone_shows_the_trials_and_goes(tmp_path: Path, sweep: Small
     assert code == 0 and head.dashboard in output
     assert descendants(head.keeper["pid"]) == [] and not Path(head.folder).exists()
     assert standing_head() is None
+
+
+def test_one_that_could_not_be_found_again_does_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGDA_RUNTIME_DIR", str(tmp_path))
+
+    def get_in_the_way() -> None:
+        wait_until(lambda: process_of(os.getpid(), "launcher.executors.ray_head"))
+        (tmp_path / STANDING).mkdir()
+
+    thread = threading.Thread(target=get_in_the_way)
+    thread.start()
+    with pytest.raises(IsADirectoryError):
+        start_dashboard()
+    thread.join()
+    assert process_of(os.getpid(), "launcher.executors.ray_head") is None
 
 
 def see_trials(head: Head, names: list[str], folder: Path) -> None:
