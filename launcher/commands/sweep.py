@@ -125,19 +125,14 @@ def _launch(
         search = Searching(surveyed, launch, places, surroundings.code, canaries)
         search.propose()
 
-        faults: list[OSError] = []
-
         def meanwhile(ended: bool) -> None:
             board.keep_up(ended)
-            if ended and not faults:
-                try:
-                    search.propose()
-                except OSError as error:  # a full disk: what runs may end all the same
-                    faults.append(error)
+            if ended:
+                search.go_on()
 
         finished = launch.run(meanwhile)
-    if faults:
-        raise DataError(f"search: its next trial cannot be written: {faults[0]}") from faults[0]
+    if search.fault is not None:
+        raise DataError(f"search: its next trial cannot be written: {search.fault}") from search.fault
     return finished, search.surveyed
 
 

@@ -43,6 +43,15 @@ class Searching:
         self._canaries = canaries
         self.surveyed = surveyed
         """With every trial proposed so far."""
+        self.fault: OSError | None = None
+        """What keeps the next trial from being written, a full disk say; nothing more is proposed then."""
+
+    def go_on(self) -> None:
+        """Propose more, now that a trial has ended; a fault is kept, so that the trials that run may end."""
+        try:
+            self.propose()
+        except OSError as error:
+            self._search, self.fault = None, error
 
     def propose(self) -> None:
         """Add trials to the launch until as many are under way as run at once.
