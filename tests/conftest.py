@@ -19,8 +19,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that ask for the Ray head go first, since one process does them all."""
-    items.sort(key=lambda item: not is_on_ray(item.nodeid))
+    """Those that ask for the Ray head go first, since one process does them all, and quick files last: what
+    is left at the end is then shared evenly.
+    """
+    long = {item.path for item in items if item.get_closest_marker("processes")}
+    items.sort(key=lambda item: (not is_on_ray(item.nodeid), item.path not in long))
 
 
 @pytest.hookimpl(optionalhook=True)
