@@ -13,6 +13,9 @@ from pydantic_core import from_json
 STALE_TRIES = 3
 """Times a file is opened that is replaced again and again while it is read."""
 
+BROKEN = (ValueError, KeyError, TypeError, AttributeError)
+"""What reading a JSON file of ours raises that was cut off or changed by hand."""
+
 
 def from_home(path: Path) -> Path:
     """A path with ~ for the home folder; one of a user who is not known here stays as it is."""

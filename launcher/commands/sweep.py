@@ -170,7 +170,7 @@ def _without_result(statuses: Sequence[TrialStatus]) -> str:
     return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
-def _tell_of_search(surveyed: Survey, console: Console) -> None:
+def _tell_of_search(surveyed: Survey, statuses: Sequence[TrialStatus], console: Console) -> None:
     """Of a sweep that searches: its best configuration, and whether its space held fewer than it asks for."""
     search = search_of_sweep(surveyed.sweep)
     if search is None:
@@ -182,8 +182,8 @@ def _tell_of_search(surveyed: Survey, console: Console) -> None:
         best = None
     if best is not None:
         say(console, f"to repeat the best configuration over seeds: segda sweep {shlex.quote(str(best))}")
-    count = len(surveyed.trials)
-    if surveyed.proposing and count < search.trials and not _without_result(surveyed.read_statuses()):
+    count = len(statuses)
+    if surveyed.proposing and count < search.trials and not _without_result(statuses):
         say(console, f"search: {count} of {search.trials} trials; its space holds no more new ones", "yellow")
 
 
@@ -196,7 +196,7 @@ def _close(surveyed: Survey, statuses: Sequence[TrialStatus], finished: bool, co
     show(see([name], surveyed.runs, today=surveyed.today), console)
     if (page := surveyed.runs / name / "leaderboard.html").is_file():
         say(console, f"with curves and predictions: {page}")
-    _tell_of_search(surveyed, console)
+    _tell_of_search(surveyed, statuses, console)
     _say_what_is_not_shown(surveyed, console)
     if without := _without_result(statuses):
         say(console, f"{name}: {without}", "red")

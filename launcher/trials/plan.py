@@ -7,7 +7,7 @@ from pathlib import Path
 
 from launcher.sweep import Expansion, Sweep
 from segda_core.errors import ConfigError
-from segda_core.files import read_json, write_json
+from segda_core.files import BROKEN, read_json, write_json
 
 SCHEMA = 1
 
@@ -36,7 +36,7 @@ def _read(runs: Path, sweep: str) -> tuple[dict[str, list[str]], dict[str, str]]
         raw = {"data": {}} if raw is None else raw
         ids = {data: [str(each) for each in planned] for data, planned in raw["data"].items()}
         return ids, {data: str(file) for data, file in raw.get("files", {}).items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except BROKEN as error:
         raise ConfigError([f"{path}: not a plan; delete it, the next `segda sweep` writes it"]) from error
 
 

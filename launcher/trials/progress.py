@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
-from segda_core.files import read_json
+from segda_core.files import BROKEN, read_json
 from segda_core.trials.layout import TrialFiles
 from segda_core.trials.trial_history import Part, Row, counted_parts, rows_of
 
 RATE_ROWS = 100
 """Newest rows of the running attempt over which the speed is taken."""
 
-UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, PermissionError)
+UNREADABLE = (*BROKEN, PermissionError)
 """What reading a trial's files raises where one of them is broken."""
 
 

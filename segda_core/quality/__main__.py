@@ -18,6 +18,7 @@ from segda_core.data.manifest import select_images
 from segda_core.data.measured import select_measured
 from segda_core.errors import ConfigError
 from segda_core.evaluate import weights_of
+from segda_core.files import BROKEN
 from segda_core.models.base import Segmenter
 from segda_core.process import end_on_signals
 from segda_core.quality.catalogue import FULL_METRICS
@@ -27,9 +28,6 @@ from segda_core.trials.layout import TrialFiles
 from segda_core.trials.parents import read_parents
 from segda_core.trials.result import SCHEMA
 from segda_core.trials.weights import load_counterpart, load_trained
-
-BROKEN = (ValueError, KeyError, TypeError, AttributeError)
-"""What reading a trial.json raises that is cut off or was changed by hand."""
 
 
 def measure_checkpoint(path: Path, full: bool, count: int | None) -> dict[str, Any]:
